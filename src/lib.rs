@@ -1,0 +1,52 @@
+//! A lock-free concurrent session store.
+//!
+//! [`IdleMap`] keeps records that end when they have been idle for too long, when they are too old, when
+//! the map is full, or when they are removed. Look-ups, touches, insertions, removals, collection and
+//! growth run at the same time without a lock.
+//!
+//! ```
+//! use dwell::IdleMap;
+//! use std::time::Duration;
+//!
+//! let sessions = IdleMap::builder()
+//!     .idle_timeout(Duration::from_secs(30 * 60))
+//!     .max_lifetime(Duration::from_secs(12 * 60 * 60))
+//!     .capacity(1_000_000)
+//!     .build()?;
+//!
+//! sessions.insert("an id from the operating system's generator", 1);
+//! // A look-up touches the record: its idle time starts anew.
+//! sessions.update("an id from the operating system's generator", |visits| visits + 1);
+//! let visits = sessions.get("an id from the operating system's generator").unwrap();
+//! assert_eq!(*visits, 2);
+//! # Ok::<(), dwell::BuildError>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Expiry is exact on read**, to the resolution of the clock: no operation returns a record past its
+//!   deadline, whether or not anybody collects.
+//! - **One winner.** Of touch, update, collection, eviction and removal of a record, what comes first
+//!   decides: a dead record never returns, and an update never brings one back.
+//! - **No lock, no waiting**: no operation waits for another thread, and no reader frees memory.
+//! - **Collection looks only at what is due**; a pass with nothing due costs tens of nanoseconds.
+//!
+//! # Consistency
+//!
+//! Operations on one key are linearizable. [`len`](IdleMap::len), [`stats`](IdleMap::stats),
+//! [`iter`](IdleMap::iter), [`retain`](IdleMap::retain) and [`clear`](IdleMap::clear) cover many keys, and
+//! see each at its own moment; a record that is in the map all the time is visited exactly once.
+//!
+//! # The modules
+//!
+//! [`IdleMap`] and its companions are the whole interface; [`Clock`] and its implementations say what time
+//! it is. How it works is told in `docs/design.md`, and at the head of each file below `src/map`.
+
+mod clock;
+mod map;
+mod sync;
+
+pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
+pub use map::{
+    BuildError, Builder, Collector, Handle, IdleMap, Iter, Occupied, RemovalCause, Stats,
+};

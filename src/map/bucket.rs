@@ -1,0 +1,279 @@
+//! A bucket: the tokens of records that end, as far as was known, within one quantum of time.
+//!
+//! A token is a record's one entry in the calendar. A bucket is an array of entries, filled from the
+//! front by whoever files a record, and drained from the front by collection and eviction.
+//!
+//! ```text
+//!           file             file          clear (remove, update, a shorter deadline)
+//!   EMPTY ------> RESERVED ------> record -------------------------------> CLEARED
+//!     |              |               |                                       |
+//!     +--------------+---------------+------------- drain -------------------+--> DRAINED
+//! ```
+//!
+//! **Invariant.** Each entry takes these steps once, each by one exchange, so that a token has exactly
+//! one holder: the entry, or the thread that took it out of one. The holder files the token again, or
+//! gives up the calendar's share in the record.
+//!
+//! **Invariant.** A record that is not dead or replaced does not name a retired bucket as its place. Who
+//! files a token reserves the entry before it writes the place, and a reserved entry that is drained is
+//! accounted for by its filler, after that has taken the place back. Who drained a token accounts for it
+//! after it has filed it again.
+//!
+//! **Linearization points.** Each step's exchange.
+//!
+//! **Life of a bucket.** Entries are claimed for draining by adding to `cursor`, and accounted for in
+//! `done` when what was in them has been dealt with. Its creator has one part of `done` too, so that a bucket is not retired before its creator has
+//! put it where it belongs. Who completes `done` retires the bucket.
+//!
+//! **Progress.** All operations are wait-free. A thread that stops between claiming and accounting delays
+//! the reclamation of the bucket, and the collection of what it claimed.
+
+use super::calendar::Class;
+use super::index::Key;
+use super::reclaim::{Guard, Mark};
+use super::record::Record;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use std::ops::Range;
+use std::ptr;
+
+/// Entries of a quantum's first bucket; each further one has four times as many.
+pub(crate) const FEWEST: usize = if cfg!(dwell_loom) { 2 } else { 16 };
+/// The largest bucket: bounds the work that one bucket can ask for at once.
+pub(crate) const MOST: usize = if cfg!(dwell_loom) { 2 } else { 512 };
+
+const EMPTY: usize = 0;
+const CLEARED: usize = 1;
+const DRAINED: usize = 2;
+const RESERVED: usize = 3;
+const INDEX_SHIFT: u32 = 48;
+
+pub(crate) struct Bucket<K, V> {
+    pub(crate) key: Key,
+    pub(crate) class: Class,
+    /// Which of the calendar's hints may lead here.
+    pub(crate) hint: usize,
+    mark: Mark,
+    /// The next entry to fill.
+    filled: AtomicUsize,
+    /// The next entry to drain.
+    cursor: AtomicUsize,
+    /// Entries that were drained and dealt with, and the creator's part.
+    done: AtomicUsize,
+    cleared: AtomicUsize,
+    entries: Box<[AtomicPtr<Record<K, V>>]>,
+}
+
+/// Where a token is: a bucket and an entry of it, in one word.
+#[derive(Debug)]
+pub(crate) struct Place<K, V> {
+    pub(crate) bucket: *mut Bucket<K, V>,
+    index: usize,
+}
+
+impl<K, V> Place<K, V> {
+    /// Takes the place out of a record, so that it does not name a bucket any more; none if it named none,
+    /// or was changed at the same time. The caller knows that the record is not retired.
+    pub(crate) fn take(record: &Record<K, V>) -> Option<Self> {
+        // Acquire: pairs with `Bucket::file`.
+        let word = record.place.load(Ordering::Acquire);
+        let place = Self::decode(word)?;
+        record
+            .place
+            .compare_exchange(word, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed)
+            .ok()?;
+        Some(place)
+    }
+
+    /// Takes this place out of a record, if it is the record's place still.
+    pub(crate) fn forget(&self, record: &Record<K, V>) {
+        let word = Self::encode(self.bucket, self.index);
+        let _ = record.place.compare_exchange(
+            word,
+            ptr::null_mut(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn decode(word: *mut ()) -> Option<Self> {
+        let bucket = word.map_addr(|address| address & ((1 << INDEX_SHIFT) - 1));
+        let is_place = !bucket.is_null() && bucket.addr() & 0b111 == 0;
+        is_place.then(|| Self {
+            bucket: bucket.cast(),
+            index: word.addr() >> INDEX_SHIFT,
+        })
+    }
+
+    fn encode(bucket: *mut Bucket<K, V>, index: usize) -> *mut () {
+        bucket
+            .map_addr(|address| address | index << INDEX_SHIFT)
+            .cast()
+    }
+}
+
+/// What became of filing a token.
+pub(crate) enum Filed<K, V> {
+    /// It is in this place.
+    Done(Place<K, V>),
+    /// The caller still holds the token and needs another bucket.
+    Full,
+    /// The same, and the caller has completed this bucket and must retire it.
+    Completed,
+}
+
+/// What was in an entry when it was drained.
+pub(crate) enum Drained<K, V> {
+    Nothing,
+    /// A filler is at work; it will find out, and account for the entry.
+    Reserved,
+    /// The token of this record, which is the caller's now.
+    Token(*mut Record<K, V>),
+}
+
+/// A bucket that was found through the index, a hint or a place.
+///
+/// # Safety
+/// The pointer was read while `guard` was held.
+pub(crate) unsafe fn bucket_at<'g, K, V>(
+    bucket: *mut Bucket<K, V>,
+    guard: &'g Guard,
+) -> &'g Bucket<K, V> {
+    // SAFETY: a bucket is retired when no entry's place, no hint and no index leads to it any more.
+    let bucket = unsafe { &*bucket };
+    bucket.mark.check(guard);
+    bucket
+}
+
+impl<K, V> Bucket<K, V> {
+    pub(crate) fn new(key: Key, class: Class, hint: usize, size: usize) -> Box<Self> {
+        Box::new(Self {
+            key,
+            class,
+            hint,
+            mark: Mark::new(),
+            filled: AtomicUsize::new(0),
+            cursor: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            cleared: AtomicUsize::new(0),
+            entries: (0..size).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+        })
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Files a token that the caller holds.
+    pub(crate) fn file(&self, record: &Record<K, V>) -> Filed<K, V> {
+        // Relaxed, both: hints that keep fillers apart and off a bucket that is being drained. What
+        // counts is the entry's exchange.
+        if self.cursor.load(Ordering::Relaxed) != 0 {
+            return Filed::Full;
+        }
+        let index = self.filled.fetch_add(1, Ordering::Relaxed);
+        let Some(entry) = self.entries.get(index) else {
+            return Filed::Full;
+        };
+        // Relaxed: a reservation publishes nothing.
+        let reserved = entry.compare_exchange(
+            ptr::without_provenance_mut(EMPTY),
+            ptr::without_provenance_mut(RESERVED),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if reserved.is_err() {
+            return Filed::Full;
+        }
+        let this = ptr::from_ref(self).cast_mut();
+        // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
+        // place finds a complete bucket.
+        record
+            .place
+            .store(Place::encode(this, index), Ordering::Release);
+        // Release: pairs with `drain` and `peek`.
+        let filed = entry.compare_exchange(
+            ptr::without_provenance_mut(RESERVED),
+            ptr::from_ref(record).cast_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if filed.is_ok() {
+            return Filed::Done(Place {
+                bucket: this,
+                index,
+            });
+        }
+        // Relaxed: who read the place before may go on using it, this entry is not accounted for yet.
+        record.place.store(ptr::null_mut(), Ordering::Relaxed);
+        if self.account(1) {
+            Filed::Completed
+        } else {
+            Filed::Full
+        }
+    }
+
+    /// Takes the token of `record` out of an entry. True for one caller at most; it holds the token.
+    pub(crate) fn clear(&self, place: &Place<K, V>, record: &Record<K, V>) -> bool {
+        // Acquire: pairs with `file`.
+        self.entries[place.index]
+            .compare_exchange(
+                ptr::from_ref(record).cast_mut(),
+                ptr::without_provenance_mut(CLEARED),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Counts a cleared entry. True if so many are cleared that the bucket should be drained early.
+    pub(crate) fn count_cleared(&self) -> bool {
+        let cleared = self.cleared.fetch_add(1, Ordering::Relaxed) + 1;
+        cleared * 3 >= self.size() * 2
+    }
+
+    /// Claims up to `most` entries for draining; empty if all are claimed.
+    pub(crate) fn claim(&self, most: usize) -> Range<usize> {
+        if self.is_claimed() {
+            return 0..0;
+        }
+        // Relaxed: who gets which entries orders nothing.
+        let first = self.cursor.fetch_add(most, Ordering::Relaxed);
+        first.min(self.size())..(first + most).min(self.size())
+    }
+
+    /// Whether all entries are claimed.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.cursor.load(Ordering::Relaxed) >= self.size()
+    }
+
+    /// Drains a claimed entry.
+    pub(crate) fn drain(&self, index: usize) -> Drained<K, V> {
+        // Acquire: pairs with `file`.
+        let entry =
+            self.entries[index].swap(ptr::without_provenance_mut(DRAINED), Ordering::Acquire);
+        match entry.addr() {
+            EMPTY | CLEARED | DRAINED => Drained::Nothing,
+            RESERVED => Drained::Reserved,
+            _ => Drained::Token(entry),
+        }
+    }
+
+    /// What is in an entry, without taking it.
+    pub(crate) fn peek(&self, index: usize) -> Option<*mut Record<K, V>> {
+        // Acquire: pairs with `file`.
+        let entry = self.entries[index].load(Ordering::Acquire);
+        (entry.addr() > RESERVED).then_some(entry)
+    }
+
+    /// Notes that the bucket is retired.
+    pub(crate) fn retire(&self) {
+        self.mark.retire();
+    }
+
+    /// Accounts for drained entries, or with 1 for the creator's part. True for the one caller that
+    /// completes the bucket and must retire it.
+    pub(crate) fn account(&self, entries: usize) -> bool {
+        // AcqRel: pairs with itself. The last one comes after all that the others did with the bucket.
+        self.done.fetch_add(entries, Ordering::AcqRel) + entries == self.size() + 1
+    }
+}

@@ -1,0 +1,432 @@
+//! The calendar: every record's token, ordered by the quantum in which the record ends.
+//!
+//! An ordered index of buckets (see `index`, `bucket`), keyed by quantum: a record's deadline, which is
+//! its last access plus its idle allowance, in steps of a power of two milliseconds. A touch does not
+//! move the token. So the invariant is one-sided:
+//!
+//! **Invariant.** Each record that is neither dead nor replaced has exactly one token, and it is in a
+//! bucket whose quantum is not later than the record's own, or in the hands of a thread that is about to
+//! file it. (A thread that stops there for good delays the record's collection, not its expiry.)
+//!
+//! Whoever drains a bucket looks at each record's life word: what was touched since is filed again where
+//! it belongs now, at most once in an idle timeout for each record. A deadline that was made shorter
+//! than its bucket's quantum is filed anew at once, see [`Calendar::refile`].
+//!
+//! **Hints.** Who files looks for an open bucket of its quantum in a hint: one for each lane for new
+//! records, which nearly all end in the same quantum, and a ring by quantum for those that are filed
+//! again; then in the index. A hint is cleared before its bucket is retired, and set only by the bucket's creator.
+//!
+//! **Progress.** Filing, claiming and retiring are lock-free; there is no waiting for another thread.
+
+use super::bucket::{Bucket, Drained, FEWEST, Filed, MOST, Place, bucket_at};
+use super::index::{Index, Key, OrderedIndex};
+use super::life::State;
+use super::reclaim::Reclaim;
+use super::record::Record;
+use super::visit::Visit;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
+use crossbeam_utils::CachePadded;
+use std::ptr::{self, NonNull};
+
+/// Hints by quantum: as many as there are quanta in an idle timeout at most.
+const RING: usize = if cfg!(dwell_loom) { 1 } else { 1024 };
+/// The number of quanta in an idle timeout, and less than twice as many for long ones.
+const QUANTA: u64 = 512;
+/// Entries that one step drains.
+pub(crate) const STEP: usize = if cfg!(dwell_loom) { 2 } else { 32 };
+/// Entries that a removal drains of a bucket of which most is cleared.
+const EARLY: usize = if cfg!(dwell_loom) { 1 } else { 8 };
+
+/// What a record has shown of itself: eviction takes from the two classes by different rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Filed when it was never accessed since its creation.
+    Fresh,
+    /// Filed when it had been accessed.
+    Touched,
+}
+
+/// Which hint a filer asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filing {
+    /// A token of a record that was just made: by this thread's lane.
+    New,
+    /// A token that was filed before.
+    Again,
+}
+
+pub(crate) struct Calendar<K, V> {
+    fresh: Order<K, V>,
+    touched: Order<K, V>,
+    idle_timeout: u64,
+    /// A quantum is 2^shift milliseconds.
+    shift: u32,
+    next_number: CachePadded<AtomicUsize>,
+    /// For each class the lanes' hints, then the ring.
+    hints: Box<[AtomicPtr<Bucket<K, V>>]>,
+    lanes: usize,
+    /// Whether tokens are counted by class.
+    counts: bool,
+}
+
+/// The buckets of one class.
+struct Order<K, V> {
+    index: Index<K, V>,
+    tokens: CachePadded<AtomicUsize>,
+}
+
+impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
+    /// `counts`: whether [`tokens`](Self::tokens) is needed, which costs a shared counter.
+    pub(crate) fn new(idle_timeout: u64, lanes: usize, counts: bool) -> Self {
+        let order = || Order {
+            index: Index::new(),
+            tokens: CachePadded::new(AtomicUsize::new(0)),
+        };
+        Self {
+            fresh: order(),
+            touched: order(),
+            idle_timeout,
+            shift: (idle_timeout / QUANTA).max(1).ilog2(),
+            next_number: CachePadded::new(AtomicUsize::new(0)),
+            hints: (0..2 * lanes + RING)
+                .map(|_| AtomicPtr::new(ptr::null_mut()))
+                .collect(),
+            lanes,
+            counts,
+        }
+    }
+
+    /// The length of a quantum in milliseconds.
+    pub(crate) fn quantum(&self) -> u64 {
+        1 << self.shift
+    }
+
+    /// The quantum in which a deadline falls.
+    pub(crate) fn quantum_of(&self, deadline: u64) -> u64 {
+        deadline >> self.shift
+    }
+
+    pub(crate) fn buckets(&self) -> usize {
+        self.fresh.index.len() + self.touched.index.len()
+    }
+
+    /// The number of tokens in a class, if they are counted.
+    pub(crate) fn tokens(&self, class: Class) -> usize {
+        self.order(class).tokens.load(Ordering::Relaxed)
+    }
+
+    fn order(&self, class: Class) -> &Order<K, V> {
+        match class {
+            Class::Fresh => &self.fresh,
+            Class::Touched => &self.touched,
+        }
+    }
+
+    /// Files a token that the caller holds, by what the record is now; or ends it, if the record is dead.
+    pub(crate) fn file(&self, record: &Record<K, V>, filing: Filing, visit: &Visit<'_, K, V>) {
+        let mut record = record;
+        let mut filing = filing;
+        loop {
+            match record.life.load() {
+                State::Live(seen) => {
+                    let quantum = self.quantum_of(record.deadline(seen));
+                    let class = if seen.touched() {
+                        Class::Touched
+                    } else {
+                        Class::Fresh
+                    };
+                    let place = self.put(record, class, quantum, filing, visit);
+                    // SeqCst: pairs with the one in `refile`. Either who made the deadline shorter sees
+                    // this place, or the new deadline is seen here.
+                    fence(Ordering::SeqCst);
+                    if let State::Live(seen) = record.life.load()
+                        && self.quantum_of(record.deadline(seen)) >= quantum
+                    {
+                        return;
+                    }
+                    place.forget(record);
+                    // SAFETY: put there during this visit.
+                    let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
+                    if !self.clear(bucket, &place, record) {
+                        return;
+                    }
+                    bucket.count_cleared();
+                    filing = Filing::Again;
+                }
+                State::Forward(successor) => {
+                    // SAFETY: the successor's token is the one in hand: it was never given up.
+                    let successor = unsafe { visit.at(successor) };
+                    visit.left_shell(record);
+                    record = successor;
+                }
+                State::Dead => {
+                    visit.left_shell(record);
+                    return;
+                }
+                State::Pending => unreachable!("a token exists only of a committed record"),
+            }
+        }
+    }
+
+    fn put(
+        &self,
+        record: &Record<K, V>,
+        class: Class,
+        quantum: u64,
+        filing: Filing,
+        visit: &Visit<'_, K, V>,
+    ) -> Place<K, V> {
+        if self.counts {
+            self.order(class).tokens.fetch_add(1, Ordering::Relaxed);
+        }
+        let lane = visit.lane % self.lanes + self.lanes * class as usize;
+        let ring = 2 * self.lanes + quantum as usize % RING;
+        // The lanes' hints follow the records that were accessed just now; one with a deadline of its own
+        // goes by the ring.
+        let is_usual = quantum == self.quantum_of(visit.now + self.idle_timeout);
+        let hint = if filing == Filing::New && is_usual {
+            lane
+        } else {
+            ring
+        };
+        let seen = self.hint(hint, visit);
+        let mut size = FEWEST;
+        let hinted = seen.filter(|open| open.key.quantum == quantum && open.class == class);
+        if let Some(open) = hinted.or_else(|| self.newest(class, quantum, visit)) {
+            match open.file(record) {
+                Filed::Done(place) => return place,
+                Filed::Full => {}
+                Filed::Completed => self.retire(open, visit),
+            }
+            size = (open.size() * 4).min(MOST);
+        }
+        let key = Key {
+            quantum,
+            // Relaxed: only uniqueness matters; the order within a quantum is a matter of fairness.
+            number: self.next_number.fetch_add(1, Ordering::Relaxed),
+        };
+        let bucket = Box::into_raw(Bucket::new(key, class, hint, size));
+        // SAFETY: just made, and not retired before its creator's part is accounted for.
+        let created = unsafe { bucket_at(bucket, &visit.guard) };
+        let Filed::Done(place) = created.file(record) else {
+            unreachable!("nobody else knows the bucket yet");
+        };
+        self.order(class).index.add(key, NonNull::from(created));
+        // Release: publishes the bucket. If somebody else changed the hint, it stays as it is.
+        let _ = self.hints[hint].compare_exchange(
+            seen.map_or(ptr::null_mut(), |seen| ptr::from_ref(seen).cast_mut()),
+            bucket,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if created.account(1) {
+            self.retire(created, visit);
+        }
+        place
+    }
+
+    fn hint<'v>(&self, hint: usize, visit: &'v Visit<'_, K, V>) -> Option<&'v Bucket<K, V>> {
+        // Acquire: pairs with the Release of `put`.
+        let bucket = self.hints[hint].load(Ordering::Acquire);
+        // SAFETY: read from a hint during the visit.
+        (!bucket.is_null()).then(|| unsafe { bucket_at(bucket, &visit.guard) })
+    }
+
+    /// The last bucket of a quantum, which is the one that may have room.
+    fn newest<'v>(
+        &self,
+        class: Class,
+        quantum: u64,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Option<&'v Bucket<K, V>> {
+        let end = Key {
+            quantum: quantum + 1,
+            number: 0,
+        };
+        let bucket = self.order(class).index.before(end)?;
+        // SAFETY: read from the index during the visit.
+        let bucket = unsafe { bucket_at(bucket.as_ptr(), &visit.guard) };
+        (bucket.key.quantum == quantum).then_some(bucket)
+    }
+
+    fn clear(&self, bucket: &Bucket<K, V>, place: &Place<K, V>, record: &Record<K, V>) -> bool {
+        let cleared = bucket.clear(place, record);
+        if cleared && self.counts {
+            self.order(bucket.class)
+                .tokens
+                .fetch_sub(1, Ordering::Relaxed);
+        }
+        cleared
+    }
+
+    /// Takes a record's token out of its bucket. True if the caller holds it now. If not, whoever does
+    /// will look at the record's life before it files it, and after.
+    ///
+    /// The record was found live during the visit, and the caller keeps the calendar from giving up its
+    /// share: it has ended the record's life, or has just advanced it.
+    pub(crate) fn take_back(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) -> bool {
+        let Some(place) = Place::take(record) else {
+            return false;
+        };
+        // SAFETY: the place was read during the visit from a record that is not retired.
+        let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
+        if !self.clear(bucket, &place, record) {
+            return false;
+        }
+        if bucket.count_cleared() {
+            // Most of the bucket is gone: file the rest elsewhere, a little at a time.
+            self.drain(
+                bucket,
+                EARLY,
+                visit,
+                |_| {},
+                |record| {
+                    self.file(record, Filing::Again, visit);
+                },
+            );
+        }
+        true
+    }
+
+    /// After a record's deadline was changed, and its life advanced: moves its token if it may be in a
+    /// bucket that is too late now.
+    pub(crate) fn refile(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
+        // SeqCst: see `file`.
+        fence(Ordering::SeqCst);
+        if self.take_back(record, visit) {
+            self.file(record, Filing::Again, visit);
+        }
+    }
+
+    /// The first bucket of a class.
+    pub(crate) fn front<'v>(
+        &self,
+        class: Class,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Option<&'v Bucket<K, V>> {
+        let index = &self.order(class).index;
+        loop {
+            let front = index.front()?;
+            // SAFETY: read from the index during the visit.
+            let bucket = unsafe { bucket_at(front.as_ptr(), &visit.guard) };
+            if !bucket.is_claimed() {
+                return Some(bucket);
+            }
+            index.remove(bucket.key);
+        }
+    }
+
+    /// The bucket that follows in its class.
+    pub(crate) fn after<'v>(
+        &self,
+        bucket: &Bucket<K, V>,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Option<&'v Bucket<K, V>> {
+        let next = self.order(bucket.class).index.after(bucket.key)?;
+        // SAFETY: read from the index during the visit.
+        Some(unsafe { bucket_at(next.as_ptr(), &visit.guard) })
+    }
+
+    /// The time at which a bucket's last record ends, if nothing was touched.
+    pub(crate) fn end_of(&self, bucket: &Bucket<K, V>) -> u64 {
+        bucket.key.quantum.saturating_add(1) << self.shift
+    }
+
+    /// Drains up to `most` entries, at most [`STEP`], of a bucket. `each` gets the tokens: it files them
+    /// again, or gives up the calendar's share. `ahead` sees each record some time before that, to
+    /// prefetch what `each` will need. Returns how many entries were claimed.
+    pub(crate) fn drain(
+        &self,
+        bucket: &Bucket<K, V>,
+        most: usize,
+        visit: &Visit<'_, K, V>,
+        ahead: impl Fn(&Record<K, V>),
+        mut each: impl FnMut(&Record<K, V>),
+    ) -> usize {
+        let claimed = bucket.claim(most.min(STEP));
+        let entries = claimed.len();
+        let mut reserved = 0;
+        let mut tokens = [ptr::null_mut(); STEP];
+        let mut taken = 0;
+        for index in claimed {
+            match bucket.drain(index) {
+                Drained::Token(record) => {
+                    prefetch(record);
+                    tokens[taken] = record;
+                    taken += 1;
+                }
+                Drained::Reserved => reserved += 1,
+                Drained::Nothing => {}
+            }
+        }
+        if self.counts {
+            let order = self.order(bucket.class);
+            order.tokens.fetch_sub(taken, Ordering::Relaxed);
+        }
+        for &record in &tokens[..taken] {
+            // SAFETY: drained during the visit, and the calendar's share in it was not given up.
+            ahead(unsafe { visit.at(record) });
+        }
+        for &record in &tokens[..taken] {
+            // SAFETY: as above.
+            each(unsafe { visit.at(record) });
+        }
+        if entries > reserved && bucket.account(entries - reserved) {
+            self.retire(bucket, visit);
+        }
+        entries
+    }
+
+    /// Retires a bucket that is complete. Called once for each bucket.
+    fn retire(&self, bucket: &Bucket<K, V>, visit: &Visit<'_, K, V>) {
+        self.order(bucket.class).index.remove(bucket.key);
+        let pointer = ptr::from_ref(bucket).cast_mut();
+        let _ = self.hints[bucket.hint].compare_exchange(
+            pointer,
+            ptr::null_mut(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        bucket.retire();
+        // SAFETY: the bucket came from a box; nothing leads to it any more.
+        unsafe { visit.guard.defer(move || drop(Box::from_raw(pointer))) };
+    }
+
+    /// Calls `left` for each record that still has a token, and frees the buckets, for a map that is being
+    /// dropped.
+    pub(crate) fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
+        for class in [Class::Fresh, Class::Touched] {
+            while let Some(bucket) = self.front(class, visit) {
+                self.drain(
+                    bucket,
+                    STEP,
+                    visit,
+                    |_| {},
+                    |record| {
+                        let mut record = record;
+                        while let State::Forward(successor) = record.life.load() {
+                            // SAFETY: as in `file`.
+                            let successor = unsafe { visit.at(successor) };
+                            left(record);
+                            record = successor;
+                        }
+                        left(record);
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Asks for a record's first cache line ahead of its use.
+#[inline]
+pub(crate) fn prefetch<T>(pointer: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch does not fault, whatever the address.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(pointer.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pointer;
+}

@@ -1,0 +1,427 @@
+//! Operations that insert, replace, remove or re-date a record.
+
+use super::calendar::Filing;
+use super::end::Found;
+use super::handle::Handle;
+use super::life::Observed;
+use super::record::{LONGEST_IDLE, Record, Unlinked};
+use super::table::{Inserted, Taken};
+use super::visit::Visit;
+use super::{IdleMap, RemovalCause};
+use crate::sync::Ordering;
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+/// Insertions and removals of a lane between two looks at the table's size.
+const FIT_INTERVAL: u64 = 32;
+
+/// [`IdleMap::try_insert`] found a record under the key.
+///
+/// ```
+/// use dwell::IdleMap;
+/// use std::time::Duration;
+/// let map = IdleMap::new(Duration::from_secs(60));
+/// map.insert("visitor", 1);
+/// let occupied = map.try_insert("visitor", 2).unwrap_err();
+/// assert_eq!((*occupied.existing, occupied.value), (1, 2));
+/// ```
+#[derive(thiserror::Error)]
+#[error("the key has a live record: take that one, or insert under another key")]
+pub struct Occupied<K, V> {
+    /// The record that has the key. It was not touched.
+    pub existing: Handle<K, V>,
+    /// The value that was not inserted.
+    pub value: V,
+}
+
+impl<K, V> fmt::Debug for Occupied<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Occupied { .. }")
+    }
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// Puts a value under a key, in the place of the one that was there. Returns that one.
+    ///
+    /// The record starts anew: with the map's timeouts, and as never accessed. A full map evicts, see
+    /// [`Builder::capacity`](super::Builder::capacity). Cost: an allocation, two or three cache misses,
+    /// about five atomic exchanges. Lock-free; linearizable, replacement included: at no moment does the key
+    /// have no value.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// assert!(map.insert("visitor", 1).is_none());
+    /// assert_eq!(*map.insert("visitor", 2).unwrap(), 1);
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Option<Handle<K, V>> {
+        let visit = self.visit();
+        let mut record = self.unlinked(key, value, &visit);
+        let replaced = loop {
+            match self.insert_unlinked(record, &visit) {
+                Ok(_) => break None,
+                Err(Taken { existing, rejected }) => {
+                    match self.replace(existing, rejected, &visit) {
+                        Ok(replaced) => break Some(replaced),
+                        Err(again) => record = again,
+                    }
+                }
+            }
+        };
+        self.tidy(&visit);
+        replaced
+    }
+
+    /// Puts a value under a key that has no live record.
+    ///
+    /// Of several threads that insert the same key, exactly one succeeds. The record that is found is not
+    /// touched. Cost, progress and consistency as [`insert`](Self::insert).
+    ///
+    /// # Errors
+    /// [`Occupied`] if the key has a live record: with that record, and with the value.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// assert!(map.try_insert("visitor", 1).is_ok());
+    /// assert!(map.try_insert("visitor", 2).is_err());
+    /// ```
+    pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, Occupied<K, V>> {
+        let visit = self.visit();
+        let record = self.unlinked(key, value, &visit);
+        let result = match self.insert_unlinked(record, &visit) {
+            Ok(inserted) => Ok(Handle::new(inserted)),
+            Err(Taken { existing, rejected }) => Err(Occupied {
+                existing: Handle::new(existing),
+                value: rejected.into_value(),
+            }),
+        };
+        self.tidy(&visit);
+        result
+    }
+
+    /// Finds a record and touches it, or inserts the value that `make` returns.
+    ///
+    /// `make` runs at most once, and only if no record was found at first. If another thread inserts the key
+    /// meanwhile, its record is returned and the made value dropped. Cost, progress and consistency as
+    /// [`get`](Self::get) and [`insert`](Self::insert).
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// assert_eq!(*map.get_or_insert_with("visitor", || 1), 1);
+    /// assert_eq!(*map.get_or_insert_with("visitor", || 2), 1);
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Handle<K, V> {
+        let visit = self.visit();
+        if let Some(found) = self.find(&key, &visit)
+            && let Some(record) = self.touched(found, &visit)
+        {
+            return Handle::new(record);
+        }
+        let mut record = self.unlinked(key, make(), &visit);
+        let handle = loop {
+            match self.insert_unlinked(record, &visit) {
+                Ok(inserted) => break Handle::new(inserted),
+                Err(Taken { existing, rejected }) => {
+                    if let Some(found) = self.touched(existing, &visit) {
+                        break Handle::new(found);
+                    }
+                    record = rejected;
+                }
+            }
+        };
+        self.tidy(&visit);
+        handle
+    }
+
+    /// Puts the value that `change` makes of the old one in its place, and touches the record.
+    ///
+    /// Atomic: of concurrent updates none is lost. `change` runs again if another thread replaced the value
+    /// meanwhile, so it should do nothing but compute. The record keeps its own timeouts. Returns the new
+    /// value, or none if there is no record: an update never brings one back. Cost: an allocation, two or
+    /// three cache misses, about six atomic exchanges. Lock-free; linearizable.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert("visitor", 1);
+    /// assert_eq!(*map.update("visitor", |visits| visits + 1).unwrap(), 2);
+    /// assert!(map.update("stranger", |visits| visits + 1).is_none());
+    /// ```
+    pub fn update<Q>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Handle<K, V>>
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        let visit = self.visit();
+        let (mut old, mut seen) = self.seen(key, &visit)?;
+        let handle = 'changed: loop {
+            let value = change(old.value());
+            let mut terms = old.terms();
+            terms.weight = self.weigh(old.key(), &value);
+            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
+            loop {
+                let tick = visit.now.max(seen.tick());
+                new.record().life.start(Observed::new(tick, true));
+                if old.life.replace(seen, new.pointer().as_ptr()) {
+                    let new = self.linked(new, &visit);
+                    let handle = Handle::new(new);
+                    self.succeed(old, new, &visit);
+                    break 'changed handle;
+                }
+                let Found::Live(live, again) = self.look(old, &visit) else {
+                    return None;
+                };
+                seen = again;
+                if !std::ptr::eq(live, old) {
+                    // Replaced: what was computed is out of date.
+                    old = live;
+                    continue 'changed;
+                }
+                // Touched, or its deadlines were changed.
+                new.record().set_idle(old.idle());
+                new.record().set_limit(old.limit());
+            }
+        };
+        self.make_room(&visit, None);
+        self.tidy(&visit);
+        Some(handle)
+    }
+
+    /// Removes a record. Returns it, if it was there.
+    ///
+    /// Final: whoever still holds the value can go on reading it, but not bring the record back. Of several
+    /// threads that remove the same record, exactly one gets it. Cost: three cache misses, about five
+    /// atomic exchanges. Lock-free; linearizable.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert("visitor", 1);
+    /// assert_eq!(*map.remove("visitor").unwrap(), 1);
+    /// assert!(map.remove("visitor").is_none());
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<Handle<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Removes a record if `condition` holds for its value.
+    ///
+    /// The value that was judged is the one that is removed: if it is replaced meanwhile, the new one is
+    /// judged. Cost, progress and consistency as [`remove`](Self::remove).
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert("visitor", 1);
+    /// assert!(map.remove_if("visitor", |&visits| visits > 5).is_none());
+    /// assert!(map.contains_key("visitor"));
+    /// ```
+    pub fn remove_if<Q>(
+        &self,
+        key: &Q,
+        mut condition: impl FnMut(&V) -> bool,
+    ) -> Option<Handle<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let visit = self.visit();
+        let (record, seen) = self.seen(key, &visit)?;
+        let removed = self.remove_record(record, seen, &mut condition, &visit);
+        self.tidy(&visit);
+        removed
+    }
+
+    /// Gives a record its own idle timeout, longer or shorter than the map's, in place of it.
+    ///
+    /// Takes effect at once, counted from the record's last access; this call does not count as one.
+    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record.
+    /// Lock-free; linearizable.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert("remember me", 7);
+    /// assert!(map.set_idle_timeout("remember me", Duration::from_secs(30 * 24 * 60 * 60)));
+    /// ```
+    pub fn set_idle_timeout<Q>(&self, key: &Q, timeout: Duration) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let idle = clamp(timeout).max(1);
+        self.set_terms(key, |record| record.set_idle(idle))
+    }
+
+    /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
+    ///
+    /// Takes effect at once. Does not touch the record, and does not change its idle timeout. Lifetimes
+    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record.
+    /// Lock-free; linearizable.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert("visitor", 7);
+    /// assert!(map.set_lifetime("visitor", Duration::from_secs(5)));
+    /// ```
+    pub fn set_lifetime<Q>(&self, key: &Q, lifetime: Duration) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let lifetime = clamp(lifetime);
+        let limit = self.now() + lifetime;
+        self.set_terms(key, |record| record.set_limit(limit))
+    }
+
+    fn set_terms<Q>(&self, key: &Q, set: impl Fn(&Record<K, V>)) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let visit = self.visit();
+        let Some((mut record, mut seen)) = self.seen(key, &visit) else {
+            return false;
+        };
+        loop {
+            set(record);
+            // Whoever judged the record by its old terms fails from here on.
+            if record.life.advance(seen) {
+                self.calendar.refile(record, &visit);
+                return true;
+            }
+            match self.look(record, &visit) {
+                Found::Live(live, again) => (record, seen) = (live, again),
+                Found::Gone => return false,
+            }
+        }
+    }
+
+    /// A record that is not in the map yet.
+    fn unlinked(&self, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
+        let terms = self.terms(&key, &value, visit.now);
+        let hash = super::table::upper(self.hash(&key));
+        Unlinked::new(hash, key, value, terms)
+    }
+
+    /// What an unlinked record becomes when a structure leads to it.
+    fn linked<'v>(&self, record: Unlinked<K, V>, visit: &'v Visit<'_, K, V>) -> &'v Record<K, V> {
+        let pointer: NonNull<Record<K, V>> = record.into_linked();
+        // SAFETY: linked during the visit.
+        unsafe { visit.at(pointer.as_ptr()) }
+    }
+
+    fn insert_unlinked<'v>(
+        &self,
+        record: Unlinked<K, V>,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Result<&'v Record<K, V>, Taken<'v, K, V>> {
+        let hash = self.hash(record.record().key());
+        let Inserted { record, crowded } = self.table.insert(
+            hash,
+            record,
+            |one, other| one == other,
+            |existing| matches!(self.look(existing, visit), Found::Gone),
+            visit,
+        )?;
+        self.calendar.file(record, Filing::New, visit);
+        let created = self.counters.created(visit.lane);
+        if self.settings.is_bounded {
+            self.counters.occupied.fetch_add(1, Ordering::Relaxed);
+            let weight = u64::from(record.weight());
+            self.counters.weight.fetch_add(weight, Ordering::Relaxed);
+            self.make_room(visit, Some(record));
+        }
+        if crowded || created.is_multiple_of(FIT_INTERVAL) {
+            self.fit(visit);
+        }
+        Ok(record)
+    }
+
+    /// Puts `record` in the place of a live one. Gives it back if that one has ended.
+    fn replace(
+        &self,
+        existing: &Record<K, V>,
+        record: Unlinked<K, V>,
+        visit: &Visit<'_, K, V>,
+    ) -> Result<Handle<K, V>, Unlinked<K, V>> {
+        let mut old = existing;
+        loop {
+            let Found::Live(live, seen) = self.look(old, visit) else {
+                return Err(record);
+            };
+            old = live;
+            let tick = visit.now.max(seen.tick());
+            record.record().life.start(Observed::new(tick, false));
+            if old.life.replace(seen, record.pointer().as_ptr()) {
+                let new = self.linked(record, visit);
+                self.succeed(old, new, visit);
+                self.make_room(visit, Some(new));
+                self.tell(old, RemovalCause::Replaced, visit);
+                return Ok(Handle::new(old));
+            }
+        }
+    }
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Removes a record that was seen live, if `condition` holds for the value that is removed.
+    pub(super) fn remove_record(
+        &self,
+        record: &Record<K, V>,
+        seen: Observed,
+        condition: &mut impl FnMut(&V) -> bool,
+        visit: &Visit<'_, K, V>,
+    ) -> Option<Handle<K, V>> {
+        let (mut record, mut seen) = (record, seen);
+        while condition(record.value()) {
+            if self.end(record, seen, RemovalCause::Removed, visit) {
+                return Some(Handle::new(record));
+            }
+            match self.look(record, visit) {
+                Found::Live(live, again) => (record, seen) = (live, again),
+                Found::Gone => return None,
+            }
+        }
+        None
+    }
+
+    /// Lets the table grow or shrink to the number of records.
+    pub(super) fn fit(&self, visit: &Visit<'_, K, V>) {
+        self.table
+            .fit(self.counters.live(), self.settings.least_bits, visit);
+    }
+}
+
+fn clamp(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .min(LONGEST_IDLE)
+}

@@ -1,0 +1,330 @@
+//! Collection and eviction: both drain the calendar from its front, a few entries at a time.
+//!
+//! Each step pins anew, so that no step keeps anything from being freed for long. A step looks at no more
+//! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
+//! retired; what is due is ended by the exchange of its life word, which fails if it is touched right then.
+
+use super::bucket::Bucket;
+use super::calendar::{Class, Filing, STEP};
+use super::life::{Observed, State};
+use super::record::Record;
+use super::visit::Visit;
+use super::{IdleMap, RemovalCause};
+use crate::sync::Ordering;
+use std::cell::Cell;
+use std::ptr;
+use std::time::Duration;
+
+/// Records that were accessed since they were filed, and that an eviction passes over before it takes one
+/// of them all the same: bounds its work.
+const SECOND_CHANCES: usize = 64;
+/// The part of the capacity that records keep which were never accessed: one in eight.
+const FRESH_SHARE: usize = 8;
+
+/// What became of a token that was drained.
+enum Reviewed {
+    /// The record was ended.
+    Ended,
+    /// The record had ended before.
+    Shell,
+    /// The token was filed again.
+    Kept,
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Ends every record that is due, and frees what is ready to be freed. Returns how many it ended.
+    ///
+    /// A record is due for collection at the latest one quantum after it ended: a 512th of the idle timeout.
+    /// Reads do not wait for that, they see its end at once. May be called by several threads at the same
+    /// time, next to a background [`Collector`](crate::Collector) or in its place. Cost: tens of
+    /// nanoseconds if nothing is due; otherwise in proportion to what is, and to what was touched in the
+    /// idle timeout before. No reader or writer waits for it. Lock-free.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder()
+    ///     .idle_timeout(Duration::from_secs(60))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// map.insert("visitor", 7);
+    /// clock.advance(Duration::from_secs(61));
+    /// assert_eq!(map.collect(), 1);
+    /// assert!(map.is_empty());
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn collect(&self) -> usize {
+        let now = self.now();
+        let mut ended = 0;
+        while let Some(more) = self.collect_step(now) {
+            ended += more;
+        }
+        self.settle();
+        ended
+    }
+
+    /// One bounded step of collection. Returns how many records it ended, or none if nothing is due.
+    pub(super) fn collect_step(&self, now: u64) -> Option<usize> {
+        let visit = self.visit_at(now);
+        let due = [Class::Fresh, Class::Touched]
+            .into_iter()
+            .filter_map(|class| self.calendar.front(class, &visit))
+            .find(|bucket| self.calendar.end_of(bucket) <= now)?;
+        let mut ended = 0;
+        let ahead = |record: &Record<K, V>| self.table.prefetch(record, &visit);
+        self.calendar.drain(due, STEP, &visit, ahead, |record| {
+            let judge = |record: &Record<K, V>, seen| self.expired(record, seen, now);
+            if let Reviewed::Ended = self.review(record, judge, &visit) {
+                ended += 1;
+            }
+        });
+        self.tidy(&visit);
+        Some(ended)
+    }
+
+    /// After a collection: lets the table shrink, and frees what can be freed now.
+    pub(super) fn settle(&self) {
+        let visit = self.visit();
+        self.fit(&visit);
+        self.table.lines(&visit).finish(&visit);
+        if self.limbo.garbage() == 0 {
+            return;
+        }
+        self.limbo.send_all(&visit.guard);
+        drop(visit);
+        // An action runs when the epoch has moved on three times, unless somebody stays pinned.
+        for _ in 0..4 {
+            super::reclaim::try_advance();
+            self.limbo.reap(usize::MAX);
+        }
+    }
+
+    /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for
+    /// this one pass. Returns how many it ended.
+    ///
+    /// A record with an idle timeout of its own keeps its distance from the map's: if it may idle ten minutes
+    /// longer, it may idle for `max_idle` and ten minutes. Absolute deadlines count as always. Looks at each
+    /// record that may be concerned, and at none that was filed as more recent. Lock-free.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
+    /// map.insert("early", 1);
+    /// clock.advance(Duration::from_secs(60));
+    /// map.insert("late", 2);
+    /// assert_eq!(map.collect_idle(Duration::from_secs(60)), 1);
+    /// assert!(map.contains_key("late"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn collect_idle(&self, max_idle: Duration) -> usize {
+        let max_idle = u64::try_from(max_idle.as_millis()).unwrap_or(u64::MAX);
+        let timeout = self.settings.idle_timeout;
+        if max_idle >= timeout {
+            return self.collect();
+        }
+        let now = self.now();
+        // A record that is concerned has a deadline of its last access and its own timeout at the most.
+        let horizon = now + (timeout - max_idle);
+        let mut ended = 0;
+        for class in [Class::Fresh, Class::Touched] {
+            let visit = self.visit_at(now);
+            let mut next = self.calendar.front(class, &visit);
+            while let Some(bucket) = next {
+                if bucket.key.quantum > self.calendar.quantum_of(horizon) {
+                    break;
+                }
+                for index in 0..bucket.size() {
+                    ended += usize::from(self.end_if_idle(bucket, index, max_idle, &visit));
+                }
+                next = self.calendar.after(bucket, &visit);
+            }
+        }
+        self.settle();
+        ended
+    }
+
+    fn end_if_idle(
+        &self,
+        bucket: &Bucket<K, V>,
+        index: usize,
+        max_idle: u64,
+        visit: &Visit<'_, K, V>,
+    ) -> bool {
+        let Some(record) = bucket.peek(index) else {
+            return false;
+        };
+        // SAFETY: read from a bucket during the visit: the calendar's share was not given up before.
+        let record = unsafe { visit.at(record) };
+        loop {
+            let State::Live(seen) = record.life.load() else {
+                return false;
+            };
+            let idle = (record.idle() + max_idle).saturating_sub(self.settings.idle_timeout);
+            let cause = self
+                .expired(record, seen, visit.now)
+                .or_else(|| (seen.tick() + idle <= visit.now).then_some(RemovalCause::ExpiredIdle));
+            match cause {
+                None => return false,
+                Some(cause) if self.end(record, seen, cause, visit) => return true,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Evicts up to `records` records, in the order in which a full map does (see
+    /// [`Builder::capacity`](crate::Builder::capacity)). Returns how many.
+    ///
+    /// A map without a capacity does not count which records were accessed: it evicts those first that were
+    /// filed as never accessed. Lock-free; looks at no more than 64 records that were accessed meanwhile for
+    /// each that it evicts.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
+    /// map.insert("comes back", 1);
+    /// map.insert("does not", 2);
+    /// map.touch("comes back");
+    /// assert_eq!(map.evict(1), 1);
+    /// assert!(map.contains_key("comes back"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn evict(&self, records: usize) -> usize {
+        let mut evicted = 0;
+        while evicted < records {
+            let visit = self.visit();
+            if !self.evict_one(&visit, None) {
+                break;
+            }
+            self.tidy(&visit);
+            evicted += 1;
+        }
+        evicted
+    }
+
+    /// Evicts until what the map holds is within its bounds. `newest`, which was just inserted, is spared
+    /// as long as there are others.
+    pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: Option<&Record<K, V>>) {
+        if !self.settings.is_bounded {
+            return;
+        }
+        while self.is_over_capacity() {
+            if !self.evict_one(visit, newest) {
+                return;
+            }
+        }
+    }
+
+    fn is_over_capacity(&self) -> bool {
+        self.counters.occupied.load(Ordering::Relaxed) > self.settings.capacity
+            || self.counters.weight.load(Ordering::Relaxed) > self.settings.weight_capacity
+    }
+
+    /// Ends one record by the eviction policy. False if there is none to end.
+    fn evict_one(&self, visit: &Visit<'_, K, V>, spared: Option<&Record<K, V>>) -> bool {
+        let share = self.counters.occupied.load(Ordering::Relaxed) / FRESH_SHARE;
+        let order =
+            if self.settings.is_bounded && self.calendar.tokens(Class::Fresh) <= share.max(1) {
+                [Class::Touched, Class::Fresh]
+            } else {
+                [Class::Fresh, Class::Touched]
+            };
+        let chances = Cell::new(SECOND_CHANCES);
+        for class in order {
+            while let Some(bucket) = self.calendar.front(class, visit) {
+                let mut evicted = false;
+                let quantum = bucket.key.quantum;
+                self.calendar.drain(
+                    bucket,
+                    1,
+                    visit,
+                    |_| {},
+                    |record| {
+                        let judge = |record: &Record<K, V>, seen| {
+                            let expired = self.expired(record, seen, visit.now);
+                            if expired.is_some() {
+                                return expired;
+                            }
+                            let is_spared = spared.is_some_and(|spared| ptr::eq(spared, record));
+                            let was_accessed = match class {
+                                Class::Fresh => seen.touched(),
+                                Class::Touched => {
+                                    self.calendar.quantum_of(record.deadline(seen)) > quantum
+                                }
+                            };
+                            if (is_spared || was_accessed) && chances.get() > 0 {
+                                chances.set(chances.get() - 1);
+                                return None;
+                            }
+                            Some(RemovalCause::Evicted)
+                        };
+                        evicted = matches!(self.review(record, judge, visit), Reviewed::Ended);
+                    },
+                );
+                if evicted {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Decides about a record whose token was drained: ends it if `judge` names a cause, files it again if
+    /// not.
+    fn review(
+        &self,
+        record: &Record<K, V>,
+        judge: impl Fn(&Record<K, V>, Observed) -> Option<RemovalCause>,
+        visit: &Visit<'_, K, V>,
+    ) -> Reviewed {
+        let mut record = record;
+        loop {
+            match record.life.load() {
+                State::Live(seen) => match judge(record, seen) {
+                    Some(cause) => {
+                        if self.end_with_token(record, seen, cause, visit) {
+                            return Reviewed::Ended;
+                        }
+                    }
+                    None => {
+                        self.calendar.file(record, Filing::Again, visit);
+                        return Reviewed::Kept;
+                    }
+                },
+                State::Forward(successor) => {
+                    // SAFETY: the successor's token is the one in hand: it was never given up.
+                    let successor = unsafe { visit.at(successor) };
+                    visit.left_shell(record);
+                    record = successor;
+                }
+                State::Dead | State::Pending => {
+                    visit.left_shell(record);
+                    return Reviewed::Shell;
+                }
+            }
+        }
+    }
+
+    /// When the next bucket is due, in milliseconds from now; none if nothing is filed.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        let visit = self.visit();
+        [Class::Fresh, Class::Touched]
+            .into_iter()
+            .filter_map(|class| self.calendar.front(class, &visit))
+            .map(|bucket| self.calendar.end_of(bucket).saturating_sub(visit.now))
+            .min()
+    }
+
+    /// A quantum's length in milliseconds.
+    pub(super) fn quantum(&self) -> u64 {
+        self.calendar.quantum()
+    }
+}

@@ -1,0 +1,171 @@
+//! How a record's life ends, and what the winner of its death owes.
+
+use super::calendar::Filing;
+use super::handle::Handle;
+use super::life::{Observed, State};
+use super::record::Record;
+use super::visit::Visit;
+use super::{IdleMap, RemovalCause};
+use crate::sync::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Batches of retired records that a writer frees in passing: more than it fills, so that they run dry.
+const REAPED: usize = 2;
+
+/// What a record was found to be.
+pub(super) enum Found<'v, K, V> {
+    Live(&'v Record<K, V>, Observed),
+    Gone,
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Why a record that was seen like this has ended by now, if it has.
+    #[inline]
+    pub(super) fn expired(
+        &self,
+        record: &Record<K, V>,
+        seen: Observed,
+        now: u64,
+    ) -> Option<RemovalCause> {
+        let idle = seen.tick() + record.idle();
+        let limit = record.limit();
+        if now < idle.min(limit) {
+            None
+        } else if limit <= idle {
+            Some(RemovalCause::ExpiredLifetime)
+        } else {
+            Some(RemovalCause::ExpiredIdle)
+        }
+    }
+
+    /// Looks at a record of this visit: follows its successors, and ends what is past its deadline.
+    #[inline]
+    pub(super) fn look<'v>(
+        &self,
+        record: &'v Record<K, V>,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Found<'v, K, V> {
+        let mut record = record;
+        loop {
+            match record.life.load() {
+                State::Live(seen) => match self.expired(record, seen, visit.now) {
+                    None => return Found::Live(record, seen),
+                    Some(cause) => {
+                        if self.end(record, seen, cause, visit) {
+                            return Found::Gone;
+                        }
+                    }
+                },
+                State::Forward(successor) => {
+                    // SAFETY: followed from a record of this visit.
+                    record = unsafe { visit.at(successor) };
+                }
+                // Pending: not to be seen after a look-up.
+                State::Dead | State::Pending => return Found::Gone,
+            }
+        }
+    }
+
+    /// Ends a record, if it is still as it was seen.
+    pub(super) fn end(
+        &self,
+        record: &Record<K, V>,
+        seen: Observed,
+        cause: RemovalCause,
+        visit: &Visit<'_, K, V>,
+    ) -> bool {
+        if !record.life.kill(seen) {
+            return false;
+        }
+        self.table.unlink(record, visit);
+        if self.calendar.take_back(record, visit) {
+            visit.left(record);
+        } else {
+            visit.leave_shell();
+        }
+        self.announce(record, cause, visit);
+        true
+    }
+
+    /// Ends a record whose token the caller holds, if it is still as it was seen.
+    pub(super) fn end_with_token(
+        &self,
+        record: &Record<K, V>,
+        seen: Observed,
+        cause: RemovalCause,
+        visit: &Visit<'_, K, V>,
+    ) -> bool {
+        if !record.life.kill(seen) {
+            return false;
+        }
+        self.table.unlink(record, visit);
+        visit.left(record);
+        self.announce(record, cause, visit);
+        true
+    }
+
+    /// Counts an end, and tells the listener.
+    fn announce(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
+        self.counters.ended(visit.lane, cause);
+        if self.settings.is_bounded {
+            self.counters.occupied.fetch_sub(1, Ordering::Relaxed);
+            let weight = u64::from(record.weight());
+            self.counters.weight.fetch_sub(weight, Ordering::Relaxed);
+        }
+        self.tell(record, cause, visit);
+    }
+
+    /// Tells the listener.
+    pub(super) fn tell(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
+        if let Some(listener) = &self.listener {
+            let handle = Handle::new(record);
+            if catch_unwind(AssertUnwindSafe(|| listener(&handle, cause))).is_err() {
+                self.counters.listener_panicked(visit.lane);
+            }
+            if catch_unwind(AssertUnwindSafe(|| drop(handle))).is_err() {
+                self.counters.listener_panicked(visit.lane);
+            }
+        }
+    }
+
+    /// After a replacement: gives the successor its predecessor's places.
+    pub(super) fn succeed(
+        &self,
+        replaced: &Record<K, V>,
+        successor: &Record<K, V>,
+        visit: &Visit<'_, K, V>,
+    ) {
+        self.table.hand_over(replaced, visit);
+        if self.calendar.take_back(replaced, visit) {
+            visit.left(replaced);
+            self.calendar.file(successor, Filing::New, visit);
+        } else {
+            // Whoever holds the token follows it to the successor.
+            visit.leave_shell();
+        }
+        self.counters.ended(visit.lane, RemovalCause::Replaced);
+        if self.settings.is_bounded {
+            let weight = &self.counters.weight;
+            weight.fetch_add(u64::from(successor.weight()), Ordering::Relaxed);
+            weight.fetch_sub(u64::from(replaced.weight()), Ordering::Relaxed);
+        }
+    }
+
+    /// What a writer does at its end: frees a little of what is ready to be freed, and takes a growing
+    /// table a little further.
+    pub(super) fn tidy(&self, visit: &Visit<'_, K, V>) {
+        let lines = self.table.lines(visit);
+        if lines.is_taking_over() {
+            lines.take_along(UNITS, visit);
+        }
+        self.limbo.reap(REAPED);
+    }
+}
+
+/// Units of the table that a writer takes over in passing. One would do: a table that has doubled takes
+/// more insertions than it has units before it doubles again.
+const UNITS: usize = 4;

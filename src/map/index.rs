@@ -1,0 +1,141 @@
+//! The ordered index of buckets: what the calendar asks of a skip list.
+//!
+//! crossbeam-skiplist 0.1.3 has calls that are not linearizable: `remove(&key)` may return the entry to
+//! two callers, an `insert` that replaces lets the key vanish for a moment, and `range` leaks. The trait
+//! asks for none of them: keys are unique, so that nothing is ever replaced; whether a removal won does
+//! not matter; and there is no range.
+//!
+//! Under loom the index is its own specification, a sorted map behind loom's mutex: the skip list makes
+//! its towers of zeroed memory, which loom's atomics cannot be. `tests/skiplist.rs` checks the real one.
+//!
+//! **Progress.** All operations are lock-free (under loom they are a specification).
+
+use super::bucket::Bucket;
+use core::ptr::NonNull;
+
+/// A bucket's quantum, and a number that makes the key unique and orders a quantum's buckets by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) quantum: u64,
+    pub(crate) number: usize,
+}
+
+/// An ordered map from keys to buckets; it does not own the buckets.
+pub(crate) trait OrderedIndex<K, V> {
+    fn new() -> Self;
+    /// Adds a bucket under a key that was never used before.
+    fn add(&self, key: Key, bucket: NonNull<Bucket<K, V>>);
+    /// The bucket with the least key.
+    fn front(&self) -> Option<NonNull<Bucket<K, V>>>;
+    /// The bucket with the least key above this one.
+    fn after(&self, key: Key) -> Option<NonNull<Bucket<K, V>>>;
+    /// The bucket with the greatest key below this one.
+    fn before(&self, key: Key) -> Option<NonNull<Bucket<K, V>>>;
+    /// Removes the key if it is there: not to be found by anybody who looks after the return.
+    fn remove(&self, key: Key);
+    fn len(&self) -> usize;
+}
+
+#[cfg(not(any(dwell_loom, dwell_shuttle)))]
+mod skip_list {
+    use super::{Bucket, Key, NonNull, OrderedIndex};
+    use crossbeam_skiplist::SkipMap;
+    use std::ops::Bound;
+
+    pub(crate) struct Index<K, V>(SkipMap<Key, Pointer<K, V>>);
+
+    struct Pointer<K, V>(NonNull<Bucket<K, V>>);
+
+    // SAFETY: a pointer to a bucket, which is itself shared between threads.
+    unsafe impl<K: Send + Sync, V: Send + Sync> Send for Pointer<K, V> {}
+    // SAFETY: as above.
+    unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Pointer<K, V> {}
+
+    impl<K: Send + Sync + 'static, V: Send + Sync + 'static> OrderedIndex<K, V> for Index<K, V> {
+        fn new() -> Self {
+            Self(SkipMap::new())
+        }
+
+        fn add(&self, key: Key, bucket: NonNull<Bucket<K, V>>) {
+            self.0.get_or_insert(key, Pointer(bucket));
+        }
+
+        fn front(&self) -> Option<NonNull<Bucket<K, V>>> {
+            self.0.front().map(|entry| entry.value().0)
+        }
+
+        fn after(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
+            let entry = self.0.lower_bound(Bound::Excluded(&key))?;
+            Some(entry.value().0)
+        }
+
+        fn before(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
+            let entry = self.0.upper_bound(Bound::Excluded(&key))?;
+            Some(entry.value().0)
+        }
+
+        fn remove(&self, key: Key) {
+            if let Some(entry) = self.0.get(&key) {
+                entry.remove();
+            }
+        }
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+    }
+}
+
+#[cfg(not(any(dwell_loom, dwell_shuttle)))]
+pub(crate) use skip_list::Index;
+
+#[cfg(any(dwell_loom, dwell_shuttle))]
+mod specification {
+    use super::{Bucket, Key, NonNull, OrderedIndex};
+    #[cfg(dwell_loom)]
+    use loom::sync::Mutex;
+    #[cfg(dwell_shuttle)]
+    use shuttle::sync::Mutex;
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    pub(crate) struct Index<K, V>(Mutex<BTreeMap<Key, NonNull<Bucket<K, V>>>>);
+
+    impl<K, V> OrderedIndex<K, V> for Index<K, V> {
+        fn new() -> Self {
+            Self(Mutex::new(BTreeMap::new()))
+        }
+
+        fn add(&self, key: Key, bucket: NonNull<Bucket<K, V>>) {
+            let replaced = self.0.lock().unwrap().insert(key, bucket);
+            assert!(replaced.is_none(), "a key was used twice");
+        }
+
+        fn front(&self) -> Option<NonNull<Bucket<K, V>>> {
+            let map = self.0.lock().unwrap();
+            map.first_key_value().map(|(_, bucket)| *bucket)
+        }
+
+        fn after(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
+            let map = self.0.lock().unwrap();
+            let mut above = map.range((Bound::Excluded(key), Bound::Unbounded));
+            above.next().map(|(_, bucket)| *bucket)
+        }
+
+        fn before(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
+            let map = self.0.lock().unwrap();
+            map.range(..key).next_back().map(|(_, bucket)| *bucket)
+        }
+
+        fn remove(&self, key: Key) {
+            self.0.lock().unwrap().remove(&key);
+        }
+
+        fn len(&self) -> usize {
+            self.0.lock().unwrap().len()
+        }
+    }
+}
+
+#[cfg(any(dwell_loom, dwell_shuttle))]
+pub(crate) use specification::Index;

@@ -1,0 +1,161 @@
+//! The life word: one atomic word decides everything that can happen to a record.
+//!
+//! ```text
+//!              commit                    expire, evict, remove
+//!   PENDING ------------> LIVE(tick) ------------------------> DEAD
+//!                          |  ^   |
+//!                    touch +--+   +---- replace ------------> FORWARD(successor)
+//! ```
+//!
+//! **Invariant.** `DEAD` and `FORWARD` are absorbing, and a live word only ever grows. So a word that
+//! was observed is still the word exactly if nothing happened in between: an exchange from an observed
+//! live word to `DEAD` fails if the record was touched, and a touch cannot raise the dead.
+//!
+//! **Linearization points.** Touch: the exchange, or the load where nothing needs to be written.
+//! Expiry, eviction, removal: the exchange to `DEAD`; replacement: the exchange to `FORWARD`. Whoever's
+//! exchange succeeds is the only winner and owes what follows.
+//!
+//! **Progress.** [`Life::load`] and each exchange are wait-free. Loops around them are lock-free: an
+//! exchange fails only because another one succeeded.
+//!
+//! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses:
+//! `tick << 2 | touched << 1 | 1`. Records are aligned to 8, so an even word is a successor, or one of
+//! the two constants.
+
+use crate::sync::{AtomicPtr, Ordering};
+use core::ptr;
+
+/// The last tick that a life word can hold: 2^60 milliseconds.
+pub(crate) const LAST_TICK: u64 = 1 << 60;
+
+const LIVE: usize = 0b01;
+const TOUCHED: usize = 0b10;
+const PENDING: usize = 0;
+const DEAD: usize = 2;
+
+/// A live word as it was observed: the only thing an exchange may start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Observed(usize);
+
+impl Observed {
+    #[inline]
+    pub(crate) fn new(tick: u64, touched: bool) -> Self {
+        let tick = tick.min(LAST_TICK) as usize;
+        Self(tick << 2 | if touched { TOUCHED } else { 0 } | LIVE)
+    }
+
+    /// When the record was last accessed.
+    #[inline]
+    pub(crate) fn tick(self) -> u64 {
+        (self.0 >> 2) as u64
+    }
+
+    /// Whether it was ever accessed after it was created.
+    #[inline]
+    pub(crate) fn touched(self) -> bool {
+        self.0 & TOUCHED != 0
+    }
+
+    /// The next greater word: changes what others observed, and the last access by a millisecond.
+    pub(crate) fn next(self) -> Self {
+        Self::new(self.tick() + 1, self.touched())
+    }
+}
+
+/// A life word, decoded.
+#[derive(Debug)]
+pub(crate) enum State<R> {
+    /// Not inserted yet, or inserted by a commit whose last step is still owed.
+    Pending,
+    Live(Observed),
+    Dead,
+    /// Replaced: the successor has the same key and decides from here on.
+    Forward(*mut R),
+}
+
+#[derive(Debug)]
+pub(crate) struct Life<R> {
+    word: AtomicPtr<R>,
+}
+
+impl<R> Life<R> {
+    pub(crate) fn pending() -> Self {
+        Self {
+            word: AtomicPtr::new(ptr::without_provenance_mut(PENDING)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> State<R> {
+        // Acquire: pairs with the Release of `replace` (the successor's contents) and of `advance`
+        // (the deadlines that were written before it).
+        let word = self.word.load(Ordering::Acquire);
+        match word.addr() {
+            live if live & LIVE != 0 => State::Live(Observed(live)),
+            PENDING => State::Pending,
+            DEAD => State::Dead,
+            _ => State::Forward(word),
+        }
+    }
+
+    fn exchange(&self, from: usize, to: *mut R, success: Ordering) -> bool {
+        self.word
+            .compare_exchange(
+                ptr::without_provenance_mut(from),
+                to,
+                success,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Ends `PENDING`: what a committed insertion owes, done by whoever comes first.
+    pub(crate) fn commit(&self, live: Observed) -> bool {
+        // Relaxed: the record's contents were published by the slot that led here, and whether it is
+        // committed was decided by the chain's door.
+        self.exchange(
+            PENDING,
+            ptr::without_provenance_mut(live.0),
+            Ordering::Relaxed,
+        )
+    }
+
+    /// Starts life without a commit: for a successor that nobody can reach yet.
+    pub(crate) fn start(&self, live: Observed) {
+        // Relaxed: published by `replace`.
+        self.word
+            .store(ptr::without_provenance_mut(live.0), Ordering::Relaxed);
+    }
+
+    /// Records an access.
+    #[inline]
+    pub(crate) fn touch(&self, from: Observed, to: Observed) -> bool {
+        // Relaxed: a touch publishes nothing. It continues the release sequences of `advance`.
+        self.exchange(from.0, ptr::without_provenance_mut(to.0), Ordering::Relaxed)
+    }
+
+    /// Makes every earlier observation worthless after a change of the record's deadlines.
+    pub(crate) fn advance(&self, from: Observed) -> bool {
+        // Release: pairs with `load`. Who sees the new word judges by the new deadlines.
+        self.exchange(
+            from.0,
+            ptr::without_provenance_mut(from.next().0),
+            Ordering::Release,
+        )
+    }
+
+    /// Ends life. True for exactly one caller ever.
+    pub(crate) fn kill(&self, from: Observed) -> bool {
+        // Relaxed: nothing is published by a death.
+        self.exchange(from.0, ptr::without_provenance_mut(DEAD), Ordering::Relaxed)
+    }
+
+    /// Hands life over to `successor`. True for exactly one caller ever.
+    pub(crate) fn replace(&self, from: Observed, successor: *mut R) -> bool {
+        // Release: pairs with `load`. Who follows the word reads a complete successor.
+        self.exchange(from.0, successor, Ordering::Release)
+    }
+}
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("dwell keeps ticks and tags in pointers and needs a 64-bit target");

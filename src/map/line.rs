@@ -1,0 +1,300 @@
+//! A line of the table: one cache line of seven slots and a door; lines chain when full.
+//!
+//! ```text
+//!   | slot 0 | slot 1 | ... | slot 6 | door |      door: a stamp, a commit, or the link to
+//!      |                                           the next line of the chain
+//!      +-- tag (16 bits of hash) | record | frozen
+//! ```
+//!
+//! **Slots.** `UNSET` (zero, as allocated) until the line is ready, then `EMPTY` or a record's word.
+//! A word carries 16 bits of the hash in the unused high bits of the address, so that a look-up reads
+//! a record only where these agree.
+//!
+//! **Doors.** The chain's last door serialises insertions, see `table`. It is
+//! `UNSET` or a *prepared* link while the line is not ready (see `resize`); then a stamp that counts
+//! insertions, or the record of a commit whose last step is still owed, or a link.
+//!
+//! **Frozen.** A frozen word never changes again. Bit 0 of slots and doors.
+
+use super::record::Record;
+use crate::sync::{AtomicPtr, Ordering};
+use core::ptr;
+
+/// Slots of a line: together with the door they fill one cache line.
+pub(crate) const SLOTS: usize = if cfg!(dwell_loom) { 2 } else { 7 };
+
+const TAG_SHIFT: u32 = 48;
+const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
+const FROZEN: usize = 1;
+const FLAGS: usize = 0b111;
+const UNSET: usize = 0;
+const EMPTY: usize = 2;
+
+/// The part of a hash that slots remember: the low 16 bits, which do not choose the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag(u16);
+
+impl Tag {
+    #[inline]
+    pub(crate) fn of(hash: u64) -> Self {
+        Self(hash as u16)
+    }
+}
+
+/// A slot's word as it was read.
+pub(crate) struct Word<K, V>(*mut Record<K, V>);
+
+impl<K, V> Clone for Word<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Word<K, V> {}
+
+impl<K, V> Word<K, V> {
+    pub(crate) const EMPTY: Self = Self(ptr::without_provenance_mut(EMPTY));
+    const UNSET: Self = Self(ptr::without_provenance_mut(UNSET));
+
+    pub(crate) fn new(record: *mut Record<K, V>, tag: Tag) -> Self {
+        assert!(
+            record.addr() & !ADDRESS == 0,
+            "dwell needs addresses of 48 bits: this allocator tags its pointers"
+        );
+        Self(record.map_addr(|address| address | usize::from(tag.0) << TAG_SHIFT))
+    }
+
+    /// The record, if there is one and its tag agrees.
+    #[inline]
+    pub(crate) fn tagged(self, tag: Tag) -> Option<*mut Record<K, V>> {
+        if self.0.addr() >> TAG_SHIFT == usize::from(tag.0) {
+            self.record()
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    pub(crate) fn record(self) -> Option<*mut Record<K, V>> {
+        let record = self.0.map_addr(|word| word & ADDRESS & !FLAGS);
+        (!record.is_null()).then_some(record)
+    }
+
+    pub(crate) fn tag(self) -> Tag {
+        Tag((self.0.addr() >> TAG_SHIFT) as u16)
+    }
+
+    /// The same word with another record of the same key in it.
+    pub(crate) fn with_record(self, record: *mut Record<K, V>) -> Self {
+        Self(record.map_addr(|address| address | self.0.addr() & !(ADDRESS & !FLAGS)))
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.addr() == EMPTY
+    }
+
+    pub(crate) fn is_frozen(self) -> bool {
+        self.0.addr() & FROZEN != 0
+    }
+
+    fn frozen(self) -> Self {
+        Self(self.0.map_addr(|word| word | FROZEN))
+    }
+
+    /// The word as it was before it was frozen.
+    pub(crate) fn thawed(self) -> Self {
+        Self(self.0.map_addr(|word| word & !FROZEN))
+    }
+}
+
+pub(crate) struct Slot<K, V>(AtomicPtr<Record<K, V>>);
+
+impl<K, V> Slot<K, V> {
+    fn new(word: Word<K, V>) -> Self {
+        Self(AtomicPtr::new(word.0))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Word<K, V> {
+        // Acquire: pairs with the Release of `put`, so that the record is complete; and keeps the
+        // loads of a scan in order, the door last.
+        Word(self.0.load(Ordering::Acquire))
+    }
+
+    /// Puts `word` in the place of `seen`.
+    pub(crate) fn put(&self, seen: Word<K, V>, word: Word<K, V>) -> Result<(), Word<K, V>> {
+        // Release: publishes the record in `word`. Acquire on failure: who lost may follow the winner.
+        self.0
+            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Acquire)
+            .map(drop)
+            .map_err(Word)
+    }
+
+    /// Fills a slot of a line that is not ready. Who comes late changes nothing: the slot is set.
+    pub(crate) fn prepare(&self, word: Word<K, V>) {
+        let _ = self.put(Word::UNSET, word);
+    }
+
+    pub(crate) fn freeze(&self) -> Word<K, V> {
+        let mut seen = self.load();
+        while !seen.is_frozen() {
+            match self.put(seen, seen.frozen()) {
+                Ok(()) => return seen.frozen(),
+                Err(newer) => seen = newer,
+            }
+        }
+        seen
+    }
+}
+
+/// A door's word, decoded.
+pub(crate) enum DoorState<K, V> {
+    /// The line is not ready, and its chain has no further line.
+    Unset,
+    /// The line is not ready; this is the rest of its chain.
+    Prepared(*mut Line<K, V>),
+    /// Counts the insertions into the chain.
+    Stamp(usize),
+    /// This record was inserted; its life has to be started, and then the door stamped anew.
+    Commit(*mut Record<K, V>),
+    /// The chain goes on.
+    Link(*mut Line<K, V>),
+}
+
+/// A door's word as it was read.
+pub(crate) struct DoorWord<K, V>(*mut Line<K, V>);
+
+impl<K, V> Clone for DoorWord<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for DoorWord<K, V> {}
+
+const KIND: usize = 0b110;
+const STAMP: usize = 0b010;
+const COMMIT: usize = 0b100;
+const LINK: usize = 0b110;
+
+impl<K, V> DoorWord<K, V> {
+    const UNSET: Self = Self(ptr::null_mut());
+
+    pub(crate) fn stamp(count: usize) -> Self {
+        Self(ptr::without_provenance_mut(count << 3 | STAMP))
+    }
+
+    pub(crate) fn commit(record: *mut Record<K, V>) -> Self {
+        Self(record.map_addr(|address| address | COMMIT).cast())
+    }
+
+    pub(crate) fn link(line: *mut Line<K, V>) -> Self {
+        Self(line.map_addr(|address| address | LINK))
+    }
+
+    fn prepared(line: *mut Line<K, V>) -> Self {
+        Self(line)
+    }
+
+    pub(crate) fn is_frozen(self) -> bool {
+        self.0.addr() & FROZEN != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(self) -> bool {
+        self.0.addr() & KIND != 0
+    }
+
+    pub(crate) fn decode(self) -> DoorState<K, V> {
+        let target = self.0.map_addr(|word| word & !FLAGS);
+        match self.0.addr() & KIND {
+            STAMP => DoorState::Stamp(self.0.addr() >> 3),
+            COMMIT => DoorState::Commit(target.cast()),
+            LINK => DoorState::Link(target),
+            _ if target.is_null() => DoorState::Unset,
+            _ => DoorState::Prepared(target),
+        }
+    }
+}
+
+pub(crate) struct Door<K, V>(AtomicPtr<Line<K, V>>);
+
+impl<K, V> Door<K, V> {
+    fn new(word: DoorWord<K, V>) -> Self {
+        Self(AtomicPtr::new(word.0))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> DoorWord<K, V> {
+        // Acquire: pairs with the Release of `put`. Who reads a stamp sees the slots as they were when
+        // the insertion it counts was committed; who reads a link, a complete line.
+        DoorWord(self.0.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn put(&self, seen: DoorWord<K, V>, word: DoorWord<K, V>) -> bool {
+        // Release: pairs with `load`.
+        self.0
+            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// No insertion passes this door any more.
+    pub(crate) fn freeze(&self) -> DoorWord<K, V> {
+        loop {
+            let seen = self.load();
+            if seen.is_frozen() {
+                return seen;
+            }
+            let frozen = DoorWord(seen.0.map_addr(|word| word | FROZEN));
+            if self.put(seen, frozen) {
+                return frozen;
+            }
+        }
+    }
+
+    /// Attaches the rest of the chain to a line that is not ready. False if somebody did so before.
+    pub(crate) fn prepare(&self, rest: *mut Line<K, V>) -> bool {
+        self.put(DoorWord::UNSET, DoorWord::prepared(rest))
+    }
+
+    /// Makes the line ready. True for exactly one caller.
+    pub(crate) fn open(&self) -> bool {
+        loop {
+            let seen = self.load();
+            let open = match seen.decode() {
+                DoorState::Unset => DoorWord::stamp(1),
+                DoorState::Prepared(rest) => DoorWord::link(rest),
+                _ => return false,
+            };
+            if self.put(seen, open) {
+                return true;
+            }
+        }
+    }
+}
+
+/// A cache line of a table, or of a chain.
+#[repr(C)]
+pub(crate) struct Line<K, V> {
+    pub(crate) slots: [Slot<K, V>; SLOTS],
+    pub(crate) door: Door<K, V>,
+}
+
+impl<K, V> Line<K, V> {
+    /// As fresh memory of a table is: every word zero.
+    #[cfg(dwell_loom)]
+    pub(crate) fn unset() -> Self {
+        Self {
+            slots: core::array::from_fn(|_| Slot::new(Word::UNSET)),
+            door: Door::new(DoorWord::UNSET),
+        }
+    }
+
+    /// A line for the end of a chain, holding `words`.
+    pub(crate) fn holding(words: &[Word<K, V>], door: DoorWord<K, V>) -> Box<Self> {
+        Box::new(Self {
+            slots: core::array::from_fn(|slot| {
+                Slot::new(words.get(slot).copied().unwrap_or(Word::EMPTY))
+            }),
+            door: Door::new(door),
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! Layer 1: the map. This file and those of its operations are the safe face; the protocols are in
+//! `life`, `table`, `resize`, `bucket`, `calendar`, `record`, `limbo` and `reclaim`.
+
+mod access;
+mod bucket;
+mod builder;
+mod calendar;
+mod change;
+mod collect;
+mod collector;
+mod end;
+mod handle;
+mod index;
+mod iter;
+mod lanes;
+mod life;
+mod limbo;
+mod line;
+mod reclaim;
+mod record;
+mod resize;
+mod stats;
+mod table;
+mod visit;
+
+pub use builder::{BuildError, Builder};
+pub use change::Occupied;
+pub use collector::Collector;
+pub use handle::Handle;
+pub use iter::Iter;
+pub use stats::{RemovalCause, Stats};
+
+use crate::clock::Clock;
+use calendar::Calendar;
+use life::LAST_TICK;
+use limbo::Limbo;
+use record::{NEVER, Terms};
+use stats::Counters;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::time::Duration;
+use table::Table;
+use visit::Visit;
+
+pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
+pub(crate) type Listener<K, V> = Box<dyn Fn(&Handle<K, V>, RemovalCause) + Send + Sync>;
+
+/// A lock-free concurrent map whose entries end when they are idle for too long.
+///
+/// All methods take `&self`. None of them waits for another thread: see each method for its progress
+/// guarantee, and `docs/design.md` for the named exceptions (the allocator; the epoch scheme delays the
+/// freeing of memory while a thread is inside of an operation, and nothing else).
+///
+/// Values are not changed in place: [`update`](Self::update) puts a new one in the place of the old, and
+/// who still holds a handle keeps the old one. Put atomics or locks into the value if you want more.
+///
+/// ```
+/// use dwell::IdleMap;
+/// use std::time::Duration;
+///
+/// let map = IdleMap::new(Duration::from_secs(20 * 60));
+/// map.insert("visitor", 1);
+/// assert_eq!(map.with("visitor", |visits| *visits), Some(1));
+/// ```
+pub struct IdleMap<K, V, S = ahash::RandomState>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    table: Table<K, V>,
+    calendar: Calendar<K, V>,
+    limbo: Limbo<K, V>,
+    counters: Counters,
+    hasher: S,
+    /// None for the default clock.
+    clock: Option<Arc<dyn Clock>>,
+    weigher: Option<Weigher<K, V>>,
+    listener: Option<Listener<K, V>>,
+    settings: Settings,
+}
+
+/// Times in milliseconds.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    idle_timeout: u64,
+    max_lifetime: Option<u64>,
+    resolution: u64,
+    capacity: usize,
+    weight_capacity: u64,
+    is_bounded: bool,
+    least_bits: u32,
+}
+
+impl<K, V> IdleMap<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// A map with this idle timeout, and defaults for the rest.
+    ///
+    /// # Panics
+    /// If the timeout is shorter than a millisecond or longer than 34 years. [`builder`](Self::builder)
+    /// returns an error instead.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map: IdleMap<u64, String> = IdleMap::new(Duration::from_secs(60));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn new(idle_timeout: Duration) -> Self {
+        match Self::builder().idle_timeout(idle_timeout).build() {
+            Ok(map) => map,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Settings to build a map with.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// let map: IdleMap<u64, String> = IdleMap::builder().capacity(1_000).build()?;
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Begins an operation.
+    #[inline]
+    fn visit(&self) -> Visit<'_, K, V> {
+        self.visit_at(self.now())
+    }
+
+    /// Begins an operation that takes place at a given time.
+    #[inline]
+    fn visit_at(&self, now: u64) -> Visit<'_, K, V> {
+        Visit::new(&self.limbo, lanes::current(self.limbo.lanes()), now)
+    }
+
+    #[inline]
+    fn now(&self) -> u64 {
+        builder::now(&self.clock).min(LAST_TICK)
+    }
+
+    /// What a new record is born with.
+    fn terms(&self, key: &K, value: &V, now: u64) -> Terms {
+        Terms {
+            idle: self.settings.idle_timeout,
+            limit: match self.settings.max_lifetime {
+                Some(lifetime) => now + lifetime,
+                None => NEVER,
+            },
+            weight: self.weigh(key, value),
+        }
+    }
+
+    fn weigh(&self, key: &K, value: &V) -> u32 {
+        match &self.weigher {
+            Some(weigher) => weigher(key, value).min(record::GREATEST_WEIGHT),
+            None => 0,
+        }
+    }
+
+    /// The number of records in the map, those included that are past their deadline and were not met by
+    /// a read or a collection yet. One load for each processor; not exact while others insert and remove.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert(1, "one");
+    /// assert_eq!(map.len(), 1);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.counters.live()
+    }
+
+    /// Whether [`len`](Self::len) is zero.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map: IdleMap<u64, u64> = IdleMap::new(Duration::from_secs(60));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts and gauges. Costs a few loads for each processor.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert(1, "one");
+    /// assert_eq!(map.stats().created, 1);
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let visit = self.visit();
+        let mut stats = Stats {
+            shells: self.limbo.shells(),
+            garbage: self.limbo.garbage(),
+            index_buckets: self.calendar.buckets(),
+            table_slots: self.table.lines(&visit).len() * line::SLOTS,
+            drop_panics: self.limbo.panics(),
+            ..Stats::default()
+        };
+        self.counters.fill(&mut stats);
+        stats
+    }
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// The hash of a key. Mixed once more, so that a weak hasher's bits are spread over the whole word: the
+    /// high ones choose the line, the low ones are the tag.
+    #[inline]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        // The golden ratio's fraction, odd (Fibonacci hashing).
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let product = u128::from(self.hasher.hash_one(key)) * u128::from(FACTOR);
+        (product as u64) ^ (product >> 64) as u64
+    }
+}
+
+impl<K, V, S> fmt::Debug for IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Shows counts only: keys may be session ids.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdleMap")
+            .field("settings", &self.settings)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, V, S> Drop for IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Frees every record that no handle keeps. The listener is not called.
+    fn drop(&mut self) {
+        let visit = Visit::new(&self.limbo, 0, 0);
+        let left = |record: &record::Record<K, V>| self.limbo.free_if_last(record);
+        self.calendar.dismantle(&visit, left);
+        self.table.dismantle(&visit, left);
+    }
+}

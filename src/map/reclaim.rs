@@ -1,0 +1,155 @@
+//! Reclamation: what was unlinked is freed when nobody can be reading it any more.
+//!
+//! **Contract.** What is retired was unreachable before, for every thread that pins from then on. A
+//! deferred action runs only when each guard that was held at the time of the call is gone.
+//!
+//! **Two implementations**, chosen when the crate is built. `epoch` is crossbeam-epoch. Under loom,
+//! `graveyard` is a specification of the contract: it runs all deferred actions at the end of the
+//! model, and asserts at each read of a record that its reader was pinned before it was retired. The
+//! real collector makes loom's search larger by five orders of magnitude and, in small models, frees
+//! nothing, so that it finds no use after retirement.
+//!
+//! **Progress.** Pinning and deferring are lock-free. A thread that stays pinned delays the freeing of
+//! what is retired after it pinned, and nothing else.
+
+/// What the map asks of a reclamation scheme.
+pub(crate) trait Reclaim: Sized {
+    /// Enters a read-side critical section that ends when the guard is dropped.
+    fn pin() -> Self;
+
+    /// Runs `action` on any thread when every guard of now is gone.
+    ///
+    /// # Safety
+    /// The action must be sound to run on any thread at any later time.
+    unsafe fn defer<F: FnOnce() + 'static>(&self, action: F);
+
+    /// Makes this thread's deferred actions visible to the others, and tries to run due ones.
+    fn flush(&self);
+}
+
+#[cfg(any(not(dwell_loom), dwell_epoch))]
+mod epoch {
+    use super::Reclaim;
+
+    /// A pinned thread.
+    #[derive(Debug)]
+    pub(crate) struct Guard(crossbeam_epoch::Guard);
+
+    impl Reclaim for Guard {
+        #[inline]
+        fn pin() -> Self {
+            Self(crossbeam_epoch::pin())
+        }
+
+        unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
+            // SAFETY: the caller vouches for the action.
+            unsafe { self.0.defer_unchecked(action) }
+        }
+
+        fn flush(&self) {
+            self.0.flush();
+        }
+    }
+
+    /// Nothing: this scheme really frees.
+    #[derive(Debug)]
+    pub(crate) struct Mark;
+
+    impl Mark {
+        #[inline]
+        pub(crate) fn new() -> Self {
+            Self
+        }
+        #[inline]
+        pub(crate) fn retire(&self) {}
+        #[inline]
+        pub(crate) fn check(&self, _guard: &Guard) {}
+    }
+}
+
+#[cfg(any(not(dwell_loom), dwell_epoch))]
+pub(crate) use epoch::{Guard, Mark};
+
+#[cfg(all(dwell_loom, not(dwell_epoch)))]
+mod graveyard {
+    use super::Reclaim;
+    use core::sync::atomic::Ordering;
+    // The oracle's own state is std's, so that loom neither explores nor orders by it.
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+
+    loom::lazy_static! {
+        /// Counts retirements. A pin reads it, a retirement raises it: all the synchronisation that
+        /// the contract promises, and no more.
+        static ref CLOCK: loom::sync::atomic::AtomicUsize = loom::sync::atomic::AtomicUsize::new(0);
+        static ref GRAVES: Graves = Graves::default();
+    }
+
+    #[derive(Default)]
+    struct Graves(Mutex<Vec<Action>>);
+
+    struct Action(Box<dyn FnOnce()>);
+    // SAFETY: `Reclaim::defer` demands an action that may run on any thread.
+    unsafe impl Send for Action {}
+
+    impl Drop for Graves {
+        fn drop(&mut self) {
+            let actions = core::mem::take(self.0.get_mut().unwrap());
+            if std::thread::panicking() {
+                core::mem::forget(actions);
+                return;
+            }
+            for action in actions {
+                (action.0)();
+            }
+        }
+    }
+
+    /// A pinned thread: the clock at the time it pinned.
+    #[derive(Debug)]
+    pub(crate) struct Guard(usize);
+
+    impl Reclaim for Guard {
+        fn pin() -> Self {
+            Self(CLOCK.load(Ordering::Acquire))
+        }
+
+        unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
+            GRAVES.0.lock().unwrap().push(Action(Box::new(action)));
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// When the record was retired; 0 while it was not.
+    #[derive(Debug)]
+    pub(crate) struct Mark(AtomicUsize);
+
+    impl Mark {
+        pub(crate) fn new() -> Self {
+            Self(AtomicUsize::new(0))
+        }
+
+        pub(crate) fn retire(&self) {
+            let now = CLOCK.fetch_add(1, Ordering::AcqRel) + 1;
+            let before = self.0.swap(now, Ordering::SeqCst);
+            assert_eq!(before, 0, "a record was retired twice");
+        }
+
+        pub(crate) fn check(&self, guard: &Guard) {
+            let retired = self.0.load(Ordering::SeqCst);
+            assert!(
+                retired == 0 || retired > guard.0,
+                "a record was read by a thread that pinned after it was retired"
+            );
+        }
+    }
+}
+
+#[cfg(all(dwell_loom, not(dwell_epoch)))]
+pub(crate) use graveyard::{Guard, Mark};
+
+/// Tries to let time pass for what was deferred.
+pub(crate) fn try_advance() {
+    Guard::pin().flush();
+}

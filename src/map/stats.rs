@@ -1,0 +1,178 @@
+//! Counters, by lane so that threads do not write to each other's cache lines.
+
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
+
+/// Why a record left the map.
+///
+/// ```
+/// use dwell::{IdleMap, RemovalCause};
+/// use std::sync::{Arc, Mutex};
+///
+/// let seen = Arc::new(Mutex::new(Vec::new()));
+/// let log = Arc::clone(&seen);
+/// let map = IdleMap::builder()
+///     .on_removal(move |handle, cause| log.lock().unwrap().push((*handle.key(), cause)))
+///     .build()?;
+/// map.insert(1, "value");
+/// map.remove(&1);
+/// assert_eq!(*seen.lock().unwrap(), [(1, RemovalCause::Removed)]);
+/// # Ok::<(), dwell::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RemovalCause {
+    /// It was not accessed for its idle timeout.
+    ExpiredIdle,
+    /// It reached its absolute deadline.
+    ExpiredLifetime,
+    /// The map was full, or [`evict`](crate::IdleMap::evict) was called.
+    Evicted,
+    /// It was removed by its key, by `retain` or by `clear`.
+    Removed,
+    /// Another value was inserted under its key.
+    Replaced,
+}
+
+/// What [`IdleMap::stats`](crate::IdleMap::stats) returns: counts since the map was made, and gauges.
+///
+/// Each number is exact when nothing else is going on. Under concurrent operations they are read one
+/// after the other, and may not add up.
+///
+/// ```
+/// use dwell::IdleMap;
+/// use std::time::Duration;
+///
+/// let map = IdleMap::new(Duration::from_secs(60));
+/// map.insert(1, "one");
+/// map.insert(2, "two");
+/// map.remove(&1);
+/// let stats = map.stats();
+/// assert_eq!((stats.live, stats.created, stats.removed), (1, 2, 1));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records in the map, those included that are past their deadline and not met by anybody yet.
+    pub live: usize,
+    /// Ended records that the calendar still refers to, because their end met a collection half-way.
+    /// They go when their quantum is due.
+    pub shells: usize,
+    /// Ended records that wait for their grace period. It grows while a thread stays inside of a closure
+    /// that the map called, such as [`with`](crate::IdleMap::with)'s.
+    pub garbage: usize,
+    /// Records created. `created == live + expired + evicted + removed`.
+    pub created: u64,
+    /// Records that ended by a deadline.
+    pub expired: u64,
+    /// Records that were evicted.
+    pub evicted: u64,
+    /// Records that were removed.
+    pub removed: u64,
+    /// Values replaced, by `insert` or `update`. The record counts as the same.
+    pub replaced: u64,
+    /// The sum of the records' weights, if the map has a weight capacity.
+    pub weight: u64,
+    /// Buckets in the calendar.
+    pub index_buckets: usize,
+    /// Slots in the table's array of lines: each takes 8 bytes, and the eighth word of a line another 8.
+    pub table_slots: usize,
+    /// Calls of the removal listener that panicked.
+    pub listener_panics: u64,
+    /// Keys and values whose `drop` panicked when the map freed them.
+    pub drop_panics: u64,
+}
+
+/// One lane's part of the counts.
+#[derive(Debug)]
+struct Lane {
+    created: AtomicU64,
+    expired: AtomicU64,
+    evicted: AtomicU64,
+    removed: AtomicU64,
+    replaced: AtomicU64,
+    listener_panics: AtomicU64,
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self {
+            created: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
+            replaced: AtomicU64::new(0),
+            listener_panics: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Counts by lane, and, for maps with a bound, what is in the map.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    lanes: Box<[CachePadded<Lane>]>,
+    /// Records in the map, if it has a capacity. Exact, and shared.
+    pub(crate) occupied: CachePadded<AtomicUsize>,
+    /// Their weight, if it has a weight capacity.
+    pub(crate) weight: CachePadded<AtomicU64>,
+}
+
+// All accesses here are Relaxed: counts order nothing.
+impl Counters {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self {
+            lanes: (0..lanes).map(|_| CachePadded::new(Lane::new())).collect(),
+            occupied: CachePadded::new(AtomicUsize::new(0)),
+            weight: CachePadded::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Counts a creation. Returns how many this lane has seen.
+    #[inline]
+    pub(crate) fn created(&self, lane: usize) -> u64 {
+        self.lanes[lane].created.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn ended(&self, lane: usize, cause: RemovalCause) {
+        let lane = &self.lanes[lane];
+        let counter = match cause {
+            RemovalCause::ExpiredIdle | RemovalCause::ExpiredLifetime => &lane.expired,
+            RemovalCause::Evicted => &lane.evicted,
+            RemovalCause::Removed => &lane.removed,
+            RemovalCause::Replaced => &lane.replaced,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn listener_panicked(&self, lane: usize) {
+        self.lanes[lane]
+            .listener_panics
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self, counter: impl Fn(&Lane) -> &AtomicU64) -> u64 {
+        self.lanes
+            .iter()
+            .map(|lane| counter(lane).load(Ordering::Relaxed))
+            .sum()
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        let ended = self.sum(|lane| &lane.expired)
+            + self.sum(|lane| &lane.evicted)
+            + self.sum(|lane| &lane.removed);
+        // Ends first: an end that is seen without its creation would make the difference negative.
+        self.sum(|lane| &lane.created).saturating_sub(ended) as usize
+    }
+
+    pub(crate) fn fill(&self, stats: &mut Stats) {
+        stats.live = self.live();
+        stats.expired = self.sum(|lane| &lane.expired);
+        stats.evicted = self.sum(|lane| &lane.evicted);
+        stats.removed = self.sum(|lane| &lane.removed);
+        stats.created = self.sum(|lane| &lane.created);
+        stats.replaced = self.sum(|lane| &lane.replaced);
+        stats.listener_panics = self.sum(|lane| &lane.listener_panics);
+        stats.weight = self.weight.load(Ordering::Relaxed);
+    }
+}

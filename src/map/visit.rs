@@ -1,0 +1,53 @@
+//! What every operation carries: its guard, its moment, and where it leaves what it unlinked.
+
+use super::limbo::Limbo;
+use super::reclaim::{Guard, Reclaim};
+use super::record::{Record, at};
+
+/// A pinned operation.
+pub(crate) struct Visit<'m, K, V> {
+    pub(crate) guard: Guard,
+    /// The time the operation takes place at, in the clock's milliseconds.
+    pub(crate) now: u64,
+    /// This thread's lane.
+    pub(crate) lane: usize,
+    limbo: &'m Limbo<K, V>,
+}
+
+impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
+    #[inline]
+    pub(crate) fn new(limbo: &'m Limbo<K, V>, lane: usize, now: u64) -> Self {
+        Self {
+            guard: Guard::pin(),
+            now,
+            lane,
+            limbo,
+        }
+    }
+
+    /// A record that was found during this visit.
+    ///
+    /// # Safety
+    /// As for [`at`].
+    #[inline]
+    pub(crate) unsafe fn at(&self, record: *mut Record<K, V>) -> &Record<K, V> {
+        // SAFETY: the caller vouches for the record.
+        unsafe { at(record, &self.guard) }
+    }
+
+    /// A structure has let go of the record.
+    pub(crate) fn left(&self, record: &Record<K, V>) {
+        self.limbo.left(record, self.lane, &self.guard);
+    }
+
+    /// The calendar has let go of a record that had ended before.
+    pub(crate) fn left_shell(&self, record: &Record<K, V>) {
+        self.limbo.count_shells(self.lane, usize::MAX);
+        self.left(record);
+    }
+
+    /// A record has ended, and its token is still in the calendar.
+    pub(crate) fn leave_shell(&self) {
+        self.limbo.count_shells(self.lane, 1);
+    }
+}
