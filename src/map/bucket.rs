@@ -134,10 +134,7 @@ pub(crate) enum Drained<K, V> {
 ///
 /// # Safety
 /// The pointer was read while `guard` was held.
-pub(crate) unsafe fn bucket_at<'g, K, V>(
-    bucket: *mut Bucket<K, V>,
-    guard: &'g Guard,
-) -> &'g Bucket<K, V> {
+pub(crate) unsafe fn bucket_at<K, V>(bucket: *mut Bucket<K, V>, guard: &Guard) -> &Bucket<K, V> {
     // SAFETY: a bucket is retired when no entry's place, no hint and no index leads to it any more.
     let bucket = unsafe { &*bucket };
     bucket.mark.check(guard);

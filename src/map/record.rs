@@ -12,10 +12,11 @@
 //! **Progress.** Everything here is wait-free.
 
 use super::life::{Life, Observed};
-use super::reclaim::{Guard, Mark};
+use super::reclaim::{Guard, Mark, Reclaim};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace, fence};
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A deadline that is never reached.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -146,11 +147,14 @@ impl<K, V> Record<K, V> {
 }
 
 /// A record that only its holder can reach.
-pub(crate) struct Unlinked<K, V> {
+pub(crate) struct Unlinked<K: 'static, V: 'static> {
     record: NonNull<Record<K, V>>,
+    /// Its key came from a record that others may still be comparing: it must not be dropped before they
+    /// are gone. Once the record is linked that follows from its retirement.
+    is_rehoused: bool,
 }
 
-impl<K, V> Unlinked<K, V> {
+impl<K: 'static, V: 'static> Unlinked<K, V> {
     pub(crate) fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
         let record = Box::new(Record {
             life: Life::pending(),
@@ -170,6 +174,7 @@ impl<K, V> Unlinked<K, V> {
         record.trace.write();
         Self {
             record: NonNull::from(Box::leak(record)),
+            is_rehoused: false,
         }
     }
 
@@ -189,22 +194,52 @@ impl<K, V> Unlinked<K, V> {
 
     /// Gives back the value and drops the key.
     pub(crate) fn into_value(self) -> V {
-        let mut record = ManuallyDrop::new(self).record;
-        // SAFETY: the record came from a box, and nobody else can reach it. The key is dropped once,
-        // and the value moved out once, since the box is freed without dropping either.
+        let unlinked = ManuallyDrop::new(self);
+        let mut record = unlinked.record;
+        // SAFETY: nobody else can reach the record, and nobody reads the value of one that was not
+        // committed. The box is freed without dropping either; key and value each go one way.
         unsafe {
             let value = ManuallyDrop::take(&mut record.as_mut().value);
-            let mut emptied = Box::from_raw(record.as_ptr());
-            ManuallyDrop::drop(&mut emptied.key);
+            let key = ManuallyDrop::take(&mut record.as_mut().key);
+            drop(Box::from_raw(record.as_ptr()));
+            if unlinked.is_rehoused {
+                drop_later(key);
+            }
             value
         }
     }
 }
 
-impl<K, V> Drop for Unlinked<K, V> {
+impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
     fn drop(&mut self) {
+        let mut record = self.record;
         // SAFETY: nobody else can reach the record, and `into_linked` and `into_value` do not come here.
-        unsafe { free(self.record) }
+        // If the key must wait, the record is freed as one that was moved, after value and key went.
+        unsafe {
+            if self.is_rehoused {
+                let value = ManuallyDrop::take(&mut record.as_mut().value);
+                drop_later(ManuallyDrop::take(&mut record.as_mut().key));
+                record.as_ref().set_limit(MOVED);
+                free(record);
+                drop(value);
+            } else {
+                free(record);
+            }
+        }
+    }
+}
+
+/// Drops a key when everybody who is pinned now is gone.
+///
+/// # Safety
+/// As for [`Reclaim::defer`]: the key may be dropped on any thread, at any later time.
+unsafe fn drop_later<K: 'static>(key: K) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        Guard::pin().defer(move || {
+            // A panic in the key's drop must not unwind through the reclaimer.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(key)));
+        });
     }
 }
 
@@ -212,16 +247,18 @@ impl<K, V> Drop for Unlinked<K, V> {
 ///
 /// # Safety
 /// `shell` was withdrawn before its commit: nobody reads its value, and those who still compare its
-/// key are pinned since before this call. The caller retires it. The new record must not be freed
-/// before they are gone, which holds for each record that was linked once, since it is retired too.
-pub(crate) unsafe fn rehouse<K, V>(shell: NonNull<Record<K, V>>) -> Unlinked<K, V> {
+/// key are pinned since before this call. The caller retires it.
+pub(crate) unsafe fn rehouse<K: 'static, V: 'static>(
+    shell: NonNull<Record<K, V>>,
+) -> Unlinked<K, V> {
     // SAFETY: the caller keeps the shell alive. Key and value are copied bit by bit; `MOVED` makes the
     // copies the only ones that are dropped.
     unsafe {
         let old = shell.as_ref();
         let key = core::ptr::read(&raw const *old.key);
         let value = core::ptr::read(&raw const *old.value);
-        let new = Unlinked::new(old.hash, key, value, old.terms());
+        let mut new = Unlinked::new(old.hash, key, value, old.terms());
+        new.is_rehoused = true;
         old.set_limit(MOVED);
         new
     }
@@ -233,7 +270,7 @@ pub(crate) unsafe fn rehouse<K, V>(shell: NonNull<Record<K, V>>) -> Unlinked<K, 
 /// The pointer was read from a structure, or followed from such a record, while `guard` was held, or
 /// the structures' ownership of the record is held up by the caller.
 #[inline]
-pub(crate) unsafe fn at<'g, K, V>(record: *mut Record<K, V>, guard: &'g Guard) -> &'g Record<K, V> {
+pub(crate) unsafe fn at<K, V>(record: *mut Record<K, V>, guard: &Guard) -> &Record<K, V> {
     // SAFETY: a record is freed only when the grace period after its retirement is over, and it is
     // retired only when no structure refers to it any more.
     let record = unsafe { &*record };

@@ -11,7 +11,7 @@ use crossbeam_utils::CachePadded;
 ///
 /// let seen = Arc::new(Mutex::new(Vec::new()));
 /// let log = Arc::clone(&seen);
-/// let map = IdleMap::builder()
+/// let map = IdleMap::<u64, &str>::builder()
 ///     .on_removal(move |handle, cause| log.lock().unwrap().push((*handle.key(), cause)))
 ///     .build()?;
 /// map.insert(1, "value");

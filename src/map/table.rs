@@ -55,7 +55,7 @@ pub(crate) struct Inserted<'v, K, V> {
 }
 
 /// An insertion that found its key taken.
-pub(crate) struct Taken<'v, K, V> {
+pub(crate) struct Taken<'v, K: 'static, V: 'static> {
     pub(crate) existing: &'v Record<K, V>,
     pub(crate) rejected: Unlinked<K, V>,
 }
