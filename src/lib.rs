@@ -46,6 +46,11 @@ mod clock;
 mod map;
 mod sync;
 
+/// The README's example runs with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
 pub use map::{
     BuildError, Builder, Collector, Handle, IdleMap, Iter, Occupied, RemovalCause, Stats,

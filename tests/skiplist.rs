@@ -1,0 +1,117 @@
+//! crossbeam-skiplist 0.1.3 has four known bugs. The calendar's index stays clear of them by the calls it
+//! makes: `get_or_insert` with keys that are never used twice, `front`, `lower_bound` and `upper_bound`, and
+//! `get` followed by `Entry::remove`, whose result nobody looks at. One test for each bug.
+
+use crossbeam_skiplist::SkipMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+type Key = (u64, usize);
+
+/// Counts the values that exist.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Lets crossbeam's deferred actions run.
+fn quiesce() {
+    for _ in 0..512 {
+        crossbeam_epoch::pin().flush();
+    }
+}
+
+/// Bug 1 (#1023): an insertion that replaces lets the key vanish for a moment. Keys are never replaced here,
+/// so a key that is there stays there while its neighbours come and go.
+#[test]
+fn a_key_that_stays_is_never_missed() {
+    const KEY: Key = (5, 0);
+    let map: SkipMap<Key, u64> = SkipMap::new();
+    map.get_or_insert(KEY, 7);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..200_000 {
+                for quantum in [4, 5, 6] {
+                    map.get_or_insert((quantum, number), 0);
+                    map.get(&(quantum, number)).unwrap().remove();
+                }
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        while !is_done.load(Ordering::Acquire) {
+            assert_eq!(map.get(&KEY).map(|entry| *entry.value()), Some(7));
+            let above = map.lower_bound(Bound::Excluded(&(4, usize::MAX)));
+            assert_eq!(above.map(|entry| *entry.key()), Some(KEY));
+        }
+    });
+}
+
+/// Bug 2 (#1143): `remove(&key)` may return the entry to two callers. `Entry::remove` says true to one; and
+/// after any of the calls has returned, nobody finds the key.
+#[test]
+fn a_key_that_several_remove_is_gone_once_and_for_all() {
+    let map: SkipMap<Key, u64> = SkipMap::new();
+    let rounds = 20_000;
+    let wins = AtomicUsize::new(0);
+    let barrier = std::sync::Barrier::new(2);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for round in 0..rounds {
+                    map.get_or_insert((1, round), 0);
+                    barrier.wait();
+                    if let Some(entry) = map.get(&(1, round)) {
+                        wins.fetch_add(usize::from(entry.remove()), Ordering::SeqCst);
+                    }
+                    assert!(map.get(&(1, round)).is_none());
+                    barrier.wait();
+                }
+            });
+        }
+    });
+    assert_eq!(wins.load(Ordering::SeqCst), rounds);
+    assert!(map.front().is_none());
+}
+
+/// Bug 3 (#1178): `range` leaks the entry at its end. `lower_bound` and `upper_bound` do not.
+#[test]
+fn looking_for_neighbours_leaks_nothing() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let map: SkipMap<Key, Counted> = SkipMap::new();
+    for quantum in 0..100 {
+        map.get_or_insert((quantum, 0), Counted::new(&count));
+    }
+    for quantum in 0..100 {
+        drop(map.front());
+        drop(map.lower_bound(Bound::Excluded(&(quantum, 0))));
+        drop(map.upper_bound(Bound::Excluded(&(quantum, 0))));
+    }
+    for quantum in 0..100 {
+        map.get(&(quantum, 0)).unwrap().remove();
+    }
+    quiesce();
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    drop(map);
+}
+
+/// Bug 4: `RefRange` is `Send` and `Sync` whatever it refers to. No range is made, and what an entry leads to
+/// is shared between threads anyhow: the calendar asks for `Send` and `Sync` itself.
+#[test]
+fn a_map_of_what_is_not_shareable_is_refused() {
+    fn is_shareable<T: Send + Sync>(_: &T) {}
+    let map = dwell::IdleMap::<u64, String>::new(std::time::Duration::from_secs(1));
+    is_shareable(&map);
+}
