@@ -36,20 +36,20 @@ pub(crate) trait OrderedIndex<K, V> {
     fn len(&self) -> usize;
 }
 
+struct Pointer<K, V>(NonNull<Bucket<K, V>>);
+
+// SAFETY: a pointer to a bucket, which is itself shared between threads.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Pointer<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Pointer<K, V> {}
+
 #[cfg(not(any(dwell_loom, dwell_shuttle)))]
 mod skip_list {
-    use super::{Bucket, Key, NonNull, OrderedIndex};
+    use super::{Bucket, Key, NonNull, OrderedIndex, Pointer};
     use crossbeam_skiplist::SkipMap;
     use std::ops::Bound;
 
     pub(crate) struct Index<K, V>(SkipMap<Key, Pointer<K, V>>);
-
-    struct Pointer<K, V>(NonNull<Bucket<K, V>>);
-
-    // SAFETY: a pointer to a bucket, which is itself shared between threads.
-    unsafe impl<K: Send + Sync, V: Send + Sync> Send for Pointer<K, V> {}
-    // SAFETY: as above.
-    unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Pointer<K, V> {}
 
     impl<K: Send + Sync + 'static, V: Send + Sync + 'static> OrderedIndex<K, V> for Index<K, V> {
         fn new() -> Self {
@@ -91,7 +91,7 @@ pub(crate) use skip_list::Index;
 
 #[cfg(any(dwell_loom, dwell_shuttle))]
 mod specification {
-    use super::{Bucket, Key, NonNull, OrderedIndex};
+    use super::{Bucket, Key, NonNull, OrderedIndex, Pointer};
     #[cfg(dwell_loom)]
     use loom::sync::Mutex;
     #[cfg(dwell_shuttle)]
@@ -99,7 +99,7 @@ mod specification {
     use std::collections::BTreeMap;
     use std::ops::Bound;
 
-    pub(crate) struct Index<K, V>(Mutex<BTreeMap<Key, NonNull<Bucket<K, V>>>>);
+    pub(crate) struct Index<K, V>(Mutex<BTreeMap<Key, Pointer<K, V>>>);
 
     impl<K, V> OrderedIndex<K, V> for Index<K, V> {
         fn new() -> Self {
@@ -107,24 +107,24 @@ mod specification {
         }
 
         fn add(&self, key: Key, bucket: NonNull<Bucket<K, V>>) {
-            let replaced = self.0.lock().unwrap().insert(key, bucket);
+            let replaced = self.0.lock().unwrap().insert(key, Pointer(bucket));
             assert!(replaced.is_none(), "a key was used twice");
         }
 
         fn front(&self) -> Option<NonNull<Bucket<K, V>>> {
             let map = self.0.lock().unwrap();
-            map.first_key_value().map(|(_, bucket)| *bucket)
+            map.first_key_value().map(|(_, bucket)| bucket.0)
         }
 
         fn after(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
             let map = self.0.lock().unwrap();
             let mut above = map.range((Bound::Excluded(key), Bound::Unbounded));
-            above.next().map(|(_, bucket)| *bucket)
+            above.next().map(|(_, bucket)| bucket.0)
         }
 
         fn before(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
             let map = self.0.lock().unwrap();
-            map.range(..key).next_back().map(|(_, bucket)| *bucket)
+            map.range(..key).next_back().map(|(_, bucket)| bucket.0)
         }
 
         fn remove(&self, key: Key) {
