@@ -5,7 +5,7 @@ use super::end::Found;
 use super::handle::Handle;
 use super::life::Observed;
 use super::record::{LONGEST_IDLE, Record, Unlinked};
-use super::table::{Inserted, Taken};
+use super::table::{Inserted, Taken, upper};
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
 use crate::sync::Ordering;
@@ -65,9 +65,10 @@ where
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Handle<K, V>> {
         let visit = self.visit();
-        let mut record = self.unlinked(key, value, &visit);
+        let hash = self.hash(&key);
+        let mut record = self.unlinked(hash, key, value, &visit);
         let replaced = loop {
-            match self.insert_unlinked(record, &visit) {
+            match self.insert_unlinked(hash, record, &visit) {
                 Ok(_) => break None,
                 Err(Taken { existing, rejected }) => {
                     match self.replace(existing, rejected, &visit) {
@@ -98,8 +99,9 @@ where
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, Occupied<K, V>> {
         let visit = self.visit();
-        let record = self.unlinked(key, value, &visit);
-        let result = match self.insert_unlinked(record, &visit) {
+        let hash = self.hash(&key);
+        let record = self.unlinked(hash, key, value, &visit);
+        let result = match self.insert_unlinked(hash, record, &visit) {
             Ok(inserted) => Ok(Handle::new(inserted)),
             Err(Taken { existing, rejected }) => Err(Occupied {
                 existing: Handle::new(existing),
@@ -130,9 +132,10 @@ where
         {
             return Handle::new(record);
         }
-        let mut record = self.unlinked(key, make(), &visit);
+        let hash = self.hash(&key);
+        let mut record = self.unlinked(hash, key, make(), &visit);
         let handle = loop {
-            match self.insert_unlinked(record, &visit) {
+            match self.insert_unlinked(hash, record, &visit) {
                 Ok(inserted) => break Handle::new(inserted),
                 Err(Taken { existing, rejected }) => {
                     if let Some(found) = self.touched(existing, &visit) {
@@ -321,10 +324,9 @@ where
     }
 
     /// A record that is not in the map yet.
-    fn unlinked(&self, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
+    fn unlinked(&self, hash: u64, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
         let terms = self.terms(&key, &value, visit.now);
-        let hash = super::table::upper(self.hash(&key));
-        Unlinked::new(hash, key, value, terms)
+        Unlinked::new(upper(hash), key, value, terms)
     }
 
     /// What an unlinked record becomes when a structure leads to it.
@@ -334,12 +336,13 @@ where
         unsafe { visit.at(pointer.as_ptr()) }
     }
 
+    /// `hash` is the one that the record was made with: a key is hashed once, for it might lie.
     fn insert_unlinked<'v>(
         &self,
+        hash: u64,
         record: Unlinked<K, V>,
         visit: &'v Visit<'_, K, V>,
     ) -> Result<&'v Record<K, V>, Taken<'v, K, V>> {
-        let hash = self.hash(record.record().key());
         let Inserted { record, crowded } = self.table.insert(
             hash,
             record,
