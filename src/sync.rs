@@ -8,6 +8,8 @@
 //! another thread's read from its search, and the interleavings of "load, then store" are not
 //! explored. As a read-modify-write the load is visible to the search. Such a load sees only the
 //! newest value, so each model runs in both passes: together they cover schedules and weak memory.
+//! A store is an exchange then, since loom does not order a store and a concurrent read-modify-write,
+//! and later lets another one read the older of the two even where the newer happened before it.
 
 pub(crate) use core::sync::atomic::Ordering;
 
@@ -48,7 +50,7 @@ mod backend {
                     self.0.fetch_add(0, order)
                 }
                 pub(crate) fn store(&self, value: $int, order: Ordering) {
-                    self.0.store(value, order)
+                    self.0.swap(value, order);
                 }
                 pub(crate) fn fetch_add(&self, value: $int, order: Ordering) -> $int {
                     self.0.fetch_add(value, order)
@@ -87,7 +89,7 @@ mod backend {
             }
         }
         pub(crate) fn store(&self, value: *mut T, order: Ordering) {
-            self.0.store(value, order)
+            self.0.swap(value, order);
         }
         pub(crate) fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
             self.0.swap(value, order)

@@ -219,8 +219,7 @@ where
             if seen.touched() && moved < self.settings.resolution {
                 return Some(live);
             }
-            let touched = Observed::new(visit.now.max(seen.tick()), true);
-            if live.life.touch(seen, touched) {
+            if live.life.touch(seen, seen.touched_at(visit.now)) {
                 return Some(live);
             }
             record = live;

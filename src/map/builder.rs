@@ -141,8 +141,11 @@ impl<K, V, S> Builder<K, V, S> {
     /// An insertion into a full map evicts: of the records that were never accessed since their creation
     /// the oldest, as long as there are more of these than an eighth of the capacity; otherwise the record
     /// that was not accessed for the longest time, to within a quantum (a 512th of the idle timeout). So a
-    /// flood of visitors who never come back cannot push out those who do. While threads insert, each may
-    /// have one record in the map beyond the capacity.
+    /// flood of visitors who never come back cannot push out those who do.
+    ///
+    /// An insertion looks at 64 records at the most. So while threads insert, the map may hold one record for
+    /// each of them beyond the capacity; and, for as long as it takes to note that many records were accessed
+    /// since their creation, a 64th of the capacity.
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = Some(records);
         self

@@ -8,7 +8,6 @@ use super::record::{LONGEST_IDLE, Record, Unlinked};
 use super::table::{Inserted, Taken, upper};
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
-use crate::sync::Ordering;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -177,8 +176,7 @@ where
             terms.weight = self.weigh(old.key(), &value);
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
             loop {
-                let tick = visit.now.max(seen.tick());
-                new.record().life.start(Observed::new(tick, true));
+                new.record().life.start(seen.touched_at(visit.now));
                 if old.life.replace(seen, new.pointer().as_ptr()) {
                     let new = self.linked(new, &visit);
                     let handle = Handle::new(new);
@@ -353,9 +351,7 @@ where
         self.calendar.file(record, Filing::New, visit);
         let created = self.counters.created(visit.lane);
         if self.settings.is_bounded {
-            self.counters.occupied.fetch_add(1, Ordering::Relaxed);
-            let weight = u64::from(record.weight());
-            self.counters.weight.fetch_add(weight, Ordering::Relaxed);
+            self.counters.occupy(record.weight());
             self.make_room(visit, Some(record));
         }
         if crowded || created.is_multiple_of(FIT_INTERVAL) {
@@ -374,6 +370,7 @@ where
         let mut old = existing;
         loop {
             let Found::Live(live, seen) = self.look(old, visit) else {
+                record.record().life.unstart();
                 return Err(record);
             };
             old = live;

@@ -10,14 +10,13 @@ use super::life::{Observed, State};
 use super::record::Record;
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
-use crate::sync::Ordering;
-use std::cell::Cell;
 use std::ptr;
 use std::time::Duration;
 
-/// Records that were accessed since they were filed, and that an eviction passes over before it takes one
-/// of them all the same: bounds its work.
+/// Records that an eviction looks at because they were accessed since they were filed: bounds its work.
 const SECOND_CHANCES: usize = 64;
+/// Records that an insertion evicts at the most, if the map holds too many.
+const EVICTIONS: usize = 4;
 /// The part of the capacity that records keep which were never accessed: one in eight.
 const FRESH_SHARE: usize = 8;
 
@@ -29,6 +28,15 @@ enum Reviewed {
     Shell,
     /// The token was filed again.
     Kept,
+}
+
+/// What came of an attempt to evict a record.
+enum Eviction {
+    Done,
+    /// All that was looked at had been accessed; it is filed as such now.
+    Promoted,
+    /// There is no record to evict.
+    Nothing,
 }
 
 impl<K, V, S> IdleMap<K, V, S>
@@ -131,20 +139,26 @@ where
         }
         let now = self.now();
         // A record that is concerned has a deadline of its last access and its own timeout at the most.
-        let horizon = now + (timeout - max_idle);
+        let horizon = self.calendar.quantum_of(now + (timeout - max_idle));
         let mut ended = 0;
-        for class in [Class::Fresh, Class::Touched] {
-            let visit = self.visit_at(now);
-            let mut next = self.calendar.front(class, &visit);
-            while let Some(bucket) = next {
-                if bucket.key.quantum > self.calendar.quantum_of(horizon) {
-                    break;
+        loop {
+            let before = ended;
+            for class in [Class::Fresh, Class::Touched] {
+                let visit = self.visit_at(now);
+                let mut next = self.calendar.front(class, &visit);
+                while let Some(bucket) = next
+                    && bucket.key.quantum <= horizon
+                {
+                    for index in 0..bucket.size() {
+                        ended += usize::from(self.end_if_idle(bucket, index, max_idle, &visit));
+                    }
+                    next = self.calendar.after(bucket, &visit);
                 }
-                for index in 0..bucket.size() {
-                    ended += usize::from(self.end_if_idle(bucket, index, max_idle, &visit));
-                }
-                next = self.calendar.after(bucket, &visit);
             }
+            if ended == before {
+                break;
+            }
+            // Ending records may have moved others to buckets that were passed already: look again.
         }
         self.settle();
         ended
@@ -179,11 +193,11 @@ where
     }
 
     /// Evicts up to `records` records, in the order in which a full map does (see
-    /// [`Builder::capacity`](crate::Builder::capacity)). Returns how many.
+    /// [`Builder::capacity`](crate::Builder::capacity)). Returns how many it ended: records that it finds
+    /// past their deadline count too.
     ///
     /// A map without a capacity does not count which records were accessed: it evicts those first that were
-    /// filed as never accessed. Lock-free; looks at no more than 64 records that were accessed meanwhile for
-    /// each that it evicts.
+    /// never accessed. Lock-free.
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -201,80 +215,101 @@ where
         let mut evicted = 0;
         while evicted < records {
             let visit = self.visit();
-            if !self.evict_one(&visit, None) {
-                break;
+            match self.evict_one(&visit, None) {
+                Eviction::Done => evicted += 1,
+                Eviction::Promoted => {}
+                Eviction::Nothing => break,
             }
             self.tidy(&visit);
-            evicted += 1;
         }
         evicted
     }
 
-    /// Evicts until what the map holds is within its bounds. `newest`, which was just inserted, is spared
-    /// as long as there are others.
+    /// Evicts, if the map holds more than it may. `newest`, which was just inserted, is spared, unless it
+    /// alone weighs too much.
     pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: Option<&Record<K, V>>) {
         if !self.settings.is_bounded {
             return;
         }
-        while self.is_over_capacity() {
-            if !self.evict_one(visit, newest) {
+        for _ in 0..EVICTIONS {
+            if self.counters.occupied() <= self.settings.capacity
+                && self.counters.weight() <= self.settings.weight_capacity
+            {
                 return;
+            }
+            match self.evict_one(visit, newest) {
+                Eviction::Done => {}
+                Eviction::Promoted => return,
+                Eviction::Nothing => {
+                    if let Some(newest) = newest
+                        && u64::from(newest.weight()) > self.settings.weight_capacity
+                        && let State::Live(seen) = newest.life.load()
+                    {
+                        self.end(newest, seen, RemovalCause::Evicted, visit);
+                    }
+                    return;
+                }
             }
         }
     }
 
-    fn is_over_capacity(&self) -> bool {
-        self.counters.occupied.load(Ordering::Relaxed) > self.settings.capacity
-            || self.counters.weight.load(Ordering::Relaxed) > self.settings.weight_capacity
-    }
-
-    /// Ends one record by the eviction policy. False if there is none to end.
-    fn evict_one(&self, visit: &Visit<'_, K, V>, spared: Option<&Record<K, V>>) -> bool {
-        let share = self.counters.occupied.load(Ordering::Relaxed) / FRESH_SHARE;
-        let order =
-            if self.settings.is_bounded && self.calendar.tokens(Class::Fresh) <= share.max(1) {
-                [Class::Touched, Class::Fresh]
-            } else {
-                [Class::Fresh, Class::Touched]
-            };
-        let chances = Cell::new(SECOND_CHANCES);
-        for class in order {
+    /// Ends one record by the eviction policy.
+    fn evict_one(&self, visit: &Visit<'_, K, V>, spared: Option<&Record<K, V>>) -> Eviction {
+        let share = (self.counters.occupied() / FRESH_SHARE).max(1);
+        let few_fresh = self.settings.is_bounded && self.calendar.tokens(Class::Fresh) <= share;
+        // Fresh ones that were accessed are promoted, so that there may be touched ones after that.
+        let order: &[Class] = if few_fresh {
+            &[Class::Touched, Class::Fresh, Class::Touched]
+        } else {
+            &[Class::Fresh, Class::Touched]
+        };
+        let mut held = None;
+        let mut result = Eviction::Nothing;
+        let mut looks = 0;
+        'search: for &class in order {
             while let Some(bucket) = self.calendar.front(class, visit) {
+                let is_last = looks >= SECOND_CHANCES;
+                if is_last && class == Class::Fresh {
+                    // Each record is promoted once: the next insertions go on from here.
+                    result = Eviction::Promoted;
+                    break 'search;
+                }
                 let mut evicted = false;
-                let quantum = bucket.key.quantum;
                 self.calendar.drain(
                     bucket,
                     1,
                     visit,
                     |_| {},
                     |record| {
-                        let judge = |record: &Record<K, V>, seen| {
-                            let expired = self.expired(record, seen, visit.now);
-                            if expired.is_some() {
-                                return expired;
-                            }
-                            let is_spared = spared.is_some_and(|spared| ptr::eq(spared, record));
+                        if spared.is_some_and(|spared| ptr::eq(spared, record)) {
+                            held = spared;
+                            return;
+                        }
+                        looks += 1;
+                        let judge = |record: &Record<K, V>, seen: Observed| {
                             let was_accessed = match class {
                                 Class::Fresh => seen.touched(),
                                 Class::Touched => {
-                                    self.calendar.quantum_of(record.deadline(seen)) > quantum
+                                    let quantum = self.calendar.quantum_of(record.deadline(seen));
+                                    quantum > bucket.key.quantum && !is_last
                                 }
                             };
-                            if (is_spared || was_accessed) && chances.get() > 0 {
-                                chances.set(chances.get() - 1);
-                                return None;
-                            }
-                            Some(RemovalCause::Evicted)
+                            self.expired(record, seen, visit.now)
+                                .or((!was_accessed).then_some(RemovalCause::Evicted))
                         };
                         evicted = matches!(self.review(record, judge, visit), Reviewed::Ended);
                     },
                 );
                 if evicted {
-                    return true;
+                    result = Eviction::Done;
+                    break 'search;
                 }
             }
         }
-        false
+        if let Some(spared) = held {
+            self.calendar.file(spared, Filing::Again, visit);
+        }
+        result
     }
 
     /// Decides about a record whose token was drained: ends it if `judge` names a cause, files it again if

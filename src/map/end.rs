@@ -6,7 +6,6 @@ use super::life::{Observed, State};
 use super::record::Record;
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
-use crate::sync::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Batches of retired records that a writer frees in passing: more than it fills, so that they run dry.
@@ -112,9 +111,7 @@ where
     fn announce(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
         self.counters.ended(visit.lane, cause);
         if self.settings.is_bounded {
-            self.counters.occupied.fetch_sub(1, Ordering::Relaxed);
-            let weight = u64::from(record.weight());
-            self.counters.weight.fetch_sub(weight, Ordering::Relaxed);
+            self.counters.vacate(record.weight());
         }
         self.tell(record, cause, visit);
     }
@@ -149,9 +146,7 @@ where
         }
         self.counters.ended(visit.lane, RemovalCause::Replaced);
         if self.settings.is_bounded {
-            let weight = &self.counters.weight;
-            weight.fetch_add(u64::from(successor.weight()), Ordering::Relaxed);
-            weight.fetch_sub(u64::from(replaced.weight()), Ordering::Relaxed);
+            self.counters.reweigh(replaced.weight(), successor.weight());
         }
     }
 

@@ -19,15 +19,18 @@
 //! exchange fails only because another one succeeded.
 //!
 //! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses:
-//! `tick << 2 | touched << 1 | 1`. Records are aligned to 8, so an even word is a successor, or one of
-//! the two constants.
+//! `tick << 14 | generation << 2 | touched << 1 | 1`. The generation makes the word grow where the tick
+//! does not; if it overflows, the tick grows by one. Records are aligned to 8, so an even word is a
+//! successor, or one of the two constants.
 
 use crate::sync::{AtomicPtr, Ordering};
 use core::ptr;
 
-/// The last tick that a life word can hold: 2^60 milliseconds.
-pub(crate) const LAST_TICK: u64 = 1 << 60;
+/// The last tick that a map tells apart: 2^47 milliseconds, 4,400 years.
+pub(crate) const LAST_TICK: u64 = 1 << 47;
 
+const TICK_SHIFT: u32 = 14;
+const GENERATION: usize = 0b100;
 const LIVE: usize = 0b01;
 const TOUCHED: usize = 0b10;
 const PENDING: usize = 0;
@@ -41,13 +44,13 @@ impl Observed {
     #[inline]
     pub(crate) fn new(tick: u64, touched: bool) -> Self {
         let tick = tick.min(LAST_TICK) as usize;
-        Self(tick << 2 | if touched { TOUCHED } else { 0 } | LIVE)
+        Self(tick << TICK_SHIFT | if touched { TOUCHED } else { 0 } | LIVE)
     }
 
     /// When the record was last accessed.
     #[inline]
     pub(crate) fn tick(self) -> u64 {
-        (self.0 >> 2) as u64
+        (self.0 >> TICK_SHIFT) as u64
     }
 
     /// Whether it was ever accessed after it was created.
@@ -56,9 +59,19 @@ impl Observed {
         self.0 & TOUCHED != 0
     }
 
-    /// The next greater word: changes what others observed, and the last access by a millisecond.
-    pub(crate) fn next(self) -> Self {
-        Self::new(self.tick() + 1, self.touched())
+    /// The word after an access: not less than this one.
+    #[inline]
+    pub(crate) fn touched_at(self, now: u64) -> Self {
+        if now > self.tick() {
+            Self::new(now, true)
+        } else {
+            Self(self.0 | TOUCHED)
+        }
+    }
+
+    /// A greater word of the same access.
+    fn next_generation(self) -> Self {
+        Self(self.0 + GENERATION)
     }
 }
 
@@ -127,6 +140,13 @@ impl<R> Life<R> {
             .store(ptr::without_provenance_mut(live.0), Ordering::Relaxed);
     }
 
+    /// Takes [`start`](Self::start) back: nobody could reach the record.
+    pub(crate) fn unstart(&self) {
+        // Relaxed: published by the slot, if the record is inserted after all.
+        self.word
+            .store(ptr::without_provenance_mut(PENDING), Ordering::Relaxed);
+    }
+
     /// Records an access.
     #[inline]
     pub(crate) fn touch(&self, from: Observed, to: Observed) -> bool {
@@ -139,7 +159,7 @@ impl<R> Life<R> {
         // Release: pairs with `load`. Who sees the new word judges by the new deadlines.
         self.exchange(
             from.0,
-            ptr::without_provenance_mut(from.next().0),
+            ptr::without_provenance_mut(from.next_generation().0),
             Ordering::Release,
         )
     }

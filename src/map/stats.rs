@@ -111,10 +111,10 @@ impl Lane {
 #[derive(Debug)]
 pub(crate) struct Counters {
     lanes: Box<[CachePadded<Lane>]>,
-    /// Records in the map, if it has a capacity. Exact, and shared.
-    pub(crate) occupied: CachePadded<AtomicUsize>,
-    /// Their weight, if it has a weight capacity.
-    pub(crate) weight: CachePadded<AtomicU64>,
+    /// Records in the map and their weight, if the map is bounded. Shared. An end may be counted before
+    /// its beginning: for a moment they are negative, and wrap.
+    occupied: CachePadded<AtomicUsize>,
+    weight: CachePadded<AtomicU64>,
 }
 
 // All accesses here are Relaxed: counts order nothing.
@@ -150,6 +150,34 @@ impl Counters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a record of a bounded map.
+    pub(crate) fn occupy(&self, weight: u32) {
+        self.occupied.fetch_add(1, Ordering::Relaxed);
+        self.weight.fetch_add(weight.into(), Ordering::Relaxed);
+    }
+
+    /// Counts the end of a record of a bounded map.
+    pub(crate) fn vacate(&self, weight: u32) {
+        self.occupied.fetch_sub(1, Ordering::Relaxed);
+        self.weight.fetch_sub(weight.into(), Ordering::Relaxed);
+    }
+
+    /// Counts a replacement in a bounded map.
+    pub(crate) fn reweigh(&self, from: u32, to: u32) {
+        self.weight.fetch_add(to.into(), Ordering::Relaxed);
+        self.weight.fetch_sub(from.into(), Ordering::Relaxed);
+    }
+
+    /// Records in a bounded map.
+    pub(crate) fn occupied(&self) -> usize {
+        (self.occupied.load(Ordering::Relaxed) as isize).max(0) as usize
+    }
+
+    /// The weight of a bounded map.
+    pub(crate) fn weight(&self) -> u64 {
+        (self.weight.load(Ordering::Relaxed) as i64).max(0) as u64
+    }
+
     fn sum(&self, counter: impl Fn(&Lane) -> &AtomicU64) -> u64 {
         self.lanes
             .iter()
@@ -173,6 +201,6 @@ impl Counters {
         stats.created = self.sum(|lane| &lane.created);
         stats.replaced = self.sum(|lane| &lane.replaced);
         stats.listener_panics = self.sum(|lane| &lane.listener_panics);
-        stats.weight = self.weight.load(Ordering::Relaxed);
+        stats.weight = self.weight();
     }
 }
