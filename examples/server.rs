@@ -9,6 +9,7 @@
 //! only, and believes whatever name a user logs in with.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     fmt,
     io::ErrorKind,
@@ -20,7 +21,7 @@ use std::{
 };
 
 use axum::{
-    Form, Router,
+    Form, Json, Router,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
@@ -202,9 +203,8 @@ async fn stats(State(sessions): State<Sessions>) -> impl IntoResponse {
     ([(header::REFRESH, "1")], stats_page(&numbers(&sessions)))
 }
 
-async fn stats_text(State(sessions): State<Sessions>) -> String {
-    let lines = numbers(&sessions).map(|(name, number)| format!("  \"{name}\": {number}"));
-    format!("{{\n{}\n}}\n", lines.join(",\n"))
+async fn stats_json(State(sessions): State<Sessions>) -> Json<BTreeMap<&'static str, u64>> {
+    Json(BTreeMap::from(numbers(&sessions)))
 }
 
 fn numbers(sessions: &Sessions) -> [(&'static str, u64); 6] {
@@ -228,7 +228,7 @@ fn home_page(session: &Session, left: Duration) -> Markup {
             form method="post" action="/logout" { button { "Log out" } }
         } @else {
             form method="post" action="/login" {
-                input name="name" placeholder="any name" maxlength=(LONGEST_NAME) required;
+                input name="name" placeholder="any name" aria-label="Name" maxlength=(LONGEST_NAME) required;
                 button { "Log in" }
             }
             p .hint { "This is a demo: there are no passwords." }
@@ -250,8 +250,11 @@ fn stats_page(numbers: &[(&str, u64)]) -> Markup {
                 tr { td { (name) } td .number { (number) } }
             }
         }
-        p .hint { "created = live + expired + evicted + removed" }
-        p { a href="/" { "Back" } " · " a href="/stats.txt" { "as text" } }
+        p .hint {
+            "created = live + expired + evicted + removed. Each counted visit replaces a value. "
+            "The page refreshes every second, and does not touch your session: see it lapse."
+        }
+        p { a href="/" { "Back" } " · " a href="/stats.json" { "as JSON" } }
     };
     page("Sessions", content)
 }
@@ -272,6 +275,7 @@ fn page(title: &str, content: Markup) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                link rel="icon" href="data:,";
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
@@ -281,21 +285,26 @@ fn page(title: &str, content: Markup) -> Markup {
 }
 
 const STYLE: &str = "
+:root { color-scheme: light dark }
 body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem; margin: 3rem auto; padding: 0 1rem;
-       color-scheme: light dark }
+       overflow-wrap: anywhere }
+h1 { line-height: 1.2 }
 .visits { font-size: 2rem; margin: .5rem 0 }
 .hint { opacity: .7; font-size: .9rem }
 .number { text-align: right; font-variant-numeric: tabular-nums; padding-left: 2rem }
-input, button { font: inherit; padding: .2rem .6rem }
+input, button { font: inherit; padding: .2rem .6rem; margin: 0 .5rem .5rem 0 }
 ";
 
 const COUNTDOWN: &str = "
 const left = document.getElementById('left');
 const end = Date.now() + 1000 * left.textContent;
-setInterval(() => {
+const timer = setInterval(() => {
   const seconds = Math.ceil((end - Date.now()) / 1000);
   left.textContent = Math.max(seconds, 0);
-  if (seconds <= 0) left.parentElement.textContent = 'This session has lapsed if no other tab used it.';
+  if (seconds > 0) return;
+  clearInterval(timer);
+  left.parentElement.textContent =
+    'This session has lapsed, if no other tab used it: visit again to see.';
 }, 250);
 ";
 
@@ -314,7 +323,7 @@ async fn serve(args: Args) -> Result<(), Box<dyn Error>> {
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
         .route("/stats", get(stats))
-        .route("/stats.txt", get(stats_text))
+        .route("/stats.json", get(stats_json))
         .with_state(sessions);
 
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))

@@ -35,8 +35,8 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let visit = self.visit();
-        let record = self.find(key, &visit)?;
-        self.touched(record, &visit).map(Handle::new)
+        self.touched(self.find(key, &visit)?, &visit)
+            .map(Handle::new)
     }
 
     /// Calls `read` with a record's value and touches the record.
@@ -60,8 +60,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let visit = self.visit();
-        let record = self.find(key, &visit)?;
-        let record = self.touched(record, &visit)?;
+        let record = self.touched(self.find(key, &visit)?, &visit)?;
         Some(read(record.value()))
     }
 
@@ -178,7 +177,7 @@ where
         &self,
         key: &Q,
         visit: &'v Visit<'_, K, V>,
-    ) -> Option<&'v Record<K, V>>
+    ) -> Option<(&'v Record<K, V>, Observed)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -187,7 +186,7 @@ where
             .find(self.hash(key), |other| other.borrow() == key, visit)
     }
 
-    /// The live record of a key, as it was seen.
+    /// The record of a key, as it was seen, if it is within its deadlines.
     pub(super) fn seen<'v, Q>(
         &self,
         key: &Q,
@@ -197,7 +196,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        match self.look(self.find(key, visit)?, visit) {
+        let (record, seen) = self.find(key, visit)?;
+        match self.judge(record, seen, visit) {
             Found::Live(record, seen) => Some((record, seen)),
             Found::Gone => None,
         }
@@ -207,22 +207,20 @@ where
     #[inline]
     pub(super) fn touched<'v>(
         &self,
-        record: &'v Record<K, V>,
+        (record, seen): (&'v Record<K, V>, Observed),
         visit: &'v Visit<'_, K, V>,
     ) -> Option<&'v Record<K, V>> {
-        let mut record = record;
+        let mut found = self.judge(record, seen, visit);
         loop {
-            let Found::Live(live, seen) = self.look(record, visit) else {
+            let Found::Live(record, seen) = found else {
                 return None;
             };
             let moved = visit.now.saturating_sub(seen.tick());
-            if seen.touched() && moved < self.settings.resolution {
-                return Some(live);
+            let is_recorded = seen.touched() && moved < self.settings.resolution;
+            if is_recorded || record.life.touch(seen, seen.touched_at(visit.now)) {
+                return Some(record);
             }
-            if live.life.touch(seen, seen.touched_at(visit.now)) {
-                return Some(live);
-            }
-            record = live;
+            found = self.look(record, visit);
         }
     }
 }

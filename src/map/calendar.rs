@@ -179,7 +179,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         if self.counts {
             self.order(class).tokens.fetch_add(1, Ordering::Relaxed);
         }
-        let lane = visit.lane % self.lanes + self.lanes * class as usize;
+        let lane = visit.lane() % self.lanes + self.lanes * class as usize;
         let ring = 2 * self.lanes + quantum as usize % RING;
         // The lanes' hints follow the records that were accessed just now; one with a deadline of its own
         // goes by the ring.

@@ -137,7 +137,9 @@ where
             match self.insert_unlinked(hash, record, &visit) {
                 Ok(inserted) => break Handle::new(inserted),
                 Err(Taken { existing, rejected }) => {
-                    if let Some(found) = self.touched(existing, &visit) {
+                    if let Found::Live(existing, seen) = self.look(existing, &visit)
+                        && let Some(found) = self.touched((existing, seen), &visit)
+                    {
                         break Handle::new(found);
                     }
                     record = rejected;
@@ -349,7 +351,7 @@ where
             visit,
         )?;
         self.calendar.file(record, Filing::New, visit);
-        let created = self.counters.created(visit.lane);
+        let created = self.counters.created(visit.lane());
         if self.settings.is_bounded {
             self.counters.occupy(record.weight());
             self.make_room(visit, Some(record));

@@ -41,8 +41,23 @@ where
         }
     }
 
-    /// Looks at a record of this visit: follows its successors, and ends what is past its deadline.
+    /// Judges a record of this visit by what was just seen of it: ends it if it is past its deadline.
     #[inline]
+    pub(super) fn judge<'v>(
+        &self,
+        record: &'v Record<K, V>,
+        seen: Observed,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Found<'v, K, V> {
+        match self.expired(record, seen, visit.now) {
+            None => Found::Live(record, seen),
+            Some(cause) if self.end(record, seen, cause, visit) => Found::Gone,
+            Some(_) => self.look(record, visit),
+        }
+    }
+
+    /// Looks at a record of this visit: follows its successors, and ends what is past its deadline.
+    #[cold]
     pub(super) fn look<'v>(
         &self,
         record: &'v Record<K, V>,
@@ -70,6 +85,7 @@ where
     }
 
     /// Ends a record, if it is still as it was seen.
+    #[cold]
     pub(super) fn end(
         &self,
         record: &Record<K, V>,
@@ -109,7 +125,7 @@ where
 
     /// Counts an end, and tells the listener.
     fn announce(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
-        self.counters.ended(visit.lane, cause);
+        self.counters.ended(visit.lane(), cause);
         if self.settings.is_bounded {
             self.counters.vacate(record.weight());
         }
@@ -121,10 +137,10 @@ where
         if let Some(listener) = &self.listener {
             let handle = Handle::new(record);
             if catch_unwind(AssertUnwindSafe(|| listener(&handle, cause))).is_err() {
-                self.counters.listener_panicked(visit.lane);
+                self.counters.listener_panicked(visit.lane());
             }
             if catch_unwind(AssertUnwindSafe(|| drop(handle))).is_err() {
-                self.counters.listener_panicked(visit.lane);
+                self.counters.listener_panicked(visit.lane());
             }
         }
     }
@@ -144,7 +160,7 @@ where
             // Whoever holds the token follows it to the successor.
             visit.leave_shell();
         }
-        self.counters.ended(visit.lane, RemovalCause::Replaced);
+        self.counters.ended(visit.lane(), RemovalCause::Replaced);
         if self.settings.is_bounded {
             self.counters.reweigh(replaced.weight(), successor.weight());
         }

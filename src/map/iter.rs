@@ -44,11 +44,14 @@ where
         while self.line.is_empty() && self.position < END {
             let visit = self.map.visit();
             let line = &mut self.line;
-            self.position = self.map.table.visit_line(self.position, &visit, |record| {
-                if let Found::Live(record, _) = self.map.look(record, &visit) {
-                    line.push(Handle::new(record));
-                }
-            });
+            self.position = self
+                .map
+                .table
+                .visit_line(self.position, &visit, |record, seen| {
+                    if let Found::Live(record, _) = self.map.judge(record, seen, &visit) {
+                        line.push(Handle::new(record));
+                    }
+                });
         }
         self.line.pop()
     }
@@ -97,8 +100,8 @@ where
         let mut position = 0;
         while position < END {
             let visit = self.visit();
-            position = self.table.visit_line(position, &visit, |record| {
-                if let Found::Live(record, seen) = self.look(record, &visit) {
+            position = self.table.visit_line(position, &visit, |record, seen| {
+                if let Found::Live(record, seen) = self.judge(record, seen, &visit) {
                     let key = record.key();
                     let mut condition = |value: &V| !keep(key, value);
                     self.remove_record(record, seen, &mut condition, &visit);

@@ -142,7 +142,7 @@ where
     /// Begins an operation that takes place at a given time.
     #[inline]
     fn visit_at(&self, now: u64) -> Visit<'_, K, V> {
-        Visit::new(&self.limbo, lanes::current(self.limbo.lanes()), now)
+        Visit::new(&self.limbo, now)
     }
 
     #[inline]
@@ -257,7 +257,7 @@ where
 {
     /// Frees every record that no handle keeps. The listener is not called.
     fn drop(&mut self) {
-        let visit = Visit::new(&self.limbo, 0, 0);
+        let visit = Visit::new(&self.limbo, 0);
         let left = |record: &record::Record<K, V>| self.limbo.free_if_last(record);
         self.calendar.dismantle(&visit, left);
         self.table.dismantle(&visit, left);

@@ -90,14 +90,14 @@ impl<K: 'static, V: 'static> Table<K, V> {
         unsafe { &*self.lines.load(Ordering::Acquire) }
     }
 
-    /// The live record of a key.
+    /// The live record of a key, as it was seen.
     #[inline]
     pub(crate) fn find<'v>(
         &self,
         hash: u64,
         mut equal: impl FnMut(&K) -> bool,
         visit: &'v Visit<'_, K, V>,
-    ) -> Option<&'v Record<K, V>> {
+    ) -> Option<(&'v Record<K, V>, Observed)> {
         let tag = Tag::of(hash);
         loop {
             let head = self.lines(visit).ready_line(upper(hash), visit);
@@ -109,10 +109,14 @@ impl<K: 'static, V: 'static> Table<K, V> {
                     };
                     // SAFETY: read from a slot during the visit.
                     let record = unsafe { visit.at(record) };
-                    if equal(record.key())
-                        && let Some(live) = live(head, slot, record, visit)
-                    {
-                        return Some(live);
+                    if !equal(record.key()) {
+                        continue;
+                    }
+                    if let State::Live(seen) = record.life.load() {
+                        return Some((record, seen));
+                    }
+                    if let Some(found) = live(head, slot, record, visit) {
+                        return Some(found);
                     }
                 }
                 let door = line.door.load();
@@ -291,7 +295,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
         &self,
         position: u64,
         visit: &'v Visit<'_, K, V>,
-        mut each: impl FnMut(&'v Record<K, V>),
+        mut each: impl FnMut(&'v Record<K, V>, Observed),
     ) -> u64 {
         loop {
             let lines = self.lines(visit);
@@ -306,9 +310,9 @@ impl<K: 'static, V: 'static> Table<K, V> {
                         // SAFETY: read from a slot during the visit.
                         let record = unsafe { visit.at(record) };
                         if u64::from(record.hash()) >= position
-                            && let Some(live) = live(head, slot, record, visit)
+                            && let Some((live, seen)) = live(head, slot, record, visit)
                         {
-                            each(live);
+                            each(live, seen);
                         }
                     }
                 }
@@ -320,15 +324,16 @@ impl<K: 'static, V: 'static> Table<K, V> {
 
 /// Follows a record that was found in a slot to the live one of its key, if there is one. Hands the slot
 /// of a replaced record over on the way.
+#[cold]
 fn live<'v, K: 'static, V: 'static>(
     head: &Line<K, V>,
     slot: &Slot<K, V>,
     mut record: &'v Record<K, V>,
     visit: &'v Visit<'_, K, V>,
-) -> Option<&'v Record<K, V>> {
+) -> Option<(&'v Record<K, V>, Observed)> {
     loop {
         match record.life.load() {
-            State::Live(_) => return Some(record),
+            State::Live(seen) => return Some((record, seen)),
             State::Dead => return None,
             State::Forward(successor) => {
                 let word = slot.load();
@@ -378,7 +383,9 @@ fn scan<'v, K: 'static, V: 'static>(
                 // SAFETY: read from a slot during the visit.
                 let record = unsafe { visit.at(record) };
                 if equal(record.key()) {
-                    scan.live = scan.live.or(live(head, slot, record, visit));
+                    scan.live = scan
+                        .live
+                        .or_else(|| live(head, slot, record, visit).map(|(live, _)| live));
                 }
             }
         }

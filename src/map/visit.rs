@@ -1,5 +1,6 @@
 //! What every operation carries: its guard, its moment, and where it leaves what it unlinked.
 
+use super::lanes;
 use super::limbo::Limbo;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, at};
@@ -9,20 +10,22 @@ pub(crate) struct Visit<'m, K, V> {
     pub(crate) guard: Guard,
     /// The time the operation takes place at, in the clock's milliseconds.
     pub(crate) now: u64,
-    /// This thread's lane.
-    pub(crate) lane: usize,
     limbo: &'m Limbo<K, V>,
 }
 
 impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
     #[inline]
-    pub(crate) fn new(limbo: &'m Limbo<K, V>, lane: usize, now: u64) -> Self {
+    pub(crate) fn new(limbo: &'m Limbo<K, V>, now: u64) -> Self {
         Self {
             guard: Guard::pin(),
             now,
-            lane,
             limbo,
         }
+    }
+
+    /// This thread's lane.
+    pub(crate) fn lane(&self) -> usize {
+        lanes::current(self.limbo.lanes())
     }
 
     /// A record that was found during this visit.
@@ -37,17 +40,17 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
 
     /// A structure has let go of the record.
     pub(crate) fn left(&self, record: &Record<K, V>) {
-        self.limbo.left(record, self.lane, &self.guard);
+        self.limbo.left(record, self.lane(), &self.guard);
     }
 
     /// The calendar has let go of a record that had ended before.
     pub(crate) fn left_shell(&self, record: &Record<K, V>) {
-        self.limbo.count_shells(self.lane, usize::MAX);
+        self.limbo.count_shells(self.lane(), usize::MAX);
         self.left(record);
     }
 
     /// A record has ended, and its token is still in the calendar.
     pub(crate) fn leave_shell(&self) {
-        self.limbo.count_shells(self.lane, 1);
+        self.limbo.count_shells(self.lane(), 1);
     }
 }
