@@ -27,4 +27,6 @@ mod explore;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod watched;

@@ -174,7 +174,7 @@ where
         let (mut old, mut seen) = self.seen(key, &visit)?;
         let handle = 'changed: loop {
             let value = change(old.value());
-            let mut terms = old.terms();
+            let mut terms = old.terms(visit.now);
             terms.weight = self.weigh(old.key(), &value);
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
             loop {
@@ -372,7 +372,7 @@ where
         let mut old = existing;
         loop {
             let Found::Live(live, seen) = self.look(old, visit) else {
-                record.record().life.unstart();
+                record.record().life.unstart(visit.now);
                 return Err(record);
             };
             old = live;

@@ -11,6 +11,9 @@
 //! was observed is still the word exactly if nothing happened in between: an exchange from an observed
 //! live word to `DEAD` fails if the record was touched, and a touch cannot raise the dead.
 //!
+//! A pending word carries the time of birth already, so that whoever commits for an inserter starts the same
+//! life.
+//!
 //! **Linearization points.** Touch: the exchange, or the load where nothing needs to be written.
 //! Expiry, eviction, removal: the exchange to `DEAD`; replacement: the exchange to `FORWARD`. Whoever's
 //! exchange succeeds is the only winner and owes what follows.
@@ -20,8 +23,8 @@
 //!
 //! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses:
 //! `tick << 14 | generation << 2 | touched << 1 | 1`. The generation makes the word grow where the tick
-//! does not; if it overflows, the tick grows by one. Records are aligned to 8, so an even word is a
-//! successor, or one of the two constants.
+//! does not; if it overflows, the tick grows by one. A pending word is `tick << 14 | 4`. Records are aligned
+//! to 8, so an address is none of these.
 
 use crate::sync::{AtomicPtr, Ordering};
 use core::ptr;
@@ -33,8 +36,9 @@ const TICK_SHIFT: u32 = 14;
 const GENERATION: usize = 0b100;
 const LIVE: usize = 0b01;
 const TOUCHED: usize = 0b10;
-const PENDING: usize = 0;
-const DEAD: usize = 2;
+const PENDING: usize = 0b100;
+const DEAD: usize = 0b010;
+const KIND: usize = 0b111;
 
 /// A live word as it was observed: the only thing an exchange may start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,10 +96,16 @@ pub(crate) struct Life<R> {
 }
 
 impl<R> Life<R> {
-    pub(crate) fn pending() -> Self {
+    /// The life of a record that will have been born at `birth`.
+    pub(crate) fn pending(birth: u64) -> Self {
         Self {
-            word: AtomicPtr::new(ptr::without_provenance_mut(PENDING)),
+            word: AtomicPtr::new(Self::unborn(birth)),
         }
+    }
+
+    fn unborn(birth: u64) -> *mut R {
+        let tick = birth.min(LAST_TICK) as usize;
+        ptr::without_provenance_mut(tick << TICK_SHIFT | PENDING)
     }
 
     #[inline]
@@ -105,8 +115,8 @@ impl<R> Life<R> {
         let word = self.word.load(Ordering::Acquire);
         match word.addr() {
             live if live & LIVE != 0 => State::Live(Observed(live)),
-            PENDING => State::Pending,
             DEAD => State::Dead,
+            pending if pending & KIND == PENDING => State::Pending,
             _ => State::Forward(word),
         }
     }
@@ -123,14 +133,17 @@ impl<R> Life<R> {
     }
 
     /// Ends `PENDING`: what a committed insertion owes, done by whoever comes first.
-    pub(crate) fn commit(&self, live: Observed) -> bool {
-        // Relaxed: the record's contents were published by the slot that led here, and whether it is
+    pub(crate) fn commit(&self) -> bool {
+        // Relaxed, both: the record's contents were published by the slot that led here, and whether it is
         // committed was decided by the chain's door.
-        self.exchange(
-            PENDING,
-            ptr::without_provenance_mut(live.0),
-            Ordering::Relaxed,
-        )
+        let pending = self.word.load(Ordering::Relaxed).addr();
+        let live = pending & !KIND | LIVE;
+        pending & KIND == PENDING
+            && self.exchange(
+                pending,
+                ptr::without_provenance_mut(live),
+                Ordering::Relaxed,
+            )
     }
 
     /// Starts life without a commit: for a successor that nobody can reach yet.
@@ -141,10 +154,9 @@ impl<R> Life<R> {
     }
 
     /// Takes [`start`](Self::start) back: nobody could reach the record.
-    pub(crate) fn unstart(&self) {
+    pub(crate) fn unstart(&self, birth: u64) {
         // Relaxed: published by the slot, if the record is inserted after all.
-        self.word
-            .store(ptr::without_provenance_mut(PENDING), Ordering::Relaxed);
+        self.word.store(Self::unborn(birth), Ordering::Relaxed);
     }
 
     /// Records an access.

@@ -153,6 +153,7 @@ where
     /// What a new record is born with.
     fn terms(&self, key: &K, value: &V, now: u64) -> Terms {
         Terms {
+            birth: now,
             idle: self.settings.idle_timeout,
             limit: match self.settings.max_lifetime {
                 Some(lifetime) => now + lifetime,

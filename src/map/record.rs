@@ -55,6 +55,8 @@ pub(crate) struct Record<K, V> {
 /// What a record is born with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
+    /// The time of its first access.
+    pub(crate) birth: u64,
     /// Idle allowance in milliseconds.
     pub(crate) idle: u64,
     /// Absolute deadline.
@@ -108,8 +110,10 @@ impl<K, V> Record<K, V> {
         (self.allowance.load(Ordering::Relaxed) >> IDLE_BITS) as u32
     }
 
-    pub(crate) fn terms(&self) -> Terms {
+    /// The terms of a successor that is born at `birth`.
+    pub(crate) fn terms(&self, birth: u64) -> Terms {
         Terms {
+            birth,
             idle: self.idle(),
             limit: self.limit(),
             weight: self.weight(),
@@ -157,7 +161,7 @@ pub(crate) struct Unlinked<K: 'static, V: 'static> {
 impl<K: 'static, V: 'static> Unlinked<K, V> {
     pub(crate) fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
         let record = Box::new(Record {
-            life: Life::pending(),
+            life: Life::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(OWNER + 2),
             hash,
@@ -250,6 +254,7 @@ unsafe fn drop_later<K: 'static>(key: K) {
 /// key are pinned since before this call. The caller retires it.
 pub(crate) unsafe fn rehouse<K: 'static, V: 'static>(
     shell: NonNull<Record<K, V>>,
+    birth: u64,
 ) -> Unlinked<K, V> {
     // SAFETY: the caller keeps the shell alive. Key and value are copied bit by bit; `MOVED` makes the
     // copies the only ones that are dropped.
@@ -257,7 +262,7 @@ pub(crate) unsafe fn rehouse<K: 'static, V: 'static>(
         let old = shell.as_ref();
         let key = core::ptr::read(&raw const *old.key);
         let value = core::ptr::read(&raw const *old.value);
-        let mut new = Unlinked::new(old.hash, key, value, old.terms());
+        let mut new = Unlinked::new(old.hash, key, value, old.terms(birth));
         new.is_rehoused = true;
         old.set_limit(MOVED);
         new

@@ -21,7 +21,6 @@
 //!
 //! **Progress.** Lock-free; the work for one unit is bounded by the length of its chains.
 
-use super::life::Observed;
 use super::line::{DoorState, DoorWord, Line, SLOTS, Slot, Word};
 use super::reclaim::Reclaim;
 use super::table::Table;
@@ -260,7 +259,7 @@ fn freeze<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
                 // SAFETY: a record that a frozen door names is not filed, and so not retired, before the
                 // unit is taken over.
                 let record = unsafe { visit.at(record) };
-                record.life.commit(Observed::new(visit.now, false));
+                record.life.commit();
                 break;
             }
             _ => break,

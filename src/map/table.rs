@@ -152,7 +152,6 @@ impl<K: 'static, V: 'static> Table<K, V> {
         };
         // SAFETY: `insertion` keeps the record until it is committed, and then the visit does.
         let record: &'v Record<K, V> = unsafe { visit.at(pointer) };
-        let birth = Observed::new(visit.now, false);
         loop {
             let head = self.lines(visit).ready_line(upper(hash), visit);
             let (door, seen) = last_door(head);
@@ -194,7 +193,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
                     insertion.commit();
                     // SAFETY: linked lines are retired with their unit, and the visit is pinned.
                     let door = unsafe { &(*line).door };
-                    self.conclude(record, birth, door, 0, visit);
+                    self.conclude(record, door, 0, visit);
                     return Ok(Inserted {
                         record,
                         crowded: true,
@@ -205,7 +204,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
             let commit = DoorWord::commit(pointer);
             if door.put(seen, commit) {
                 insertion.commit();
-                self.conclude(record, birth, door, stamp, visit);
+                self.conclude(record, door, stamp, visit);
                 return Ok(Inserted {
                     record,
                     crowded: false,
@@ -219,12 +218,11 @@ impl<K: 'static, V: 'static> Table<K, V> {
     fn conclude(
         &self,
         record: &Record<K, V>,
-        birth: Observed,
         door: &Door<K, V>,
         stamp: usize,
         visit: &Visit<'_, K, V>,
     ) {
-        record.life.commit(birth);
+        record.life.commit();
         let commit = DoorWord::commit(ptr::from_ref(record).cast_mut());
         if !door.put(commit, DoorWord::stamp(stamp + 1)) {
             // Somebody else has settled it, or the door is frozen: then let its unit be taken over.
@@ -352,7 +350,7 @@ fn live<'v, K: 'static, V: 'static>(
                 if let DoorState::Commit(committed) = door.decode()
                     && ptr::eq(committed, record)
                 {
-                    record.life.commit(Observed::new(visit.now, false));
+                    record.life.commit();
                 } else if matches!(record.life.load(), State::Pending) {
                     return None;
                 }
@@ -434,7 +432,7 @@ fn settle<K: 'static, V: 'static>(
     // SAFETY: a record is filed in the calendar, and so can be retired, only after its inserter has
     // concluded: not while a door that is not frozen names it.
     let record = unsafe { visit.at(committed) };
-    record.life.commit(Observed::new(visit.now, false));
+    record.life.commit();
     // If the stamp was overwritten, the door does not name the record any more, and nothing happens.
     door.put(seen, DoorWord::stamp(stamp(record) + 1));
 }
@@ -483,7 +481,7 @@ impl<K: 'static, V: 'static> Insertion<'_, '_, '_, K, V> {
         // SAFETY: the record was taken out of its slot before its commit. Who compares its key was
         // pinned before that, and the shell is retired right here.
         unsafe {
-            let rehoused = rehouse(shell);
+            let rehoused = rehouse(shell, self.visit.now);
             self.visit.left(shell.as_ref());
             self.visit.left(shell.as_ref());
             rehoused
