@@ -28,7 +28,7 @@
 //!   deadline, whether or not anybody collects.
 //! - **One winner.** Of touch, update, collection, eviction and removal of a record, what comes first
 //!   decides: a dead record never returns, and an update never brings one back.
-//! - **No lock, no waiting**: no operation waits for another thread, and no reader frees memory.
+//! - **No lock, no waiting**: no operation waits for another thread, and no reader frees a record.
 //! - **Collection looks only at what is due**; a pass with nothing due costs tens of nanoseconds.
 //!
 //! # Consistency

@@ -31,7 +31,7 @@
 use super::calendar::Class;
 use super::index::Key;
 use super::reclaim::{Guard, Mark};
-use super::record::Record;
+use super::record::{Record, assert_address};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::ops::Range;
 use std::ptr;
@@ -48,6 +48,8 @@ const RESERVED: usize = 3;
 const INDEX_SHIFT: u32 = 48;
 
 pub(crate) struct Bucket<K, V> {
+    /// This bucket, as it was allocated.
+    pub(crate) pointer: *mut Self,
     pub(crate) key: Key,
     pub(crate) class: Class,
     /// Which of the calendar's hints may lead here.
@@ -82,6 +84,17 @@ impl<K, V> Place<K, V> {
             .compare_exchange(word, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed)
             .ok()?;
         Some(place)
+    }
+
+    /// Whether this is the record's place.
+    pub(crate) fn is_of(&self, record: &Record<K, V>) -> bool {
+        record.place.load(Ordering::Relaxed) == Self::encode(self.bucket, self.index)
+    }
+
+    /// Leaves a record without a place. Only by who holds its token.
+    pub(crate) fn erase(record: &Record<K, V>) {
+        // Relaxed: nobody draws a conclusion from there being none.
+        record.place.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// Takes this place out of a record, if it is the record's place still.
@@ -142,8 +155,9 @@ pub(crate) unsafe fn bucket_at<K, V>(bucket: *mut Bucket<K, V>, guard: &Guard) -
 }
 
 impl<K, V> Bucket<K, V> {
-    pub(crate) fn new(key: Key, class: Class, hint: usize, size: usize) -> Box<Self> {
-        Box::new(Self {
+    pub(crate) fn new(key: Key, class: Class, hint: usize, size: usize) -> *mut Self {
+        let pointer = Box::into_raw(Box::new(Self {
+            pointer: ptr::null_mut(),
             key,
             class,
             hint,
@@ -153,7 +167,11 @@ impl<K, V> Bucket<K, V> {
             done: AtomicUsize::new(0),
             cleared: AtomicUsize::new(0),
             entries: (0..size).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
-        })
+        }));
+        assert_address(pointer);
+        // SAFETY: just made, and nobody else knows it.
+        unsafe { (*pointer).pointer = pointer };
+        pointer
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -181,7 +199,7 @@ impl<K, V> Bucket<K, V> {
         if reserved.is_err() {
             return Filed::Full;
         }
-        let this = ptr::from_ref(self).cast_mut();
+        let this = self.pointer;
         // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
         // place finds a complete bucket.
         record
@@ -201,7 +219,7 @@ impl<K, V> Bucket<K, V> {
             });
         }
         // Relaxed: who read the place before may go on using it, this entry is not accounted for yet.
-        record.place.store(ptr::null_mut(), Ordering::Relaxed);
+        Place::erase(record);
         if self.account(1) {
             Filed::Completed
         } else {

@@ -34,8 +34,6 @@ const RING: usize = if cfg!(dwell_loom) { 1 } else { 1024 };
 const QUANTA: u64 = 512;
 /// Entries that one step drains.
 pub(crate) const STEP: usize = if cfg!(dwell_loom) { 2 } else { 32 };
-/// Entries that a removal drains of a bucket of which most is cleared.
-const EARLY: usize = if cfg!(dwell_loom) { 1 } else { 8 };
 
 /// What a record has shown of itself: eviction takes from the two classes by different rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +137,11 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                     // SeqCst: pairs with the one in `refile`. Either who made the deadline shorter sees
                     // this place, or the new deadline is seen here.
                     fence(Ordering::SeqCst);
+                    // Somebody may also have taken the place while the entry was not complete, and then
+                    // could not clear it.
                     if let State::Live(seen) = record.life.load()
                         && self.quantum_of(record.deadline(seen)) >= quantum
+                        && place.is_of(record)
                     {
                         return;
                     }
@@ -155,7 +156,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                 }
                 State::Forward(successor) => {
                     // SAFETY: the successor's token is the one in hand: it was never given up.
-                    let successor = unsafe { visit.at(successor) };
+                    let successor = unsafe { visit.follow(successor) };
                     visit.left_shell(record);
                     record = successor;
                 }
@@ -205,7 +206,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             // Relaxed: only uniqueness matters; the order within a quantum is a matter of fairness.
             number: self.next_number.fetch_add(1, Ordering::Relaxed),
         };
-        let bucket = Box::into_raw(Bucket::new(key, class, hint, size));
+        let bucket = Bucket::new(key, class, hint, size);
         // SAFETY: just made, and not retired before its creator's part is accounted for.
         let created = unsafe { bucket_at(bucket, &visit.guard) };
         let Filed::Done(place) = created.file(record) else {
@@ -214,7 +215,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         self.order(class).index.add(key, NonNull::from(created));
         // Release: publishes the bucket. If somebody else changed the hint, it stays as it is.
         let _ = self.hints[hint].compare_exchange(
-            seen.map_or(ptr::null_mut(), |seen| ptr::from_ref(seen).cast_mut()),
+            seen.map_or(ptr::null_mut(), |seen| seen.pointer),
             bucket,
             Ordering::Release,
             Ordering::Relaxed,
@@ -274,16 +275,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             return false;
         }
         if bucket.count_cleared() {
-            // Most of the bucket is gone: file the rest elsewhere, a little at a time.
-            self.drain(
-                bucket,
-                EARLY,
-                visit,
-                |_| {},
-                |record| {
-                    self.file(record, Filing::Again, visit);
-                },
-            );
+            // Most of the bucket is gone: file the rest elsewhere, so that it can go too.
+            let again = |record: &Record<K, V>| self.file(record, Filing::Again, visit);
+            while self.drain(bucket, STEP, visit, |_| {}, again) > 0 {}
         }
         true
     }
@@ -316,13 +310,17 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         }
     }
 
-    /// The bucket that follows in its class.
+    /// The bucket that follows on a key in its class; without a key, the first one.
     pub(crate) fn after<'v>(
         &self,
-        bucket: &Bucket<K, V>,
+        class: Class,
+        key: Option<Key>,
         visit: &'v Visit<'_, K, V>,
     ) -> Option<&'v Bucket<K, V>> {
-        let next = self.order(bucket.class).index.after(bucket.key)?;
+        let Some(key) = key else {
+            return self.front(class, visit);
+        };
+        let next = self.order(class).index.after(key)?;
         // SAFETY: read from the index during the visit.
         Some(unsafe { bucket_at(next.as_ptr(), &visit.guard) })
     }
@@ -380,7 +378,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// Retires a bucket that is complete. Called once for each bucket.
     fn retire(&self, bucket: &Bucket<K, V>, visit: &Visit<'_, K, V>) {
         self.order(bucket.class).index.remove(bucket.key);
-        let pointer = ptr::from_ref(bucket).cast_mut();
+        let pointer = bucket.pointer;
         let _ = self.hints[bucket.hint].compare_exchange(
             pointer,
             ptr::null_mut(),
@@ -406,7 +404,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                         let mut record = record;
                         while let State::Forward(successor) = record.life.load() {
                             // SAFETY: as in `file`.
-                            let successor = unsafe { visit.at(successor) };
+                            let successor = unsafe { visit.follow(successor) };
                             left(record);
                             record = successor;
                         }

@@ -125,14 +125,14 @@ where
     /// assert_eq!(*map.get_or_insert_with("visitor", || 2), 1);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Handle<K, V> {
-        let visit = self.visit();
-        if let Some(found) = self.find(&key, &visit)
-            && let Some(record) = self.touched(found, &visit)
-        {
-            return Handle::new(record);
+        if let Some(found) = self.get(&key) {
+            return found;
         }
+        let value = make();
+        // A new visit: making the value may have taken its time.
+        let visit = self.visit();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, make(), &visit);
+        let mut record = self.unlinked(hash, key, value, &visit);
         let handle = loop {
             match self.insert_unlinked(hash, record, &visit) {
                 Ok(inserted) => break Handle::new(inserted),
@@ -153,7 +153,8 @@ where
     /// Puts the value that `change` makes of the old one in its place, and touches the record.
     ///
     /// Atomic: of concurrent updates none is lost. `change` runs again if another thread replaced the value
-    /// meanwhile, so it should do nothing but compute. The record keeps its own timeouts. Returns the new
+    /// meanwhile, and as in [`with`](Self::with) the thread counts as being inside of an operation: it should
+    /// do nothing but compute. The record keeps its own timeouts. Returns the new
     /// value, or none if there is no record: an update never brings one back. Cost: an allocation, two or
     /// three cache misses, about six atomic exchanges. Lock-free; linearizable.
     ///
@@ -174,15 +175,18 @@ where
         let (mut old, mut seen) = self.seen(key, &visit)?;
         let handle = 'changed: loop {
             let value = change(old.value());
-            let mut terms = old.terms(visit.now);
+            // Making the value may have taken its time.
+            let now = self.now().max(visit.now);
+            let mut terms = old.terms(now);
             terms.weight = self.weigh(old.key(), &value);
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
             loop {
-                new.record().life.start(seen.touched_at(visit.now));
+                new.record().life.start(seen.touched_at(now));
                 if old.life.replace(seen, new.pointer().as_ptr()) {
                     let new = self.linked(new, &visit);
                     let handle = Handle::new(new);
                     self.succeed(old, new, &visit);
+                    self.make_room(&visit, new);
                     break 'changed handle;
                 }
                 let Found::Live(live, again) = self.look(old, &visit) else {
@@ -199,7 +203,6 @@ where
                 new.record().set_limit(old.limit());
             }
         };
-        self.make_room(&visit, None);
         self.tidy(&visit);
         Some(handle)
     }
@@ -354,7 +357,7 @@ where
         let created = self.counters.created(visit.lane());
         if self.settings.is_bounded {
             self.counters.occupy(record.weight());
-            self.make_room(visit, Some(record));
+            self.make_room(visit, record);
         }
         if crowded || created.is_multiple_of(FIT_INTERVAL) {
             self.fit(visit);
@@ -372,16 +375,15 @@ where
         let mut old = existing;
         loop {
             let Found::Live(live, seen) = self.look(old, visit) else {
-                record.record().life.unstart(visit.now);
                 return Err(record);
             };
             old = live;
-            let tick = visit.now.max(seen.tick());
-            record.record().life.start(Observed::new(tick, false));
+            record.record().set_hash(old.hash());
             if old.life.replace(seen, record.pointer().as_ptr()) {
                 let new = self.linked(record, visit);
+                new.life.commit();
                 self.succeed(old, new, visit);
-                self.make_room(visit, Some(new));
+                self.make_room(visit, new);
                 self.tell(old, RemovalCause::Replaced, visit);
                 return Ok(Handle::new(old));
             }

@@ -4,9 +4,10 @@
 //! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
 //! retired; what is due is ended by the exchange of its life word, which fails if it is touched right then.
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Place};
 use super::calendar::{Class, Filing, STEP};
 use super::life::{Observed, State};
+use super::reclaim::{Guard, Reclaim};
 use super::record::Record;
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
@@ -15,15 +16,15 @@ use std::time::Duration;
 
 /// Records that an eviction looks at because they were accessed since they were filed: bounds its work.
 const SECOND_CHANCES: usize = 64;
-/// Records that an insertion evicts at the most, if the map holds too many.
+/// Records that an insertion evicts at the most, unless what it added weighs more.
 const EVICTIONS: usize = 4;
 /// The part of the capacity that records keep which were never accessed: one in eight.
 const FRESH_SHARE: usize = 8;
 
 /// What became of a token that was drained.
 enum Reviewed {
-    /// The record was ended.
-    Ended,
+    /// The record, of this weight, was ended.
+    Ended(u64),
     /// The record had ended before.
     Shell,
     /// The token was filed again.
@@ -32,7 +33,8 @@ enum Reviewed {
 
 /// What came of an attempt to evict a record.
 enum Eviction {
-    Done,
+    /// A record of this weight was ended.
+    Done(u64),
     /// All that was looked at had been accessed; it is filed as such now.
     Promoted,
     /// There is no record to evict.
@@ -87,7 +89,7 @@ where
         let ahead = |record: &Record<K, V>| self.table.prefetch(record, &visit);
         self.calendar.drain(due, STEP, &visit, ahead, |record| {
             let judge = |record: &Record<K, V>, seen| self.expired(record, seen, now);
-            if let Reviewed::Ended = self.review(record, judge, &visit) {
+            if let Reviewed::Ended(_) = self.review(record, judge, &visit) {
                 ended += 1;
             }
         });
@@ -107,8 +109,9 @@ where
         drop(visit);
         // An action runs when the epoch has moved on three times, unless somebody stays pinned.
         for _ in 0..4 {
-            super::reclaim::try_advance();
-            self.limbo.reap(usize::MAX);
+            let guard = Guard::pin();
+            guard.flush();
+            self.limbo.reap(usize::MAX, &guard);
         }
     }
 
@@ -144,15 +147,19 @@ where
         loop {
             let before = ended;
             for class in [Class::Fresh, Class::Touched] {
-                let visit = self.visit_at(now);
-                let mut next = self.calendar.front(class, &visit);
-                while let Some(bucket) = next
-                    && bucket.key.quantum <= horizon
-                {
+                let mut key = None;
+                loop {
+                    let visit = self.visit_at(now);
+                    let Some(bucket) = self.calendar.after(class, key, &visit) else {
+                        break;
+                    };
+                    if bucket.key.quantum > horizon {
+                        break;
+                    }
                     for index in 0..bucket.size() {
                         ended += usize::from(self.end_if_idle(bucket, index, max_idle, &visit));
                     }
-                    next = self.calendar.after(bucket, &visit);
+                    key = Some(bucket.key);
                 }
             }
             if ended == before {
@@ -216,7 +223,7 @@ where
         while evicted < records {
             let visit = self.visit();
             match self.evict_one(&visit, None) {
-                Eviction::Done => evicted += 1,
+                Eviction::Done(_) => evicted += 1,
                 Eviction::Promoted => {}
                 Eviction::Nothing => break,
             }
@@ -227,28 +234,31 @@ where
 
     /// Evicts, if the map holds more than it may. `newest`, which was just inserted, is spared, unless it
     /// alone weighs too much.
-    pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: Option<&Record<K, V>>) {
+    pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: &Record<K, V>) {
         if !self.settings.is_bounded {
             return;
         }
-        for _ in 0..EVICTIONS {
-            if self.counters.occupied() <= self.settings.capacity
-                && self.counters.weight() <= self.settings.weight_capacity
-            {
+        let weight = u64::from(newest.weight());
+        if weight > self.settings.weight_capacity
+            && let State::Live(seen) = newest.life.load()
+        {
+            self.end(newest, seen, RemovalCause::Evicted, visit);
+        }
+        let mut records = 0;
+        let mut weights = 0;
+        // Twice what was added, so that a bound that was exceeded is met again soon.
+        while records < EVICTIONS || weights < 2 * weight {
+            let is_full = self.counters.occupied() > self.settings.capacity;
+            let is_heavy = self.counters.weight() > self.settings.weight_capacity;
+            if !is_full && !is_heavy {
                 return;
             }
-            match self.evict_one(visit, newest) {
-                Eviction::Done => {}
-                Eviction::Promoted => return,
-                Eviction::Nothing => {
-                    if let Some(newest) = newest
-                        && u64::from(newest.weight()) > self.settings.weight_capacity
-                        && let State::Live(seen) = newest.life.load()
-                    {
-                        self.end(newest, seen, RemovalCause::Evicted, visit);
-                    }
-                    return;
+            match self.evict_one(visit, Some(newest)) {
+                Eviction::Done(weight) => {
+                    records += 1;
+                    weights += weight;
                 }
+                Eviction::Promoted | Eviction::Nothing => return,
             }
         }
     }
@@ -274,7 +284,7 @@ where
                     result = Eviction::Promoted;
                     break 'search;
                 }
-                let mut evicted = false;
+                let mut evicted = None;
                 self.calendar.drain(
                     bucket,
                     1,
@@ -282,6 +292,8 @@ where
                     |_| {},
                     |record| {
                         if spared.is_some_and(|spared| ptr::eq(spared, record)) {
+                            // The bucket may be retired before this token is filed again.
+                            Place::erase(record);
                             held = spared;
                             return;
                         }
@@ -297,11 +309,13 @@ where
                             self.expired(record, seen, visit.now)
                                 .or((!was_accessed).then_some(RemovalCause::Evicted))
                         };
-                        evicted = matches!(self.review(record, judge, visit), Reviewed::Ended);
+                        if let Reviewed::Ended(weight) = self.review(record, judge, visit) {
+                            evicted = Some(weight);
+                        }
                     },
                 );
-                if evicted {
-                    result = Eviction::Done;
+                if let Some(weight) = evicted {
+                    result = Eviction::Done(weight);
                     break 'search;
                 }
             }
@@ -326,7 +340,7 @@ where
                 State::Live(seen) => match judge(record, seen) {
                     Some(cause) => {
                         if self.end_with_token(record, seen, cause, visit) {
-                            return Reviewed::Ended;
+                            return Reviewed::Ended(record.weight().into());
                         }
                     }
                     None => {
@@ -336,7 +350,7 @@ where
                 },
                 State::Forward(successor) => {
                     // SAFETY: the successor's token is the one in hand: it was never given up.
-                    let successor = unsafe { visit.at(successor) };
+                    let successor = unsafe { visit.follow(successor) };
                     visit.left_shell(record);
                     record = successor;
                 }

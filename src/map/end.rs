@@ -3,10 +3,9 @@
 use super::calendar::Filing;
 use super::handle::Handle;
 use super::life::{Observed, State};
-use super::record::Record;
+use super::record::{Record, contain};
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Batches of retired records that a writer frees in passing: more than it fills, so that they run dry.
 const REAPED: usize = 2;
@@ -76,7 +75,7 @@ where
                 },
                 State::Forward(successor) => {
                     // SAFETY: followed from a record of this visit.
-                    record = unsafe { visit.at(successor) };
+                    record = unsafe { visit.follow(successor) };
                 }
                 // Pending: not to be seen after a look-up.
                 State::Dead | State::Pending => return Found::Gone,
@@ -136,12 +135,11 @@ where
     pub(super) fn tell(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
         if let Some(listener) = &self.listener {
             let handle = Handle::new(record);
-            if catch_unwind(AssertUnwindSafe(|| listener(&handle, cause))).is_err() {
+            if !contain(|| listener(&handle, cause)) {
                 self.counters.listener_panicked(visit.lane());
             }
-            if catch_unwind(AssertUnwindSafe(|| drop(handle))).is_err() {
-                self.counters.listener_panicked(visit.lane());
-            }
+            // Not the last owner: the table or the calendar is.
+            drop(handle);
         }
     }
 
@@ -173,7 +171,7 @@ where
         if lines.is_taking_over() {
             lines.take_along(UNITS, visit);
         }
-        self.limbo.reap(REAPED);
+        self.limbo.reap(REAPED, &visit.guard);
     }
 }
 

@@ -153,12 +153,6 @@ impl<R> Life<R> {
             .store(ptr::without_provenance_mut(live.0), Ordering::Relaxed);
     }
 
-    /// Takes [`start`](Self::start) back: nobody could reach the record.
-    pub(crate) fn unstart(&self, birth: u64) {
-        // Relaxed: published by the slot, if the record is inserted after all.
-        self.word.store(Self::unborn(birth), Ordering::Relaxed);
-    }
-
     /// Records an access.
     #[inline]
     pub(crate) fn touch(&self, from: Observed, to: Observed) -> bool {

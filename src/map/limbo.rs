@@ -12,14 +12,13 @@
 //! **Invariant.** A retired record is in exactly one batch, linked through its `place`, which belongs to
 //! limbo from the retirement on.
 //!
-//! **Progress.** Lock-free: stacks are pushed to by exchange and taken whole by swap, so that no foreign
-//! head is ever read and no address can deceive (no ABA).
+//! **Progress.** Lock-free. A lane's stack is taken whole by swap, so that no foreign head is ever read; a ready
+//! batch is popped by exchange, see `Ready::free_one`.
 
 use super::reclaim::{Guard, Reclaim};
-use super::record::{Record, disown};
+use super::record::{Record, contain, disown};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
 /// Marks `place` as limbo's.
 const LINK: usize = 0b010;
 
-pub(crate) struct Limbo<K, V> {
+pub(crate) struct Limbo<K: 'static, V: 'static> {
     lanes: Box<[CachePadded<Lane<K, V>>]>,
     ready: Arc<Ready<K, V>>,
 }
@@ -41,7 +40,7 @@ struct Lane<K, V> {
 }
 
 /// Batches whose grace period is over.
-struct Ready<K, V> {
+struct Ready<K: 'static, V: 'static> {
     stack: AtomicPtr<Batch<K, V>>,
     freed: AtomicU64,
     panics: AtomicU64,
@@ -113,12 +112,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         // SAFETY: the action owns the batch, keeps `ready` alive, and runs no user code. That batch and
         // `ready` may be dropped on another thread is what the map's bounds on K and V are for.
         unsafe {
-            guard.defer(move || {
-                ready.push(Box::into_raw(Box::new(Batch {
-                    first,
-                    next: ptr::null_mut(),
-                })));
-            });
+            guard.defer(move || ready.push(first));
         }
     }
 
@@ -131,16 +125,12 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     }
 
     /// Frees up to `batches` batches that are ready.
-    pub(crate) fn reap(&self, batches: usize) {
-        let mut batch = self.ready.take();
+    pub(crate) fn reap(&self, batches: usize, guard: &Guard) {
         for _ in 0..batches {
-            if batch.is_null() {
+            if !self.ready.free_one(guard) {
                 return;
             }
-            // SAFETY: `take` made the list ours.
-            batch = unsafe { self.ready.free(batch) };
         }
-        self.ready.push(batch);
     }
 
     pub(crate) fn lanes(&self) -> usize {
@@ -184,59 +174,66 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     }
 }
 
-impl<K, V> Ready<K, V> {
-    /// Puts back a list of batches.
-    fn push(&self, list: *mut Batch<K, V>) {
-        if list.is_null() {
-            return;
-        }
-        let mut last = list;
-        // SAFETY: the list is the caller's, whole.
-        unsafe {
-            while !(*last).next.is_null() {
-                last = (*last).next;
-            }
-        }
+impl<K: 'static, V: 'static> Ready<K, V> {
+    fn push(&self, first: *mut Record<K, V>) {
         let mut head = self.stack.load(Ordering::Relaxed);
+        let batch = Box::into_raw(Box::new(Batch { first, next: head }));
+        // Release: pairs with `free_one` and `take`.
+        while let Err(newer) =
+            self.stack
+                .compare_exchange(head, batch, Ordering::Release, Ordering::Relaxed)
+        {
+            head = newer;
+            // SAFETY: not pushed yet, so that nobody else knows it.
+            unsafe { (*batch).next = head };
+        }
+    }
+
+    /// Frees the records of the newest batch. False if there is none.
+    ///
+    /// A batch that was popped is itself freed after a grace period: so its successor can be read while it is
+    /// the head, and no batch comes back at the same address under a guard (no ABA).
+    fn free_one(&self, guard: &Guard) -> bool {
+        // Acquire: pairs with `push`.
+        let mut head = self.stack.load(Ordering::Acquire);
         loop {
-            // SAFETY: as above.
-            unsafe { (*last).next = head };
-            // Release: pairs with `take`.
+            if head.is_null() {
+                return false;
+            }
+            // SAFETY: read under the guard from the stack.
+            let next = unsafe { (*head).next };
+            // Acquire, on success too: who pops may not be who has seen the head first.
             match self
                 .stack
-                .compare_exchange(head, list, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(head, next, Ordering::Acquire, Ordering::Acquire)
             {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(newer) => head = newer,
             }
         }
+        // SAFETY: popped once, so that its records are the caller's to free; the batch comes from a box.
+        unsafe {
+            self.free((*head).first);
+            guard.defer(move || drop(Box::from_raw(head)));
+        }
+        true
     }
 
-    fn take(&self) -> *mut Batch<K, V> {
-        if self.stack.load(Ordering::Relaxed).is_null() {
-            return ptr::null_mut();
-        }
+    /// Frees the records of all batches, when nobody else uses the stack any more.
+    fn free_all(&self) {
         // Acquire: pairs with `push`.
-        self.stack.swap(ptr::null_mut(), Ordering::Acquire)
-    }
-
-    /// Gives up the structures' ownership of a record whose grace period is over.
-    fn disown(&self, record: NonNull<Record<K, V>>) {
-        // SAFETY: the last structure has let go, so that this ownership is the caller's to give up, once.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { disown(record) }));
-        if dropped.is_err() {
-            self.panics.fetch_add(1, Ordering::Relaxed);
+        let mut head = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
+        while !head.is_null() {
+            // SAFETY: batches come from boxes, and nobody else knows these.
+            let batch = unsafe { Box::from_raw(head) };
+            head = batch.next;
+            self.free(batch.first);
         }
     }
 
-    /// Frees the first batch of a list, and returns the rest.
-    ///
-    /// # Safety
-    /// The list is the caller's, whole, and not empty.
-    unsafe fn free(&self, batch: *mut Batch<K, V>) -> *mut Batch<K, V> {
-        // SAFETY: batches come from boxes.
-        let batch = unsafe { Box::from_raw(batch) };
-        let mut next = batch.first;
+    /// Frees linked records whose grace period is over.
+    fn free(&self, first: *mut Record<K, V>) {
+        let mut next = first;
         let mut freed = 0;
         while let Some(record) = NonNull::new(next) {
             // SAFETY: the structures' ownership keeps the record until it is given up below.
@@ -246,37 +243,39 @@ impl<K, V> Ready<K, V> {
             freed += 1;
         }
         self.freed.fetch_add(freed, Ordering::Relaxed);
-        batch.next
     }
-}
 
-impl<K, V> Drop for Ready<K, V> {
-    fn drop(&mut self) {
-        let mut batch = self.take();
-        while !batch.is_null() {
-            // SAFETY: the list is ours, whole.
-            batch = unsafe { self.free(batch) };
+    /// Gives up the structures' ownership of a record whose grace period is over.
+    fn disown(&self, record: NonNull<Record<K, V>>) {
+        // SAFETY: the last structure has let go, so that this ownership is the caller's to give up, once.
+        if !contain(|| unsafe { disown(record) }) {
+            self.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl<K, V> Drop for Limbo<K, V> {
+impl<K, V> Drop for Ready<K, V>
+where
+    K: 'static,
+    V: 'static,
+{
     fn drop(&mut self) {
-        // The map is gone: nobody is pinned for the sake of these any more.
+        self.free_all();
+    }
+}
+
+impl<K, V> Drop for Limbo<K, V>
+where
+    K: 'static,
+    V: 'static,
+{
+    fn drop(&mut self) {
+        // The map is gone: nobody is pinned for the sake of its records any more.
         for lane in &self.lanes {
-            let first = lane.stack.swap(ptr::null_mut(), Ordering::Acquire);
-            if !first.is_null() {
-                self.ready.push(Box::into_raw(Box::new(Batch {
-                    first,
-                    next: ptr::null_mut(),
-                })));
-            }
+            self.ready
+                .free(lane.stack.swap(ptr::null_mut(), Ordering::Acquire));
         }
-        let mut batch = self.ready.take();
-        while !batch.is_null() {
-            // SAFETY: the list is ours, whole.
-            batch = unsafe { self.ready.free(batch) };
-        }
+        self.ready.free_all();
     }
 }
 

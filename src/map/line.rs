@@ -56,10 +56,6 @@ impl<K, V> Word<K, V> {
     const UNSET: Self = Self(ptr::without_provenance_mut(UNSET));
 
     pub(crate) fn new(record: *mut Record<K, V>, tag: Tag) -> Self {
-        assert!(
-            record.addr() & !ADDRESS == 0,
-            "dwell needs addresses of 48 bits: this allocator tags its pointers"
-        );
         Self(record.map_addr(|address| address | usize::from(tag.0) << TAG_SHIFT))
     }
 
@@ -230,9 +226,10 @@ impl<K, V> Door<K, V> {
     }
 
     pub(crate) fn put(&self, seen: DoorWord<K, V>, word: DoorWord<K, V>) -> bool {
-        // Release: pairs with `load`.
+        // Release: pairs with `load`. Acquire on failure: who finds the door frozen then finds the array that
+        // takes over.
         self.0
-            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
+            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Acquire)
             .is_ok()
     }
 

@@ -148,8 +148,3 @@ mod graveyard {
 
 #[cfg(all(dwell_loom, not(dwell_epoch)))]
 pub(crate) use graveyard::{Guard, Mark};
-
-/// Tries to let time pass for what was deferred.
-pub(crate) fn try_advance() {
-    Guard::pin().flush();
-}

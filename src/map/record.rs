@@ -14,6 +14,7 @@
 use super::life::{Life, Observed};
 use super::reclaim::{Guard, Mark, Reclaim};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace, fence};
+use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,8 +27,8 @@ pub(crate) const LONGEST_IDLE: u64 = (1 << IDLE_BITS) - 1;
 pub(crate) const GREATEST_WEIGHT: u32 = (1 << 24) - 1;
 
 const IDLE_BITS: u32 = 40;
-/// Instead of a deadline: key and value were moved to another record.
-const MOVED: u64 = NEVER - 1;
+/// Instead of a deadline: the value was taken out before the record was committed.
+const TAKEN: u64 = NEVER - 1;
 /// The count's unit for owners; the bits below count structures.
 const OWNER: u32 = 4;
 const STRUCTURES: u32 = OWNER - 1;
@@ -41,15 +42,17 @@ pub(crate) struct Record<K, V> {
     pub(crate) place: AtomicPtr<()>,
     /// `owners * 4 + structures`.
     count: AtomicU32,
-    hash: u32,
-    /// The absolute deadline, or `MOVED`.
+    hash: AtomicU32,
+    /// The absolute deadline, or `TAKEN`.
     limit: AtomicU64,
     /// The idle allowance in the low 40 bits, the weight above.
     allowance: AtomicU64,
     mark: Mark,
     trace: Trace,
-    key: ManuallyDrop<K>,
-    value: ManuallyDrop<V>,
+    // All that is not atomic is in a cell, so that a record may be freed through a pointer that was made
+    // of a shared reference.
+    key: UnsafeCell<ManuallyDrop<K>>,
+    value: UnsafeCell<ManuallyDrop<V>>,
 }
 
 /// What a record is born with.
@@ -68,19 +71,28 @@ impl<K, V> Record<K, V> {
     /// The upper half of the key's hash: it chooses the line of the table.
     #[inline]
     pub(crate) fn hash(&self) -> u32 {
-        self.hash
+        // Relaxed: does not change once a structure leads to the record.
+        self.hash.load(Ordering::Relaxed)
+    }
+
+    /// For a successor: a key that claims to equal another one stays on that one's line, even if it lies.
+    pub(crate) fn set_hash(&self, hash: u32) {
+        self.hash.store(hash, Ordering::Relaxed);
     }
 
     #[inline]
     pub(crate) fn key(&self) -> &K {
         self.trace.read();
-        &self.key
+        // SAFETY: the key is only written to when it is made, and when nobody can reach the record.
+        unsafe { &*self.key.get() }
     }
 
     #[inline]
     pub(crate) fn value(&self) -> &V {
         self.trace.read();
-        &self.value
+        // SAFETY: as for the key; and a value that was taken out is that of a record that was never
+        // committed, which nobody reads.
+        unsafe { &*self.value.get() }
     }
 
     // Relaxed in the four below: who needs the newest terms reads them after a life word that was
@@ -150,12 +162,11 @@ impl<K, V> Record<K, V> {
     }
 }
 
-/// A record that only its holder can reach.
+/// A record that no structure leads to.
 pub(crate) struct Unlinked<K: 'static, V: 'static> {
     record: NonNull<Record<K, V>>,
-    /// Its key came from a record that others may still be comparing: it must not be dropped before they
-    /// are gone. Once the record is linked that follows from its retirement.
-    is_rehoused: bool,
+    /// It was in a slot, and taken out again before its commit: others may still be comparing its key.
+    was_placed: bool,
 }
 
 impl<K: 'static, V: 'static> Unlinked<K, V> {
@@ -164,7 +175,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
             life: Life::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(OWNER + 2),
-            hash,
+            hash: AtomicU32::new(hash),
             limit: AtomicU64::new(terms.limit),
             allowance: AtomicU64::new(
                 terms.idle.min(LONGEST_IDLE)
@@ -172,13 +183,15 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
             ),
             mark: Mark::new(),
             trace: Trace::new(),
-            key: ManuallyDrop::new(key),
-            value: ManuallyDrop::new(value),
+            key: UnsafeCell::new(ManuallyDrop::new(key)),
+            value: UnsafeCell::new(ManuallyDrop::new(value)),
         });
         record.trace.write();
+        let record = NonNull::from(Box::leak(record));
+        assert_address(record.as_ptr());
         Self {
-            record: NonNull::from(Box::leak(record)),
-            is_rehoused: false,
+            record,
+            was_placed: false,
         }
     }
 
@@ -191,24 +204,23 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
         unsafe { self.record.as_ref() }
     }
 
+    /// Notes that the record was in a slot.
+    pub(crate) fn set_placed(&mut self) {
+        self.was_placed = true;
+    }
+
     /// Gives the record to the structures: from here on they own it.
     pub(crate) fn into_linked(self) -> NonNull<Record<K, V>> {
         ManuallyDrop::new(self).record
     }
 
-    /// Gives back the value and drops the key.
+    /// Gives back the value, and drops the key.
     pub(crate) fn into_value(self) -> V {
-        let unlinked = ManuallyDrop::new(self);
-        let mut record = unlinked.record;
-        // SAFETY: nobody else can reach the record, and nobody reads the value of one that was not
-        // committed. The box is freed without dropping either; key and value each go one way.
+        // SAFETY: nobody reads the value of a record that was not committed. It is moved out once: the
+        // mark keeps `free` from dropping it.
         unsafe {
-            let value = ManuallyDrop::take(&mut record.as_mut().value);
-            let key = ManuallyDrop::take(&mut record.as_mut().key);
-            drop(Box::from_raw(record.as_ptr()));
-            if unlinked.is_rehoused {
-                drop_later(key);
-            }
+            let value = ManuallyDrop::take(&mut *self.record().value.get());
+            self.record().set_limit(TAKEN);
             value
         }
     }
@@ -216,57 +228,40 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
 
 impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
     fn drop(&mut self) {
-        let mut record = self.record;
-        // SAFETY: nobody else can reach the record, and `into_linked` and `into_value` do not come here.
-        // If the key must wait, the record is freed as one that was moved, after value and key went.
-        unsafe {
-            if self.is_rehoused {
-                let value = ManuallyDrop::take(&mut record.as_mut().value);
-                drop_later(ManuallyDrop::take(&mut record.as_mut().key));
-                record.as_ref().set_limit(MOVED);
-                free(record);
-                drop(value);
-            } else {
-                free(record);
+        let record = self.record;
+        if self.was_placed {
+            // SAFETY: no structure leads to the record any more, and it is freed once. The map's bounds
+            // on K and V let that happen on any thread.
+            unsafe {
+                Guard::pin().defer(move || {
+                    contain(|| free(record));
+                });
             }
+        } else {
+            // SAFETY: nobody else can reach the record.
+            unsafe { free(record) }
         }
     }
 }
 
-/// Drops a key when everybody who is pinned now is gone.
-///
-/// # Safety
-/// As for [`Reclaim::defer`]: the key may be dropped on any thread, at any later time.
-unsafe fn drop_later<K: 'static>(key: K) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        Guard::pin().defer(move || {
-            // A panic in the key's drop must not unwind through the reclaimer.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(key)));
-        });
+/// Runs user code whose panics must not go any further. False if it panicked.
+pub(crate) fn contain(action: impl FnOnce()) -> bool {
+    match catch_unwind(AssertUnwindSafe(action)) {
+        Ok(()) => true,
+        Err(payload) => {
+            // Dropping it might panic again.
+            core::mem::forget(payload);
+            false
+        }
     }
 }
 
-/// Moves key and value of a record that others may still be reading to a new, unlinked one.
-///
-/// # Safety
-/// `shell` was withdrawn before its commit: nobody reads its value, and those who still compare its
-/// key are pinned since before this call. The caller retires it.
-pub(crate) unsafe fn rehouse<K: 'static, V: 'static>(
-    shell: NonNull<Record<K, V>>,
-    birth: u64,
-) -> Unlinked<K, V> {
-    // SAFETY: the caller keeps the shell alive. Key and value are copied bit by bit; `MOVED` makes the
-    // copies the only ones that are dropped.
-    unsafe {
-        let old = shell.as_ref();
-        let key = core::ptr::read(&raw const *old.key);
-        let value = core::ptr::read(&raw const *old.value);
-        let mut new = Unlinked::new(old.hash, key, value, old.terms(birth));
-        new.is_rehoused = true;
-        old.set_limit(MOVED);
-        new
-    }
+/// Tags and indices travel in the upper 16 bits of addresses.
+pub(crate) fn assert_address<T>(pointer: *const T) {
+    assert!(
+        pointer.addr() >> 48 == 0,
+        "dwell needs addresses of 48 bits: this allocator tags its pointers"
+    );
 }
 
 /// What a pinned thread found in the table or the calendar.
@@ -321,13 +316,13 @@ unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
         }
     }
     let _memory = Memory(record);
-    // SAFETY: nobody else can reach the record; key and value are dropped once, unless they were moved.
+    // SAFETY: nobody else can reach the record; key and value are dropped once, unless the value was taken.
     unsafe {
-        let record = record.as_ptr();
-        (*record).trace.write();
-        if (*record).limit() != MOVED {
-            let _key = Key(&raw mut (*record).key);
-            ManuallyDrop::drop(&mut (*record).value);
+        let record = record.as_ref();
+        record.trace.write();
+        let _key = Key(record.key.get());
+        if record.limit() != TAKEN {
+            ManuallyDrop::drop(&mut *record.value.get());
         }
     }
 }

@@ -43,6 +43,8 @@ const SHRINK_BITS: u32 = 2;
 
 /// An array of lines.
 pub(crate) struct Lines<K, V> {
+    /// This array, as it was allocated.
+    pointer: *mut Self,
     bits: u32,
     memory: Memory<K, V>,
     /// The array that this one takes over from, until it has.
@@ -61,8 +63,10 @@ pub(crate) fn bits_for(records: usize) -> u32 {
 
 impl<K: 'static, V: 'static> Lines<K, V> {
     /// A first array: every line ready.
-    pub(crate) fn first(bits: u32) -> Box<Self> {
-        let lines = Self::new(bits, ptr::null_mut());
+    pub(crate) fn first(bits: u32) -> *mut Self {
+        let pointer = Self::new(bits, ptr::null_mut());
+        // SAFETY: just made.
+        let lines = unsafe { &*pointer };
         for index in 0..lines.len() {
             let line = lines.line(index);
             for slot in &line.slots {
@@ -70,17 +74,21 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             }
             line.door.open();
         }
-        lines
+        pointer
     }
 
-    fn new(bits: u32, previous: *mut Self) -> Box<Self> {
-        Box::new(Self {
+    fn new(bits: u32, previous: *mut Self) -> *mut Self {
+        let pointer = Box::into_raw(Box::new(Self {
+            pointer: ptr::null_mut(),
             bits,
             memory: Memory::new(1 << bits),
             previous: AtomicPtr::new(previous),
             cursor: AtomicUsize::new(0),
             taken_over: AtomicUsize::new(0),
-        })
+        }));
+        // SAFETY: just made, and nobody else knows it.
+        unsafe { (*pointer).pointer = pointer };
+        pointer
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -169,6 +177,8 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         for unit in 0..1 << self.unit_bits(old) {
             self.take_over(unit, old, visit);
         }
+        // Somebody who has opened a unit may have stopped before counting it.
+        self.detach(old, visit);
     }
 
     fn take_over(&self, unit: usize, old: &Self, visit: &Visit<'_, K, V>) {
@@ -198,7 +208,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             // AcqRel: the last one comes after all units are open.
             let before = self.taken_over.fetch_add(1, Ordering::AcqRel);
             if before + 1 == 1 << unit_bits {
-                self.detach(visit);
+                self.detach(old, visit);
             }
         }
     }
@@ -237,13 +247,21 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         }
     }
 
-    /// The last unit was taken over.
-    fn detach(&self, visit: &Visit<'_, K, V>) {
+    /// All units were taken over.
+    fn detach(&self, old: &Self, visit: &Visit<'_, K, V>) {
+        let pointer = old.pointer;
         // Release: pairs with `previous`.
-        let old = self.previous.swap(ptr::null_mut(), Ordering::AcqRel);
-        // SAFETY: exactly one thread takes over the last unit, so that `old` is retired once; all its
-        // lines were taken over, so that nobody who pins from now on comes to it.
-        unsafe { visit.guard.defer(move || drop(Box::from_raw(old))) };
+        let detached = self.previous.compare_exchange(
+            pointer,
+            ptr::null_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if detached.is_ok() {
+            // SAFETY: detached once; all its lines were taken over, so that nobody who pins from now on
+            // comes to it.
+            unsafe { visit.guard.defer(move || drop(Box::from_raw(pointer))) };
+        }
     }
 }
 
@@ -339,8 +357,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
         if bits == lines.bits {
             return;
         }
-        let old = ptr::from_ref(lines).cast_mut();
-        let new = Box::into_raw(Lines::new(bits, old));
+        let old = lines.pointer;
+        let new = Lines::new(bits, old);
         // Release: publishes the new array.
         let published = self
             .lines

@@ -37,11 +37,11 @@
 use super::calendar::prefetch;
 use super::life::{Observed, State};
 use super::line::{Door, DoorState, DoorWord, Line, Slot, Tag, Word};
-use super::record::{Record, Unlinked, rehouse};
+use super::record::{Record, Unlinked};
 use super::resize::{Lines, chain, free_chain};
 use super::visit::Visit;
 use crate::sync::{AtomicPtr, Ordering};
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 pub(crate) struct Table<K, V> {
     pub(super) lines: AtomicPtr<Lines<K, V>>,
@@ -77,7 +77,7 @@ pub(crate) fn upper(hash: u64) -> u32 {
 impl<K: 'static, V: 'static> Table<K, V> {
     pub(crate) fn new(bits: u32) -> Self {
         Self {
-            lines: AtomicPtr::new(Box::into_raw(Lines::first(bits))),
+            lines: AtomicPtr::new(Lines::first(bits)),
         }
     }
 
@@ -343,7 +343,7 @@ fn live<'v, K: 'static, V: 'static>(
                 }
                 // SAFETY: followed from a record of this visit. The successor cannot have been retired
                 // before: it left its slot after `record` did, which was there during the visit.
-                record = unsafe { visit.at(successor) };
+                record = unsafe { visit.follow(successor) };
             }
             State::Pending => {
                 let (_, door) = last_door(head);
@@ -468,24 +468,16 @@ impl<K: 'static, V: 'static> Insertion<'_, '_, '_, K, V> {
     }
 
     fn withdraw(&mut self) -> Unlinked<K, V> {
-        let record = self
+        let mut record = self
             .record
             .take()
             .expect("withdrawn before the commit, once");
-        if !self.is_placed {
-            return record;
+        if self.is_placed {
+            self.is_placed = false;
+            self.table.withdraw(record.record(), self.visit);
+            record.set_placed();
         }
-        self.is_placed = false;
-        self.table.withdraw(record.record(), self.visit);
-        let shell: NonNull<Record<K, V>> = record.into_linked();
-        // SAFETY: the record was taken out of its slot before its commit. Who compares its key was
-        // pinned before that, and the shell is retired right here.
-        unsafe {
-            let rehoused = rehouse(shell, self.visit.now);
-            self.visit.left(shell.as_ref());
-            self.visit.left(shell.as_ref());
-            rehoused
-        }
+        record
     }
 }
 

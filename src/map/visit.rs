@@ -6,7 +6,7 @@ use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, at};
 
 /// A pinned operation.
-pub(crate) struct Visit<'m, K, V> {
+pub(crate) struct Visit<'m, K: 'static, V: 'static> {
     pub(crate) guard: Guard,
     /// The time the operation takes place at, in the clock's milliseconds.
     pub(crate) now: u64,
@@ -36,6 +36,19 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
     pub(crate) unsafe fn at(&self, record: *mut Record<K, V>) -> &Record<K, V> {
         // SAFETY: the caller vouches for the record.
         unsafe { at(record, &self.guard) }
+    }
+
+    /// The successor that a replaced record of this visit names. Its life begins with the replacement: who
+    /// follows the word starts it, if that is still owed.
+    ///
+    /// # Safety
+    /// As for [`at`].
+    #[inline]
+    pub(crate) unsafe fn follow(&self, successor: *mut Record<K, V>) -> &Record<K, V> {
+        // SAFETY: the caller vouches for the record.
+        let successor = unsafe { self.at(successor) };
+        successor.life.commit();
+        successor
     }
 
     /// A structure has let go of the record.
