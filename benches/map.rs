@@ -1,6 +1,5 @@
 //! [`dwell::IdleMap`] operation by operation, beside its peers and an unshared hashbrown table.
 
-
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};

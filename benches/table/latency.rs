@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::Plan;
+use crate::life::{own_idle, pass};
+use crate::report::{Column, Samples, Unit};
 use contenders::load::{Random, create};
 use contenders::own::Dwell;
 use contenders::peers::{Dash, Locked, Moka, Papaya, SccIndex, SccMap};
 use contenders::{Contender, Skewed, Store, id};
-use crate::life::{own_idle, pass};
-use crate::report::{Column, Samples, Unit};
 
 /// In nanoseconds.
 const HOUR: u64 = 3_600_000_000_000;

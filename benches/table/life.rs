@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::Plan;
+use crate::report::{Column, Samples, Unit};
 use contenders::load::{Lanes, Work, Worker, create};
 use contenders::own::Dwell;
 use contenders::peers::{Dash, Locked, Moka, Papaya, SccIndex, SccMap, Unshared};
 use contenders::{Contender, IDLE, Skewed, Store, id};
-use crate::report::{Column, Samples, Unit};
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Life {

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::Plan;
+use crate::report::Samples;
 use contenders::load::{Lanes, Tally, Work, Worker};
 use contenders::own::Dwell;
 use contenders::peers::{Dash, Locked, Moka, Papaya, SccIndex, SccMap, Unshared};
 use contenders::{Coarse, Contender, IDLE};
-use crate::report::Samples;
 
 /// As many as F has tables.
 pub const THREADS: u64 = 2;

@@ -1,13 +1,14 @@
 //! Models of the map's protocols, searched by loom.
 //!
 //! The crate compiles the sources of `dwell` itself, by path, against loom's atomics. It is empty
-//! without `--cfg dwell_loom`. `.ci/loom` and `.ci/loom-deep` run all models, in two passes each:
+//! without `--cfg dwell_loom`. `.ci/loom` and `.ci/loom-deep` run all models, in three passes each:
 //!
-//! | pass | flags | what it covers |
+//! | pass | flags, each with `--cfg` | what it covers |
 //! |---|---|---|
-//! | 1 | `--cfg dwell_loom` | weak memory: a load may return an older value |
-//! | 2 | `--cfg dwell_loom --cfg dwell_rmw` | all schedules, those around a load that an exchange follows included, with the newest values only; see `models::dpor` |
-//! | tier B | `--cfg dwell_loom --cfg dwell_epoch --cfg crossbeam_loom` | the assembled map on the real crossbeam-epoch |
+//! | 1 | `dwell_loom` | loom as it is: stale values, and the schedules that it finds |
+//! | 2 | `dwell_loom dwell_rmw` | all schedules, those around a load that an exchange follows included (see `models::dpor`), with the newest values |
+//! | 3 | `dwell_loom dwell_shadow` | stale values on all schedules, at lower bounds (see `announced`) |
+//! | tier B | `dwell_loom dwell_epoch crossbeam_loom` | the assembled map on the real crossbeam-epoch |
 #![cfg(dwell_loom)]
 
 #[allow(dead_code)]
@@ -19,7 +20,8 @@ mod map;
 #[allow(dead_code)]
 mod protocols;
 #[allow(dead_code)]
-#[path = "../../src/sync.rs"]
+#[cfg_attr(dwell_shadow, path = "announced.rs")]
+#[cfg_attr(not(dwell_shadow), path = "../../src/sync.rs")]
 mod sync;
 
 #[cfg(test)]

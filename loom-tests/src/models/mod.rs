@@ -1,0 +1,8 @@
+//! The models, one file a protocol.
+
+mod assembled;
+mod bucket;
+mod dpor;
+mod life;
+mod resize;
+mod table;

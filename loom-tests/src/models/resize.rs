@@ -1,0 +1,305 @@
+//! Growing and shrinking: what is in the table all the time is found all the time, whoever helps.
+//!
+//! Odd keys share one line of two, even keys the other. A table of one line grows to two, a table of four
+//! shrinks to two.
+
+use crate::explore::{Size, alone, both, explore, three};
+use crate::tables::World;
+use std::sync::Arc;
+
+/// A table of one line.
+fn small(keys: &[u64]) -> Arc<World> {
+    Arc::new(World::new(0, keys))
+}
+
+/// A table of four lines.
+fn large(keys: &[u64]) -> Arc<World> {
+    Arc::new(World::new(2, keys))
+}
+
+/// Starts the next table and takes everything over.
+fn grow(world: &World) {
+    world.grow();
+    world.finish();
+}
+
+fn shrink(world: &World) {
+    world.shrink();
+    world.finish();
+}
+
+#[test]
+fn growth_keeps_everything_in_order() {
+    explore("resize: grow, alone", Size::Pair, || {
+        let world = small(&[1, 2, 3, 4]);
+        grow(&world);
+        assert_eq!(world.lines(), 2);
+        assert_eq!(alone(world).contents(), [1, 2, 3, 4].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn shrinking_keeps_everything_in_order() {
+    explore("resize: shrink, alone", Size::Pair, || {
+        let world = large(&[1, 2, 3, 4, 5]);
+        shrink(&world);
+        assert_eq!(world.lines(), 2);
+        assert_eq!(
+            alone(world).contents(),
+            [1, 2, 3, 4, 5].map(|key| (key, key))
+        );
+    });
+}
+
+#[test]
+fn a_key_is_found_while_the_table_grows() {
+    explore("resize: grow and find", Size::Pair, || {
+        let world = small(&[1, 2]);
+        let (found, ()) = both(&world, |world| [world.get(1), world.get(2)], grow);
+        assert_eq!(found, [Some(1), Some(2)]);
+    });
+}
+
+#[test]
+fn a_key_of_an_overflowing_line_is_found_while_the_table_grows() {
+    explore("resize: grow and find, overflowing", Size::Pair, || {
+        let world = small(&[1, 3, 5]);
+        let (found, ()) = both(&world, |world| world.get(5), grow);
+        assert_eq!(found, Some(5));
+        assert_eq!(alone(world).contents(), [1, 3, 5].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn a_key_is_found_while_the_table_shrinks() {
+    explore("resize: shrink and find", Size::Pair, || {
+        let world = large(&[1, 3, 5]);
+        let (found, ()) = both(&world, |world| [world.get(3), world.get(5)], shrink);
+        assert_eq!(found, [Some(3), Some(5)]);
+        assert_eq!(alone(world).contents(), [1, 3, 5].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn an_insertion_into_a_growing_table_is_kept() {
+    explore("resize: grow and insert", Size::Pair, || {
+        let world = small(&[1]);
+        let (inserted, ()) = both(
+            &world,
+            |world| {
+                let inserted = world.insert(3, 3);
+                assert_eq!(world.get(3), Some(3));
+                inserted
+            },
+            grow,
+        );
+        assert!(inserted);
+        assert_eq!(alone(world).contents(), [(1, 1), (3, 3)]);
+    });
+}
+
+#[test]
+fn an_insertion_into_an_overflowing_growing_table_is_kept() {
+    explore("resize: grow and insert, overflowing", Size::Pair, || {
+        let world = small(&[1, 3]);
+        let (inserted, ()) = both(&world, |world| world.insert(5, 5), grow);
+        assert!(inserted);
+        assert_eq!(alone(world).contents(), [1, 3, 5].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn an_insertion_into_a_shrinking_table_is_kept() {
+    explore("resize: shrink and insert", Size::Pair, || {
+        let world = large(&[1]);
+        let (inserted, ()) = both(&world, |world| world.insert(3, 3), shrink);
+        assert!(inserted);
+        assert_eq!(alone(world).contents(), [(1, 1), (3, 3)]);
+    });
+}
+
+#[test]
+fn a_taken_key_stays_taken_while_the_table_grows() {
+    explore("resize: grow and insert a taken key", Size::Pair, || {
+        let world = small(&[1]);
+        let (inserted, ()) = both(&world, |world| world.insert(1, 10), grow);
+        assert!(!inserted);
+        assert_eq!(alone(world).contents(), [(1, 1)]);
+    });
+}
+
+#[test]
+fn of_two_insertions_of_one_key_into_a_growing_table_one_wins() {
+    explore("resize: grow, insert and insert", Size::Trio, || {
+        let world = small(&[]);
+        let (one, two, ()) = three(
+            &world,
+            |world| world.insert(1, 10),
+            |world| world.insert(1, 20),
+            grow,
+        );
+        assert!(one != two);
+        assert_eq!(alone(world).contents(), [(1, if one { 10 } else { 20 })]);
+    });
+}
+
+#[test]
+fn a_removal_from_a_growing_table_is_final() {
+    explore("resize: grow and remove", Size::Pair, || {
+        let world = small(&[1, 3]);
+        let (removed, ()) = both(
+            &world,
+            |world| {
+                let removed = world.remove(1);
+                assert_eq!(world.get(1), None);
+                removed
+            },
+            grow,
+        );
+        assert_eq!(removed, Some(1));
+        assert_eq!(alone(world).contents(), [(3, 3)]);
+    });
+}
+
+#[test]
+fn a_removal_from_a_shrinking_table_is_final() {
+    explore("resize: shrink and remove", Size::Pair, || {
+        let world = large(&[1, 3]);
+        let (removed, ()) = both(&world, |world| world.remove(1), shrink);
+        assert_eq!(removed, Some(1));
+        assert_eq!(alone(world).contents(), [(3, 3)]);
+    });
+}
+
+#[test]
+fn a_value_that_is_replaced_in_a_growing_table_is_found_at_every_moment() {
+    explore("resize: grow, replace and find", Size::Trio, || {
+        let world = small(&[1]);
+        let (found, replaced, ()) = three(
+            &world,
+            |world| world.get(1).unwrap(),
+            |world| world.replace(1, |_| 10),
+            grow,
+        );
+        assert!(found == 1 || found == 10);
+        assert_eq!(replaced, Some(1));
+        assert_eq!(alone(world).contents(), [(1, 10)]);
+    });
+}
+
+#[test]
+fn two_who_help_a_table_to_grow_do_the_same() {
+    explore("resize: grow, by two", Size::Pair, || {
+        let world = small(&[1, 2, 3]);
+        both(&world, grow, grow);
+        // The second one may have found the first one's table too small again.
+        assert!(world.lines() >= 2);
+        assert_eq!(alone(world).contents(), [1, 2, 3].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn two_who_help_a_table_to_shrink_do_the_same() {
+    explore("resize: shrink, by two", Size::Pair, || {
+        let world = large(&[1, 3, 5]);
+        both(&world, shrink, shrink);
+        assert_eq!(world.lines(), 2);
+        assert_eq!(alone(world).contents(), [1, 3, 5].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn a_late_helper_does_not_bring_a_removed_record_back() {
+    explore("resize: grow, by two, and remove", Size::Trio, || {
+        let world = small(&[1, 3]);
+        world.grow();
+        let ((), (), removed) = three(&world, World::finish, World::take_along, |world| {
+            world.remove(1)
+        });
+        assert_eq!(removed, Some(1));
+        assert_eq!(alone(world).contents(), [(3, 3)]);
+    });
+}
+
+#[test]
+fn a_late_helper_does_not_disturb_what_is_inserted_after_it() {
+    explore("resize: grow, by two, and insert", Size::Trio, || {
+        let world = small(&[1]);
+        world.grow();
+        let ((), (), inserted) = three(&world, World::finish, World::finish, |world| {
+            world.insert(3, 3) && world.remove(1).is_some() && world.insert(5, 5)
+        });
+        assert!(inserted);
+        assert_eq!(alone(world).contents(), [(3, 3), (5, 5)]);
+    });
+}
+
+#[test]
+fn a_late_helper_of_shrinking_does_not_disturb_what_comes_after_it() {
+    explore("resize: shrink, by two, and change", Size::Trio, || {
+        let world = large(&[1, 3]);
+        world.shrink();
+        let ((), (), changed) = three(&world, World::finish, World::take_along, |world| {
+            world.remove(1).is_some() && world.insert(5, 5)
+        });
+        assert!(changed);
+        assert_eq!(alone(world).contents(), [(3, 3), (5, 5)]);
+    });
+}
+
+#[test]
+fn a_record_whose_door_is_frozen_is_not_retired_before_the_door_is_left() {
+    explore(
+        "resize: grow, insert and remove, and find",
+        Size::Trio,
+        || {
+            let world = small(&[]);
+            let (gone, (), _) = three(
+                &world,
+                |world| world.insert(1, 1) && world.remove(1).is_some(),
+                World::grow,
+                |world| {
+                    world.finish();
+                    world.get(1)
+                },
+            );
+            assert!(gone);
+            assert!(alone(world).contents().is_empty());
+        },
+    );
+}
+
+#[test]
+fn a_key_is_found_while_the_table_grows_twice() {
+    explore("resize: grow twice and find", Size::Pair, || {
+        let world = small(&[1, 2]);
+        let (found, ()) = both(
+            &world,
+            |world| [world.get(1), world.get(2)],
+            |world| {
+                grow(world);
+                grow(world);
+            },
+        );
+        assert_eq!(found, [Some(1), Some(2)]);
+        assert_eq!(alone(world).contents(), [(1, 1), (2, 2)]);
+    });
+}
+
+#[test]
+fn an_iteration_of_a_growing_table_visits_what_is_there_all_the_time_once() {
+    explore("resize: grow and iterate", Size::Pair, || {
+        let world = small(&[1, 2, 3]);
+        let (visited, ()) = both(&world, World::contents, grow);
+        assert_eq!(visited, [1, 2, 3].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn an_iteration_of_a_shrinking_table_visits_what_is_there_all_the_time_once() {
+    explore("resize: shrink and iterate", Size::Pair, || {
+        let world = large(&[1, 2, 3]);
+        let (visited, ()) = both(&world, World::contents, shrink);
+        assert_eq!(visited, [1, 2, 3].map(|key| (key, key)));
+    });
+}
