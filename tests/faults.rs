@@ -178,6 +178,40 @@ fn a_closure_that_panics_leaves_the_record_as_it_was() {
 }
 
 #[test]
+fn a_value_that_takes_long_to_make_begins_its_life_when_it_is_there() {
+    let rig = Rig::with(|builder| builder.max_lifetime(2 * MINUTE));
+    let made = rig.map.get_or_insert_with(1, || {
+        rig.clock.advance(3 * MINUTE);
+        rig.tally.value(1)
+    });
+    assert!(made.is_live());
+    assert_eq!(rig.map.idle_for(&1), Some(Duration::ZERO));
+    let end = YEAR + 3 * MINUTE + MINUTE;
+    assert_eq!(rig.map.expires_at(&1), Some(end));
+    drop(made);
+    rig.finish();
+}
+
+#[test]
+fn an_update_that_takes_longer_than_the_session_lasts_does_not_revive_it() {
+    let rig = Rig::with(|builder| builder.max_lifetime(2 * MINUTE));
+    let update_for = |time| {
+        rig.insert(1);
+        let updated = rig.map.update(&1, |value| {
+            rig.clock.advance(time);
+            value.next()
+        });
+        updated.is_some()
+    };
+    assert!(update_for(MINUTE - millis(1)));
+    assert_eq!(rig.map.idle_for(&1), Some(Duration::ZERO));
+    assert!(!update_for(MINUTE));
+    assert!(!update_for(5 * MINUTE));
+    assert!(rig.map.is_empty());
+    rig.finish();
+}
+
+#[test]
 fn a_retain_that_panics_keeps_what_it_did_and_what_it_did_not() {
     for survivors in 0..100 {
         let rig = Rig::new();

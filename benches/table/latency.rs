@@ -44,9 +44,9 @@ pub fn run(plan: &Plan) -> Vec<Column> {
     let mut rest = QUANTILES.map(|_| Samples::default());
     let mut collecting = QUANTILES.map(|_| Samples::default());
     let mut throughput = Samples::default();
-    for _ in 0..plan.repetitions {
+    for _ in 0..plan.lives {
         for (contender, measure) in CONTENDERS.iter().filter(|(name, _)| plan.includes(name)) {
-            let latencies = measure(plan.sessions, plan.slice * 2);
+            let latencies = measure(plan.sessions, plan.slice * 3);
             for (quantile, (_, share)) in QUANTILES.iter().enumerate() {
                 let of = |phase: &Phase| phase.nanos.value_at_quantile(*share) as f64;
                 rest[quantile].add(contender, of(&latencies.rest));

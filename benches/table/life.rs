@@ -64,7 +64,7 @@ const CONTENDERS: [(&str, Live); 8] = [
 pub fn run(plan: &Plan, life: Life) -> Result<Vec<Column>, Box<dyn Error>> {
     let quantities = life.quantities();
     let mut table = vec![Samples::default(); quantities.len()];
-    for _ in 0..plan.repetitions {
+    for _ in 0..plan.lives {
         for (contender, _) in CONTENDERS.iter().filter(|(name, _)| plan.includes(name)) {
             let kind = life.to_possible_value().expect("no kind is skipped");
             let child = Command::new(env::current_exe()?)

@@ -69,7 +69,10 @@ enum Row {
 /// How much to measure.
 struct Plan {
     sessions: u64,
-    repetitions: usize,
+    /// Samples of each throughput.
+    slices: usize,
+    /// Samples of everything else.
+    lives: usize,
     warm_up: Duration,
     slice: Duration,
     only: Vec<String>,
@@ -77,14 +80,15 @@ struct Plan {
 
 impl Plan {
     fn new(options: &Options) -> Self {
-        let (sessions, repetitions, warm_up, slice) = match options {
-            Options { bench: false, .. } => (LANES * 64, 1, 1, 5),
-            Options { quick: true, .. } => (options.sessions, 3, 15, 50),
-            _ => (options.sessions, 7, 40, 150),
+        let (sessions, slices, lives, warm_up, slice) = match options {
+            Options { bench: false, .. } => (LANES * 64, 1, 1, 1, 5),
+            Options { quick: true, .. } => (options.sessions, 3, 1, 15, 50),
+            _ => (options.sessions, 11, 5, 30, 100),
         };
         Self {
             sessions: sessions.next_multiple_of(LANES),
-            repetitions,
+            slices,
+            lives,
             warm_up: Duration::from_millis(warm_up),
             slice: Duration::from_millis(slice),
             only: options.only.clone(),

@@ -60,7 +60,7 @@ pub fn run<const CELLS: usize>(
         .collect();
     let mut samples = cells.map(|_| Samples::default());
     let mut disturbed = 0;
-    for _ in 0..plan.repetitions {
+    for _ in 0..plan.slices {
         for (name, rig) in &mut rigs {
             for (cell, samples) in cells.iter().zip(&mut samples) {
                 if let Some((nanos, calm)) = rig.measure(*cell, plan) {

@@ -17,6 +17,8 @@ pub(crate) enum Size {
     Pair,
     /// Three threads and one protocol.
     Trio,
+    /// Three threads in the middle of a resize, which is long.
+    LongTrio,
 }
 
 impl Size {
@@ -34,6 +36,8 @@ impl Size {
             (Self::Pair, true) => [4, 5, 3],
             (Self::Trio, false) => [2, 2, 1],
             (Self::Trio, true) => [3, 3, 2],
+            (Self::LongTrio, false) => [1, 1, 1],
+            (Self::LongTrio, true) => [2, 2, 1],
         };
         Some(bounds[pass])
     }

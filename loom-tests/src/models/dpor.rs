@@ -30,7 +30,10 @@ fn outcomes<T: Ord + Debug + Send + 'static>(
 macro_rules! the_search_sees {
     ($load_then_store:ident, $load_then_exchange:ident, $atomic:ty, $new:expr, $zero:expr, $one:expr) => {
         #[test]
-        #[cfg_attr(not(any(dwell_rmw, dwell_shadow)), ignore = "the hole that the other passes close")]
+        #[cfg_attr(
+            not(any(dwell_rmw, dwell_shadow)),
+            ignore = "the hole that the other passes close"
+        )]
         fn $load_then_store() {
             let found = outcomes(stringify!($load_then_store), || {
                 let atomic = Arc::new($new);
@@ -48,7 +51,10 @@ macro_rules! the_search_sees {
         }
 
         #[test]
-        #[cfg_attr(not(any(dwell_rmw, dwell_shadow)), ignore = "the hole that the other passes close")]
+        #[cfg_attr(
+            not(any(dwell_rmw, dwell_shadow)),
+            ignore = "the hole that the other passes close"
+        )]
         fn $load_then_exchange() {
             let exchange = |atomic: &$atomic| {
                 let seen = atomic.load(Ordering::SeqCst);

@@ -130,7 +130,7 @@ fn a_taken_key_stays_taken_while_the_table_grows() {
 
 #[test]
 fn of_two_insertions_of_one_key_into_a_growing_table_one_wins() {
-    explore("resize: grow, insert and insert", Size::Trio, || {
+    explore("resize: grow, insert and insert", Size::LongTrio, || {
         let world = small(&[]);
         let (one, two, ()) = three(
             &world,
@@ -173,7 +173,7 @@ fn a_removal_from_a_shrinking_table_is_final() {
 
 #[test]
 fn a_value_that_is_replaced_in_a_growing_table_is_found_at_every_moment() {
-    explore("resize: grow, replace and find", Size::Trio, || {
+    explore("resize: grow, replace and find", Size::LongTrio, || {
         let world = small(&[1]);
         let (found, replaced, ()) = three(
             &world,
@@ -210,7 +210,7 @@ fn two_who_help_a_table_to_shrink_do_the_same() {
 
 #[test]
 fn a_late_helper_does_not_bring_a_removed_record_back() {
-    explore("resize: grow, by two, and remove", Size::Trio, || {
+    explore("resize: grow, by two, and remove", Size::LongTrio, || {
         let world = small(&[1, 3]);
         world.grow();
         let ((), (), removed) = three(&world, World::finish, World::take_along, |world| {
@@ -223,7 +223,7 @@ fn a_late_helper_does_not_bring_a_removed_record_back() {
 
 #[test]
 fn a_late_helper_does_not_disturb_what_is_inserted_after_it() {
-    explore("resize: grow, by two, and insert", Size::Trio, || {
+    explore("resize: grow, by two, and insert", Size::LongTrio, || {
         let world = small(&[1]);
         world.grow();
         let ((), (), inserted) = three(&world, World::finish, World::finish, |world| {
@@ -236,7 +236,7 @@ fn a_late_helper_does_not_disturb_what_is_inserted_after_it() {
 
 #[test]
 fn a_late_helper_of_shrinking_does_not_disturb_what_comes_after_it() {
-    explore("resize: shrink, by two, and change", Size::Trio, || {
+    explore("resize: shrink, by two, and change", Size::LongTrio, || {
         let world = large(&[1, 3]);
         world.shrink();
         let ((), (), changed) = three(&world, World::finish, World::take_along, |world| {
@@ -251,7 +251,7 @@ fn a_late_helper_of_shrinking_does_not_disturb_what_comes_after_it() {
 fn a_record_whose_door_is_frozen_is_not_retired_before_the_door_is_left() {
     explore(
         "resize: grow, insert and remove, and find",
-        Size::Trio,
+        Size::LongTrio,
         || {
             let world = small(&[]);
             let (gone, (), _) = three(
