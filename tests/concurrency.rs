@@ -239,7 +239,7 @@ fn clear_and_retain_race_insertions_and_the_books_balance() {
     let rig = Rig::new();
     let race = |thread, round: u32| match thread {
         0 => rig.insert_all(0..100),
-        1 if round % 2 == 0 => rig.map.clear(),
+        1 if round.is_multiple_of(2) => rig.map.clear(),
         1 => rig.map.retain(|key, _| key % 2 == 0),
         _ => (0..100).for_each(|key| drop(rig.map.remove(&key))),
     };

@@ -309,7 +309,8 @@ impl Drop for Bomb {
 fn values_that_panic_when_dropped_are_each_dropped_once() {
     let tally = Tally::new();
     let clock = common::clock();
-    let ends: [(&str, u64, fn(&IdleMap<u32, Bomb>)); 6] = [
+    type End = fn(&IdleMap<u32, Bomb>);
+    let ends: [(&str, u64, End); 6] = [
         ("remove", 10, |map| {
             (0..10).for_each(|key| drop(map.remove(&key)))
         }),
