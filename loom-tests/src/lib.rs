@@ -25,8 +25,6 @@ mod protocols;
 mod sync;
 
 #[cfg(test)]
-mod calendars;
-#[cfg(test)]
 mod explore;
 #[cfg(test)]
 mod models;

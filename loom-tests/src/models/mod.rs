@@ -2,7 +2,6 @@
 
 mod assembled;
 mod bucket;
-mod calendar;
 mod dpor;
 mod life;
 mod resize;
