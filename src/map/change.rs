@@ -182,7 +182,12 @@ where
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
             loop {
                 new.record().life.start(seen.touched_at(now));
-                if old.life.replace(seen, new.pointer().as_ptr()) {
+                if let Some(cause) = self.expired(old, seen, now) {
+                    // It ended while the value was made.
+                    if self.end(old, seen, cause, &visit) {
+                        return None;
+                    }
+                } else if old.life.replace(seen, new.pointer().as_ptr()) {
                     let new = self.linked(new, &visit);
                     let handle = Handle::new(new);
                     self.succeed(old, new, &visit);
@@ -277,7 +282,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let idle = clamp(timeout).max(1);
-        self.set_terms(key, |record| record.set_idle(idle))
+        self.set_terms(key, Some(idle), None)
     }
 
     /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
@@ -300,10 +305,10 @@ where
     {
         let lifetime = clamp(lifetime);
         let limit = self.now() + lifetime;
-        self.set_terms(key, |record| record.set_limit(limit))
+        self.set_terms(key, None, Some(limit))
     }
 
-    fn set_terms<Q>(&self, key: &Q, set: impl Fn(&Record<K, V>)) -> bool
+    fn set_terms<Q>(&self, key: &Q, idle: Option<u64>, limit: Option<u64>) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -313,11 +318,31 @@ where
             return false;
         };
         loop {
-            set(record);
-            // Whoever judged the record by its old terms fails from here on.
-            if record.life.advance(seen) {
-                self.calendar.refile(record, &visit);
-                return true;
+            let idle_end = seen.tick() + idle.unwrap_or(record.idle());
+            let limit_end = limit.unwrap_or(record.limit());
+            if visit.now >= idle_end.min(limit_end) {
+                // By the new terms it is over. They are not written, so that nobody ends the record by them
+                // before this call does.
+                let cause = if limit_end <= idle_end {
+                    RemovalCause::ExpiredLifetime
+                } else {
+                    RemovalCause::ExpiredIdle
+                };
+                if self.end(record, seen, cause, &visit) {
+                    return true;
+                }
+            } else {
+                if let Some(idle) = idle {
+                    record.set_idle(idle);
+                }
+                if let Some(limit) = limit {
+                    record.set_limit(limit);
+                }
+                // Whoever judged the record by its old terms fails from here on.
+                if record.life.advance(seen) {
+                    self.calendar.refile(record, &visit);
+                    return true;
+                }
             }
             match self.look(record, &visit) {
                 Found::Live(live, again) => (record, seen) = (live, again),

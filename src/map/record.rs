@@ -249,8 +249,10 @@ pub(crate) fn contain(action: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(action)) {
         Ok(()) => true,
         Err(payload) => {
-            // Dropping it might panic again.
-            core::mem::forget(payload);
+            // Dropping it might panic again, and so might what that throws.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                core::mem::forget(payload);
+            }
             false
         }
     }
