@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{MINUTE, Rig, Value, YEAR, assert_ledger, millis};
+use common::{MINUTE, Rig, Value, YEAR, millis};
 use dwell::RemovalCause::{Evicted, ExpiredIdle, ExpiredLifetime, Removed, Replaced};
 use dwell::{Clock, CoarseClock, Collector, Handle, IdleMap, ManualClock, PreciseClock, Stats};
 use std::sync::Arc;
@@ -444,34 +444,6 @@ fn several_maps_live_side_by_side() {
     short.finish();
     assert_eq!(long.keys(), Vec::from_iter(50..150));
     long.finish();
-}
-
-#[test]
-fn the_table_grows_with_its_records_and_shrinks_after_them() {
-    const MANY: u32 = 300_000;
-    let rig = Rig::new();
-    let empty = rig.map.stats().table_slots;
-    rig.insert_all(0..MANY);
-    let full = rig.map.stats().table_slots;
-    assert!(full >= MANY as usize && full > empty);
-    assert!((0..MANY).all(|key| rig.map.get(&key).is_some_and(|v| v.number() == key.into())));
-    assert_eq!(rig.map.iter().count(), MANY as usize);
-    rig.map.clear();
-    rig.map.collect();
-    assert_ledger(&rig.map);
-    assert!(rig.map.is_empty() && rig.keys().is_empty());
-    let cleared = rig.map.stats().table_slots;
-    assert!(cleared < full / 8, "{cleared} slots left of {full}");
-    rig.assert_alive(0);
-    rig.insert_all(0..1_000);
-    assert_eq!(rig.keys(), Vec::from_iter(0..1_000));
-    rig.finish();
-}
-
-#[test]
-fn an_initial_capacity_makes_room_at_once() {
-    let map = IdleMap::<u32, u32>::builder().initial_capacity(10_000);
-    assert!(map.build().unwrap().stats().table_slots >= 10_000);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! A full map: its bound, and whom it lets go. Records that were never touched
-//! since they were created go first, oldest first, as long as they are more
-//! than an eighth of the capacity; otherwise the least recently touched.
+//! Room: the table that follows its records, the bound of a full map, and whom
+//! it lets go. Records that were never touched since they were created go
+//! first, oldest first, as long as they are more than an eighth of the
+//! capacity; otherwise the least recently touched.
 
 mod common;
 
 use common::{MINUTE, Rig, assert_ledger, millis};
+use dwell::IdleMap;
 use dwell::RemovalCause::{Evicted, ExpiredIdle};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -37,6 +39,34 @@ fn touch_in_turn(rig: &Rig, keys: impl IntoIterator<Item = u32>) {
         rig.clock.advance(APART);
         assert!(rig.map.touch(&key), "{key}");
     }
+}
+
+#[test]
+fn the_table_grows_with_its_records_and_shrinks_after_them() {
+    const MANY: u32 = 300_000;
+    let rig = Rig::new();
+    let empty = rig.map.stats().table_slots;
+    rig.insert_all(0..MANY);
+    let full = rig.map.stats().table_slots;
+    assert!(full >= MANY as usize && full > empty);
+    assert!((0..MANY).all(|key| rig.map.get(&key).is_some_and(|v| v.number() == key.into())));
+    assert_eq!(rig.map.iter().count(), MANY as usize);
+    rig.map.clear();
+    rig.map.collect();
+    assert_ledger(&rig.map);
+    assert!(rig.map.is_empty() && rig.keys().is_empty());
+    let cleared = rig.map.stats().table_slots;
+    assert!(cleared < full / 8, "{cleared} slots left of {full}");
+    rig.assert_alive(0);
+    rig.insert_all(0..1_000);
+    assert_eq!(rig.keys(), Vec::from_iter(0..1_000));
+    rig.finish();
+}
+
+#[test]
+fn an_initial_capacity_makes_room_at_once() {
+    let map = IdleMap::<u32, u32>::builder().initial_capacity(10_000);
+    assert!(map.build().unwrap().stats().table_slots >= 10_000);
 }
 
 #[test]

@@ -71,6 +71,8 @@ fn dropping_the_collector_stops_it_at_once_however_far_the_next_deadline() {
     for _ in 0..20 {
         let collector = rig.map.spawn_collector();
         assert_returns(move || drop(collector));
+        // The thread is gone, and with it what it knew of the map.
+        assert_eq!(Arc::strong_count(&rig.map) + Arc::weak_count(&rig.map), 1);
     }
     assert_eq!(rig.keys(), [1]);
     rig.finish();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{MINUTE, Rig, assert_ledger, millis};
+use common::{MINUTE, Rig, Value, assert_ledger, millis};
 use dwell::IdleMap;
 use dwell::RemovalCause::{ExpiredIdle, Removed, Replaced};
 use std::collections::HashMap;
@@ -10,35 +10,23 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 const THREADS: usize = 3;
+/// How often each race is run, each time over all [`KEYS`].
+const HEATS: usize = 150;
+const KEYS: u32 = 64;
 
-/// Runs rounds of a race. Before each, one thread prepares it; then all start
-/// together. Returns the results of each round, in the order of the threads.
-fn races<R: Send>(
-    rounds: u32,
-    prepare: impl Fn(u32) + Sync,
-    racer: impl Fn(usize, u32) -> R + Sync,
-) -> Vec<Vec<R>> {
+/// Lets threads start together and go through the keys in the same order: who
+/// is ahead does the work and is caught up with by those who find it done, so
+/// that they meet again and again. Returns the results of each key, in the
+/// order of the threads.
+fn race<R: Send>(racer: impl Fn(usize, u32) -> R + Sync) -> Vec<Vec<R>> {
     let arrived = AtomicUsize::new(0);
-    // A barrier that spins: a sleeping one would wake the threads too far
-    // apart to meet.
-    let meet = |passed: &mut usize| {
-        *passed += THREADS;
+    let run = |thread| {
         arrived.fetch_add(1, SeqCst);
-        while arrived.load(SeqCst) < *passed {
+        // Spinning: a barrier that sleeps wakes the threads too far apart.
+        while arrived.load(SeqCst) < THREADS {
             thread::yield_now();
         }
-    };
-    let run = |thread| {
-        let mut passed = 0;
-        let race = |round| {
-            meet(&mut passed);
-            if thread == 0 {
-                prepare(round);
-            }
-            meet(&mut passed);
-            racer(thread, round)
-        };
-        Vec::from_iter((0..rounds).map(race))
+        Vec::from_iter((0..KEYS).map(|key| racer(thread, key)))
     };
     let run = &run;
     let mut by_thread = thread::scope(|scope| {
@@ -48,7 +36,7 @@ fn races<R: Send>(
         let results = threads.into_iter().map(|t| t.join().unwrap().into_iter());
         Vec::from_iter(results)
     });
-    (0..rounds)
+    (0..KEYS)
         .map(|_| by_thread.iter_mut().filter_map(Iterator::next).collect())
         .collect()
 }
@@ -59,201 +47,225 @@ fn trues(results: &[bool]) -> usize {
 
 #[test]
 fn updates_from_many_threads_lose_nothing() {
-    const UPDATES: u64 = 10_000;
+    const UPDATES: u64 = 200;
     let map = IdleMap::new(MINUTE);
     map.insert(1, 0_u64);
-    let count = |_, _| {
+    race(|_, _| {
         for _ in 0..UPDATES {
             map.update(&1, |count| count + 1).unwrap();
         }
-    };
-    races(1, |_| (), count);
-    assert_eq!(*map.get(&1).unwrap(), UPDATES * THREADS as u64);
+    });
+    let updates = UPDATES * u64::from(KEYS) * THREADS as u64;
+    assert_eq!(*map.get(&1).unwrap(), updates);
     assert_ledger(&map);
 }
 
 #[test]
 fn get_or_insert_with_creates_one() {
-    let rig = Rig::new();
-    let get = |thread, key| {
-        let value = || rig.tally.value(thread as u64);
-        rig.map.get_or_insert_with(key, value).number()
-    };
-    for (key, seen) in races(5_000, |_| (), get).iter().enumerate() {
-        let kept = rig.map.peek(&(key as u32)).unwrap().number();
-        assert_eq!(*seen, [kept; THREADS]);
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        let results = race(|thread, key| {
+            let value = || rig.tally.value(thread as u64);
+            rig.map.get_or_insert_with(key, value).number()
+        });
+        for (key, seen) in results.iter().enumerate() {
+            let kept = rig.map.peek(&(key as u32)).unwrap().number();
+            assert_eq!(*seen, [kept; THREADS]);
+        }
+        assert_eq!(rig.map.stats().created, u64::from(KEYS));
+        rig.assert_alive(KEYS.into());
+        rig.finish();
     }
-    assert_eq!(rig.map.stats().created, 5_000);
-    rig.assert_alive(5_000);
-    rig.finish();
 }
 
 #[test]
 fn try_insert_has_one_winner() {
-    let rig = Rig::new();
-    let insert = |thread, key| {
-        let value = rig.tally.value(thread as u64);
-        rig.map.try_insert(key, value).is_ok()
-    };
-    for (key, won) in races(5_000, |_| (), insert).iter().enumerate() {
-        assert_eq!(trues(won), 1);
-        let kept = rig.map.peek(&(key as u32)).unwrap().number();
-        assert!(won[kept as usize], "the winner's value is the one kept");
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        let results = race(|thread, key| {
+            let value = rig.tally.value(thread as u64);
+            rig.map.try_insert(key, value).is_ok()
+        });
+        for (key, won) in results.iter().enumerate() {
+            assert_eq!(trues(won), 1);
+            let kept = rig.map.peek(&(key as u32)).unwrap().number();
+            assert!(won[kept as usize], "the winner's value is the one kept");
+        }
+        assert_eq!(rig.map.stats().created, u64::from(KEYS));
+        rig.assert_alive(KEYS.into());
+        rig.finish();
     }
-    assert_eq!(rig.map.stats().created, 5_000);
-    rig.assert_alive(5_000);
-    rig.finish();
 }
 
 #[test]
 fn of_racing_inserts_one_creates_and_the_others_replace() {
-    let rig = Rig::new();
-    let insert = |thread, key| {
-        let value = rig.tally.value(thread as u64);
-        rig.map.insert(key, value).map(|replaced| replaced.number())
-    };
-    for (key, replaced) in races(5_000, |_| (), insert).iter().enumerate() {
-        let kept = rig.map.peek(&(key as u32)).unwrap().number();
-        let mut values: Vec<_> = replaced.iter().flatten().copied().collect();
-        values.push(kept);
-        values.sort_unstable();
-        assert_eq!(values, Vec::from_iter(0..THREADS as u64));
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        let results = race(|thread, key| {
+            let value = rig.tally.value(thread as u64);
+            rig.map.insert(key, value).map(|replaced| replaced.number())
+        });
+        for (key, replaced) in results.iter().enumerate() {
+            let kept = rig.map.peek(&(key as u32)).unwrap().number();
+            let mut values: Vec<_> = replaced.iter().flatten().copied().collect();
+            values.push(kept);
+            values.sort_unstable();
+            assert_eq!(values, Vec::from_iter(0..THREADS as u64));
+        }
+        let (created, replaced) = (u64::from(KEYS), u64::from(KEYS) * (THREADS as u64 - 1));
+        let stats = rig.map.stats();
+        assert_eq!((stats.created, stats.replaced), (created, replaced));
+        rig.assert_alive(KEYS.into());
+        rig.finish();
     }
-    let stats = rig.map.stats();
-    assert_eq!((stats.created, stats.replaced), (5_000, 10_000));
-    rig.assert_alive(5_000);
-    rig.finish();
 }
 
 #[test]
 fn remove_has_one_winner() {
-    let rig = Rig::new();
-    let prepare = |key| drop(rig.insert(key));
-    let remove = |_, key| rig.map.remove(&key).is_some();
-    for won in races(5_000, prepare, remove) {
-        assert_eq!(trues(&won), 1);
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        rig.insert_all(0..KEYS);
+        for won in race(|_, key| rig.map.remove(&key).is_some()) {
+            assert_eq!(trues(&won), 1);
+        }
+        assert_eq!(rig.removals().len(), KEYS as usize);
+        assert!(rig.map.is_empty());
+        rig.finish();
     }
-    assert_eq!(rig.removals().len(), 5_000);
-    assert!(rig.map.is_empty());
-    rig.finish();
 }
 
 #[test]
 fn an_update_comes_before_a_removal_or_not_at_all() {
-    let rig = Rig::new();
-    let prepare = |key| drop(rig.map.insert(key, rig.tally.value(0)));
-    let race = |thread, key| match thread {
-        0 => rig.map.remove(&key).map(|removed| removed.number()),
-        _ => rig.map.update(&key, |v| v.next()).map(|new| new.number()),
-    };
-    for results in races(5_000, prepare, race) {
-        let updates = results[1..].iter().flatten().count() as u64;
-        assert_eq!(results[0], Some(updates), "{results:?}");
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        (0..KEYS).for_each(|key| drop(rig.map.insert(key, rig.tally.value(0))));
+        let results = race(|thread, key| match thread {
+            0 => rig.map.remove(&key).map(|removed| removed.number()),
+            _ => rig.map.update(&key, Value::next).map(|new| new.number()),
+        });
+        for numbers in results {
+            let updates = numbers[1..].iter().flatten().count() as u64;
+            assert_eq!(numbers[0], Some(updates), "{numbers:?}");
+        }
+        assert!(rig.map.is_empty());
+        rig.assert_alive(0);
+        rig.finish();
     }
-    assert!(rig.map.is_empty());
-    rig.assert_alive(0);
-    rig.finish();
 }
 
 #[test]
 fn an_expired_record_ends_once_however_many_meet_it() {
-    let rig = Rig::new();
-    let prepare = |key| {
-        rig.insert(key);
-        rig.clock.advance(MINUTE);
-    };
-    let meet = |thread, key| match thread {
-        0 => rig.map.collect() > 1,
-        1 => rig.map.touch(&key),
-        _ => rig.map.remove(&key).is_some(),
-    };
-    for results in races(5_000, prepare, meet) {
-        assert_eq!(trues(&results), 0);
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        rig.insert_all(0..KEYS);
+        rig.clock.advance(2 * MINUTE);
+        let results = race(|thread, key| match thread {
+            0 => rig.map.collect() > KEYS as usize,
+            1 => rig.map.touch(&key),
+            _ => rig.map.remove(&key).is_some(),
+        });
+        assert!(results.iter().all(|met| trues(met) == 0));
+        let removals = rig.removals();
+        assert_eq!(removals.len(), KEYS as usize);
+        assert!(removals.iter().all(|(_, cause)| *cause == ExpiredIdle));
+        rig.finish();
     }
-    rig.clock.advance(MINUTE);
-    rig.map.collect();
-    let removals = rig.removals();
-    assert_eq!(removals.len(), 5_000);
-    assert!(removals.iter().all(|(_, cause)| *cause == ExpiredIdle));
-    rig.finish();
 }
 
-/// Lets `rescue` race collections of a record that is due in a millisecond:
-/// it is alive afterwards exactly if it was told so.
-fn assert_rescued_as_told(rescue: impl Fn(&Rig) -> bool + Sync) {
-    let rig = Rig::new();
-    let prepare = |_| {
-        rig.map.clear();
-        rig.insert(1);
+/// Lets `rescue` race collections of records that are due in a millisecond:
+/// each is alive afterwards exactly if it was told so.
+fn assert_rescued_as_told(rescue: impl Fn(&Rig, u32) -> bool + Sync) {
+    for _ in 0..HEATS {
+        let rig = Rig::new();
+        rig.insert_all(0..KEYS);
         rig.clock.advance(MINUTE - millis(1));
-    };
-    let race = |thread, _| {
-        if thread == 0 {
-            return rescue(&rig);
+        let results = race(|thread, key| {
+            if thread == 0 {
+                return rescue(&rig, key);
+            }
+            if key == 0 {
+                rig.clock.advance(millis(200));
+            }
+            rig.map.collect();
+            false
+        });
+        for (key, told) in results.iter().enumerate() {
+            assert_eq!(rig.map.contains_key(&(key as u32)), told[0], "{key}");
         }
-        rig.clock.advance(millis(200));
-        rig.map.collect();
-        false
-    };
-    for _ in 0..3_000 {
-        let told = races(1, prepare, race)[0][0];
-        assert_eq!(rig.map.contains_key(&1), told);
+        rig.finish();
     }
-    rig.finish();
 }
 
 #[test]
 fn a_touch_that_races_collection_keeps_the_session() {
-    assert_rescued_as_told(|rig| rig.map.touch(&1));
+    assert_rescued_as_told(|rig, key| rig.map.touch(&key));
 }
 
 #[test]
 fn an_update_that_races_collection_keeps_the_session() {
-    assert_rescued_as_told(|rig| rig.map.update(&1, |value| value.next()).is_some());
+    assert_rescued_as_told(|rig, key| rig.map.update(&key, Value::next).is_some());
 }
 
 #[test]
 fn a_longer_allowance_that_races_collection_is_kept() {
-    assert_rescued_as_told(|rig| rig.map.set_idle_timeout(&1, 2 * MINUTE));
+    assert_rescued_as_told(|rig, key| rig.map.set_idle_timeout(&key, 2 * MINUTE));
+}
+
+#[test]
+fn a_shorter_allowance_that_is_refused_did_not_end_the_session() {
+    for _ in 0..10 * HEATS {
+        let rig = Rig::new();
+        rig.insert_all(0..KEYS);
+        rig.clock.advance(MINUTE / 2);
+        let results = race(|thread, key| {
+            if thread == 0 {
+                return rig.map.set_idle_timeout(&key, MINUTE / 4);
+            }
+            while rig.map.contains_key(&key) {
+                std::hint::spin_loop();
+            }
+            true
+        });
+        assert!(results.iter().all(|told| told[0]), "nothing else was due");
+        rig.finish();
+    }
 }
 
 #[test]
 fn collections_share_the_work_and_do_none_of_it_twice() {
-    let rig = Rig::new();
-    let prepare = |_| {
+    for _ in 0..HEATS {
+        let rig = Rig::new();
         rig.insert_all(0..500);
         rig.clock.advance(2 * MINUTE);
-    };
-    for ended in races(50, prepare, |_, _| rig.map.collect()) {
-        // What is left for the next round's insertions is ended by them.
-        assert!(ended.iter().sum::<usize>() <= 500, "{ended:?}");
+        let ended = race(|_, _| rig.map.collect());
+        assert_eq!(ended.iter().flatten().sum::<usize>(), 500);
+        assert_eq!(rig.map.stats().expired, 500);
+        assert_eq!(rig.removals().len(), 500);
+        rig.finish();
     }
-    rig.map.collect();
-    assert_eq!(rig.map.stats().expired, 50 * 500);
-    assert_eq!(rig.removals().len(), 50 * 500);
-    rig.finish();
 }
 
 #[test]
 fn clear_and_retain_race_insertions_and_the_books_balance() {
-    let rig = Rig::new();
-    let race = |thread, round: u32| match thread {
-        0 => rig.insert_all(0..100),
-        1 if round.is_multiple_of(2) => rig.map.clear(),
-        1 => rig.map.retain(|key, _| key % 2 == 0),
-        _ => (0..100).for_each(|key| drop(rig.map.remove(&key))),
-    };
-    races(300, |_| (), race);
-    let live = rig.map.len() as u64;
-    let ended = rig.removals();
-    let removed = ended.iter().filter(|(_, cause)| *cause == Removed).count();
-    let replaced = ended.iter().filter(|(_, cause)| *cause == Replaced).count();
-    let stats = rig.map.stats();
-    assert_eq!(stats.removed, removed as u64);
-    assert_eq!(stats.replaced, replaced as u64);
-    assert_eq!(stats.created + stats.replaced, 300 * 100);
-    rig.assert_alive(live);
-    rig.finish();
+    for _ in 0..HEATS / 10 {
+        let rig = Rig::new();
+        race(|thread, round| match thread {
+            0 => rig.insert_all(0..100),
+            1 if round % 2 == 0 => rig.map.clear(),
+            1 => rig.map.retain(|key, _| key % 2 == 0),
+            _ => (0..100).for_each(|key| drop(rig.map.remove(&key))),
+        });
+        let live = rig.map.len() as u64;
+        let ended = rig.removals();
+        let removed = ended.iter().filter(|(_, cause)| *cause == Removed).count();
+        let replaced = ended.iter().filter(|(_, cause)| *cause == Replaced).count();
+        let stats = rig.map.stats();
+        assert_eq!(stats.removed, removed as u64);
+        assert_eq!(stats.replaced, replaced as u64);
+        assert_eq!(stats.created + stats.replaced, u64::from(KEYS) * 100);
+        rig.assert_alive(live);
+        rig.finish();
+    }
 }
 
 /// Runs `work` on one thread over and over until `f` is done on this one.
