@@ -46,6 +46,7 @@ pub fn run(plan: &Plan) -> Vec<Column> {
     let mut throughput = Samples::default();
     for _ in 0..plan.lives {
         for (contender, measure) in CONTENDERS.iter().filter(|(name, _)| plan.includes(name)) {
+            plan.patience.wait_for_calm();
             let latencies = measure(plan.sessions, plan.slice * 3);
             for (quantile, (_, share)) in QUANTILES.iter().enumerate() {
                 let of = |phase: &Phase| phase.nanos.value_at_quantile(*share) as f64;

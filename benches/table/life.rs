@@ -67,6 +67,7 @@ pub fn run(plan: &Plan, life: Life) -> Result<Vec<Column>, Box<dyn Error>> {
     for _ in 0..plan.lives {
         for (contender, _) in CONTENDERS.iter().filter(|(name, _)| plan.includes(name)) {
             let kind = life.to_possible_value().expect("no kind is skipped");
+            plan.patience.wait_for_calm();
             let child = Command::new(env::current_exe()?)
                 .args(["--contender", contender, "--life", kind.get_name()])
                 .args(["--sessions", &plan.sessions.to_string()])

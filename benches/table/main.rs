@@ -3,6 +3,7 @@
 //!
 //! `cargo bench -p dwell-benches --bench table -- [--quick] [--sessions N] [--rows ROW,ROW] [--csv FILE]`
 
+mod calm;
 mod latency;
 mod life;
 mod report;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use calm::Patience;
 use contenders::load::{LANES, Work};
 use life::Life;
 use report::{Column, Report, Samples, Unit};
@@ -75,15 +77,16 @@ struct Plan {
     lives: usize,
     warm_up: Duration,
     slice: Duration,
+    patience: Patience,
     only: Vec<String>,
 }
 
 impl Plan {
     fn new(options: &Options) -> Self {
-        let (sessions, slices, lives, warm_up, slice) = match options {
-            Options { bench: false, .. } => (LANES * 64, 1, 1, 1, 5),
-            Options { quick: true, .. } => (options.sessions, 3, 1, 15, 50),
-            _ => (options.sessions, 11, 5, 30, 100),
+        let (sessions, slices, lives, warm_up, slice, patience) = match options {
+            Options { bench: false, .. } => (LANES * 64, 1, 1, 1, 5, 0),
+            Options { quick: true, .. } => (options.sessions, 3, 1, 15, 50, 0),
+            _ => (options.sessions, 11, 5, 30, 100, 60),
         };
         Self {
             sessions: sessions.next_multiple_of(LANES),
@@ -91,6 +94,7 @@ impl Plan {
             lives,
             warm_up: Duration::from_millis(warm_up),
             slice: Duration::from_millis(slice),
+            patience: Patience::new(Duration::from_secs(patience * 60)),
             only: options.only.clone(),
         }
     }

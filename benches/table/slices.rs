@@ -1,6 +1,5 @@
 //! Throughput: time-boxed slices of one kind of work, the contenders in turn.
 
-use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::Plan;
+use crate::calm;
 use crate::report::Samples;
 use contenders::load::{Lanes, Tally, Work, Worker};
 use contenders::own::Dwell;
@@ -19,7 +19,7 @@ use contenders::{Coarse, Contender, IDLE};
 pub const THREADS: u64 = 2;
 /// The share of a slice's time its threads may wait for a core that something else has.
 const DISTURBANCE: f64 = 0.03;
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 10;
 /// How many operations run between two looks at anything shared with the driver.
 const BATCH: u64 = 64;
 
@@ -116,17 +116,19 @@ impl<C: Contender> Rig for Loaded<C> {
         if !C::SHARED && cell.threads > THREADS {
             return None;
         }
-        let attempts = (0..ATTEMPTS).map(|_| self.slice(cell, plan));
-        let mut calmest: Option<(f64, f64)> = None;
-        for (nanos, disturbance) in attempts {
-            if calmest.is_none_or(|(_, least)| disturbance < least) {
-                calmest = Some((nanos, disturbance));
+        let mut calmest = (f64::NAN, f64::INFINITY);
+        for _ in 0..ATTEMPTS {
+            plan.patience.wait_for_calm();
+            let (nanos, disturbance) = self.slice(cell, plan);
+            if disturbance < calmest.1 {
+                calmest = (nanos, disturbance);
             }
-            if disturbance <= DISTURBANCE {
+            if disturbance <= DISTURBANCE || plan.patience.is_over() {
                 break;
             }
         }
-        calmest.map(|(nanos, disturbance)| (nanos, disturbance <= DISTURBANCE))
+        let (nanos, disturbance) = calmest;
+        Some((nanos, disturbance <= DISTURBANCE))
     }
 }
 
@@ -150,12 +152,12 @@ impl<C: Contender> Loaded<C> {
                     let (start, stop) = (&start, &stop);
                     scope.spawn(move || {
                         start.wait();
-                        let waited = waited();
+                        let waited = calm::waited();
                         while !stop.load(Relaxed) {
                             worker.run(work, &mut store, BATCH);
                             done.store(done.load(Relaxed) + BATCH, Relaxed);
                         }
-                        let waited = self::waited() - waited;
+                        let waited = calm::waited() - waited;
                         worker.finish(&mut store);
                         (worker.tally, waited)
                     })
@@ -183,11 +185,4 @@ impl<C: Contender> Loaded<C> {
             (nanos, disturbance)
         })
     }
-}
-
-/// How long the calling thread has been ready to run and had no core, where that can be told.
-fn waited() -> Duration {
-    let statistics = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let waited = statistics.split_whitespace().nth(1);
-    Duration::from_nanos(waited.and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
