@@ -15,7 +15,9 @@ pub(crate) use core::sync::atomic::Ordering;
 
 #[cfg(not(any(dwell_loom, dwell_shuttle)))]
 mod backend {
-    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+    pub(crate) use core::sync::atomic::{
+        AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence, fence,
+    };
 }
 
 #[cfg(dwell_shuttle)]

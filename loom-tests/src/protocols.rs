@@ -1,9 +1,13 @@
 //! The protocols below the map's face, each reachable by its own name.
 
+#[path = "../../src/map/barrier.rs"]
+pub(crate) mod barrier;
 #[path = "../../src/map/bucket.rs"]
 pub(crate) mod bucket;
 #[path = "../../src/map/calendar.rs"]
 pub(crate) mod calendar;
+#[path = "../../src/map/epoch.rs"]
+pub(crate) mod epoch;
 #[path = "../../src/map/index.rs"]
 pub(crate) mod index;
 #[path = "../../src/map/lanes.rs"]

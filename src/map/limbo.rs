@@ -4,10 +4,9 @@
 //!   retire --> lane's stack --(batch)--> deferred by the reclaimer --> ready --> freed by writers
 //! ```
 //!
-//! crossbeam-epoch runs deferred actions on whichever thread pins next, readers included. Freeing a
-//! record costs a cache miss and runs its value's `Drop`. So the deferred action of a whole batch only
-//! puts it on the stack of ready batches, which writers and collections free.
-//! A reader never frees.
+//! Freeing a record costs a cache miss and runs its value's `Drop`, and a deferred action runs on whichever thread
+//! finds it due. So the deferred action of a whole batch only puts it on the stack of ready batches, which writers
+//! and collections free, a few at a time. A reader never frees.
 //!
 //! **Invariant.** A retired record is in exactly one batch, linked through its `place`, which belongs to
 //! limbo from the retirement on.
@@ -98,7 +97,6 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         let retired = lane.retired.fetch_add(1, Ordering::Relaxed) + 1;
         if retired.is_multiple_of(BATCH) {
             self.send(lane, guard);
-            guard.flush();
         }
     }
 

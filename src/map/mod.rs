@@ -2,6 +2,7 @@
 //! `life`, `table`, `resize`, `bucket`, `calendar`, `record`, `limbo` and `reclaim`.
 
 mod access;
+mod barrier;
 mod bucket;
 mod builder;
 mod calendar;
@@ -9,6 +10,7 @@ mod change;
 mod collect;
 mod collector;
 mod end;
+mod epoch;
 mod handle;
 mod index;
 mod iter;

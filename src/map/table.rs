@@ -103,8 +103,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
             let head = self.lines(visit).ready_line(upper(hash), visit);
             let mut line = head;
             let last = loop {
-                for slot in &line.slots {
-                    let Some(record) = slot.load().tagged(tag) else {
+                for (slot, word) in line.tagged(tag) {
+                    let Some(record) = word.record() else {
                         continue;
                     };
                     // SAFETY: read from a slot during the visit.

@@ -3,6 +3,7 @@
 mod assembled;
 mod bucket;
 mod dpor;
+mod epoch;
 mod life;
 mod resize;
 mod table;
