@@ -179,7 +179,8 @@ where
             let now = self.now().max(visit.now);
             let mut terms = old.terms(now);
             terms.weight = self.weigh(old.key(), &value);
-            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
+            let put = |record| visit.put(record);
+            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
             loop {
                 new.record().life.start(seen.touched_at(now));
                 if let Some(cause) = self.expired(old, seen, now) {
@@ -354,7 +355,7 @@ where
     /// A record that is not in the map yet.
     fn unlinked(&self, hash: u64, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
         let terms = self.terms(&key, &value, visit.now);
-        Unlinked::new(upper(hash), key, value, terms)
+        Unlinked::new(upper(hash), key, value, terms, |record| visit.put(record))
     }
 
     /// What an unlinked record becomes when a structure leads to it.

@@ -14,6 +14,7 @@
 //! **Progress.** Lock-free. A lane's stack is taken whole by swap, so that no foreign head is ever read; a ready
 //! batch is popped by exchange, see `Ready::free_one`.
 
+use super::memory::Cells;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, contain, disown};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -29,6 +30,7 @@ const LINK: usize = 0b010;
 pub(crate) struct Limbo<K: 'static, V: 'static> {
     lanes: Box<[CachePadded<Lane<K, V>>]>,
     ready: Arc<Ready<K, V>>,
+    cells: Cells<Record<K, V>>,
 }
 
 struct Lane<K, V> {
@@ -66,7 +68,13 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
                 freed: AtomicU64::new(0),
                 panics: AtomicU64::new(0),
             }),
+            cells: Cells::new(lanes),
         }
+    }
+
+    /// The memory that records come from and go to.
+    pub(crate) fn cells(&self) -> &Cells<Record<K, V>> {
+        &self.cells
     }
 
     /// A structure has let go of a record; the last one retires it.

@@ -2,11 +2,16 @@
 //! `life`, `table`, `resize`, `bucket`, `calendar`, `record`, `limbo` and `reclaim`.
 
 mod access;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod arena;
+mod array;
 mod barrier;
 mod bucket;
 mod builder;
 mod calendar;
 mod change;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod chunk;
 mod collect;
 mod collector;
 mod end;
@@ -18,6 +23,9 @@ mod lanes;
 mod life;
 mod limbo;
 mod line;
+mod memory;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod pages;
 mod reclaim;
 mod record;
 mod resize;

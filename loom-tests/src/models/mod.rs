@@ -2,6 +2,7 @@
 
 mod assembled;
 mod bucket;
+mod chunk;
 mod dpor;
 mod epoch;
 mod life;
