@@ -36,8 +36,10 @@ const PINNED: usize = 1;
 /// The epoch counts in twos, so that a slot's word has room for the flag.
 const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
-/// Actions that a thread defers between two attempts to advance.
-const INTERVAL: usize = 64;
+/// A thread tries to advance after so many writes.
+const INTERVAL: usize = 4096;
+/// Deferring an action counts for as many writes: it may hold a batch of records.
+const ACTION: usize = 64;
 
 /// The threads that look out for each other.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ pub(crate) struct Slot {
     depth: Cell<usize>,
     /// The thread gives the slot back with its last guard.
     is_brief: Cell<bool>,
-    /// Actions deferred since the last attempt to advance.
+    /// Writes since the last attempt to advance.
     recent: Cell<usize>,
 }
 
@@ -180,9 +182,19 @@ impl Domain {
             next: ptr::null_mut(),
         }));
         slot.push(action, action);
-        let recent = slot.recent.get() + 1;
-        slot.recent.set(recent);
-        if recent >= INTERVAL {
+        self.count(slot, ACTION);
+    }
+
+    /// Counts a write of a pinned thread: so that what was deferred is run even where little more is.
+    pub(crate) fn count_write(&self, slot: &Slot) {
+        self.count(slot, 1);
+    }
+
+    fn count(&self, slot: &Slot, writes: usize) {
+        let recent = slot.recent.get() + writes;
+        if recent < INTERVAL {
+            slot.recent.set(recent);
+        } else {
             slot.recent.set(0);
             self.flush();
         }

@@ -23,7 +23,10 @@ pub(crate) trait Reclaim: Sized {
     /// The action must be sound to run on any thread at any later time.
     unsafe fn defer<F: FnOnce() + 'static>(&self, action: F);
 
-    /// Makes this thread's deferred actions visible to the others, and tries to run due ones.
+    /// Counts a write. From time to time one of them runs due actions.
+    fn count_write(&self);
+
+    /// Runs due actions, and helps those that are not due yet on their way.
     fn flush(&self);
 }
 
@@ -124,6 +127,10 @@ mod real {
             unsafe { current::DOMAIN.defer(self.0, Box::new(action)) }
         }
 
+        fn count_write(&self) {
+            current::DOMAIN.count_write(self.0);
+        }
+
         fn flush(&self) {
             current::DOMAIN.flush();
         }
@@ -204,6 +211,8 @@ mod graveyard {
         unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
             GRAVES.0.lock().unwrap().push(Action(Box::new(action)));
         }
+
+        fn count_write(&self) {}
 
         fn flush(&self) {}
     }
