@@ -94,7 +94,17 @@ impl<K, V> Place<K, V> {
     /// Leaves a record without a place. Only by who holds its token.
     pub(crate) fn erase(record: &Record<K, V>) {
         // Relaxed: nobody draws a conclusion from there being none.
-        record.place.store(ptr::null_mut(), Ordering::Relaxed);
+        Self::write(record, ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    fn write(record: &Record<K, V>, place: *mut (), order: Ordering) {
+        if cfg!(dwell_loom) {
+            // loom does not order a store and a concurrent exchange (by `take`): it would let who has made the
+            // exchange read its outcome also when a newer place is in its sight.
+            record.place.swap(place, order);
+        } else {
+            record.place.store(place, order);
+        }
     }
 
     /// Takes this place out of a record, if it is the record's place still.
@@ -202,9 +212,7 @@ impl<K, V> Bucket<K, V> {
         let this = self.pointer;
         // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
         // place finds a complete bucket.
-        record
-            .place
-            .store(Place::encode(this, index), Ordering::Release);
+        Place::write(record, Place::encode(this, index), Ordering::Release);
         // Release: pairs with `drain` and `peek`.
         let filed = entry.compare_exchange(
             ptr::without_provenance_mut(RESERVED),

@@ -2,6 +2,7 @@
 
 mod assembled;
 mod bucket;
+mod calendar;
 mod chunk;
 mod dpor;
 mod epoch;
