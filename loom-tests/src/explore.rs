@@ -15,6 +15,8 @@ pub(crate) enum Size {
     Small,
     /// Two threads and one protocol.
     Pair,
+    /// Two threads and the assembled map.
+    LongPair,
     /// Three threads and one protocol.
     Trio,
     /// Three threads in the middle of a resize, which is long.
@@ -34,6 +36,8 @@ impl Size {
             (Self::Small, _) => return None,
             (Self::Pair, false) => [3, 3, 2],
             (Self::Pair, true) => [4, 5, 3],
+            (Self::LongPair, false) => [2, 2, 1],
+            (Self::LongPair, true) => [3, 3, 2],
             (Self::Trio, false) => [2, 2, 1],
             (Self::Trio, true) => [3, 3, 2],
             (Self::LongTrio, false) => [1, 1, 1],

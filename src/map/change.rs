@@ -318,6 +318,7 @@ where
         let Some((mut record, mut seen)) = self.seen(key, &visit) else {
             return false;
         };
+        let mut is_shortened = false;
         loop {
             let idle_end = seen.tick() + idle.unwrap_or(record.idle());
             let limit_end = limit.unwrap_or(record.limit());
@@ -333,6 +334,7 @@ where
                     return true;
                 }
             } else {
+                is_shortened |= idle_end.min(limit_end) < record.deadline(seen);
                 if let Some(idle) = idle {
                     record.set_idle(idle);
                 }
@@ -347,7 +349,9 @@ where
             }
             match self.look(record, &visit) {
                 Found::Live(live, again) => (record, seen) = (live, again),
-                Found::Gone => return false,
+                // Others may have ended it by shorter terms as soon as these were written: then they were set
+                // before that. If they did so for another reason, they may have been set as well.
+                Found::Gone => return is_shortened,
             }
         }
     }
