@@ -189,7 +189,7 @@ fn a_value_that_is_replaced_in_a_growing_table_is_found_at_every_moment() {
 
 #[test]
 fn two_who_help_a_table_to_grow_do_the_same() {
-    explore("resize: grow, by two", Size::Pair, || {
+    explore("resize: grow, by two", Size::LongPair, || {
         let world = small(&[1, 2, 3]);
         both(&world, grow, grow);
         // The second one may have found the first one's table too small again.
@@ -200,7 +200,7 @@ fn two_who_help_a_table_to_grow_do_the_same() {
 
 #[test]
 fn two_who_help_a_table_to_shrink_do_the_same() {
-    explore("resize: shrink, by two", Size::Pair, || {
+    explore("resize: shrink, by two", Size::LongTrio, || {
         let world = large(&[1, 3, 5]);
         both(&world, shrink, shrink);
         assert_eq!(world.lines(), 2);
