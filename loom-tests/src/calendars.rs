@@ -8,7 +8,7 @@ use crate::protocols::limbo::Limbo;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::protocols::visit::Visit;
 use crate::sync::{AtomicPtr, Ordering};
-use crate::watched::{Key, Value};
+use crate::watched::{Key, Value, boxed};
 use std::ptr;
 
 type Entry = Record<Key, Value>;
@@ -49,7 +49,13 @@ impl World {
             limit: NEVER,
             weight: 0,
         };
-        Unlinked::new(0, Key::new(key as u64), Value::new(key as u64), terms)
+        Unlinked::new(
+            0,
+            Key::new(key as u64),
+            Value::new(key as u64),
+            terms,
+            boxed,
+        )
     }
 
     /// The key has no record before.

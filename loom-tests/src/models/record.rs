@@ -3,7 +3,7 @@
 use crate::explore::{Size, alone, both, explore, three};
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked, disown};
 use crate::sync::{AtomicUsize, Ordering, Trace};
-use crate::watched::{Key, Value};
+use crate::watched::{Key, Value, boxed};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Owner {
             limit: NEVER,
             weight: 0,
         };
-        Self(Unlinked::new(0, Key::new(1), Value::new(1), terms).into_linked())
+        Self(Unlinked::new(0, Key::new(1), Value::new(1), terms, boxed).into_linked())
     }
 
     fn record(&self) -> &Entry {
