@@ -33,7 +33,8 @@
 //!
 //! # Consistency
 //!
-//! Operations on one key are linearizable. [`len`](IdleMap::len), [`stats`](IdleMap::stats),
+//! Operations on one key are linearizable, each at the time that it reads from the clock when it begins; a
+//! change of a record's terms may be seen by others a little before it returns. [`len`](IdleMap::len), [`stats`](IdleMap::stats),
 //! [`iter`](IdleMap::iter), [`retain`](IdleMap::retain) and [`clear`](IdleMap::clear) cover many keys, and
 //! see each at its own moment; a record that is in the map all the time is visited exactly once.
 //!

@@ -99,13 +99,21 @@ where
     pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, Occupied<K, V>> {
         let visit = self.visit();
         let hash = self.hash(&key);
-        let record = self.unlinked(hash, key, value, &visit);
-        let result = match self.insert_unlinked(hash, record, &visit) {
-            Ok(inserted) => Ok(Handle::new(inserted)),
-            Err(Taken { existing, rejected }) => Err(Occupied {
-                existing: Handle::new(existing),
-                value: rejected.into_value(),
-            }),
+        let mut record = self.unlinked(hash, key, value, &visit);
+        let result = loop {
+            match self.insert_unlinked(hash, record, &visit) {
+                Ok(inserted) => break Ok(Handle::new(inserted)),
+                Err(Taken { existing, rejected }) => {
+                    // It may have been replaced since, by a record that is not past its deadline yet.
+                    if let Found::Live(existing, _) = self.look(existing, &visit) {
+                        break Err(Occupied {
+                            existing: Handle::new(existing),
+                            value: rejected.into_value(),
+                        });
+                    }
+                    record = rejected;
+                }
+            }
         };
         self.tidy(&visit);
         result
@@ -267,8 +275,9 @@ where
     /// Gives a record its own idle timeout, longer or shorter than the map's, in place of it.
     ///
     /// Takes effect at once, counted from the record's last access; this call does not count as one.
-    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record.
-    /// Lock-free; linearizable.
+    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record, or if it ended
+    /// meanwhile. Lock-free; linearizable, except that others who judge the record while this call runs may
+    /// do so by either timeout.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -289,8 +298,9 @@ where
     /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
     ///
     /// Takes effect at once. Does not touch the record, and does not change its idle timeout. Lifetimes
-    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record.
-    /// Lock-free; linearizable.
+    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record, or if
+    /// it ended meanwhile. Lock-free; linearizable, except that others who judge the record while this call
+    /// runs may do so by either deadline.
     ///
     /// ```
     /// use dwell::IdleMap;
