@@ -35,14 +35,16 @@ mod backing {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(any(dwell_shuttle, dwell_boxed)))))]
-#[cfg(not(dwell_loom))]
+#[cfg(all(
+    not(any(dwell_loom, dwell_shuttle)),
+    any(not(target_os = "linux"), dwell_boxed)
+))]
 use heap::Heap as Backing;
 
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 use backing::Backing;
 
-#[cfg(not(dwell_loom))]
+#[cfg(not(any(dwell_loom, dwell_shuttle)))]
 mod heap {
     use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 
@@ -81,7 +83,7 @@ mod heap {
     }
 }
 
-#[cfg(not(dwell_loom))]
+#[cfg(not(any(dwell_loom, dwell_shuttle)))]
 pub(crate) struct Array<K, V> {
     lines: *mut Line<K, V>,
     count: usize,
@@ -89,7 +91,7 @@ pub(crate) struct Array<K, V> {
     _backing: Backing,
 }
 
-#[cfg(not(dwell_loom))]
+#[cfg(not(any(dwell_loom, dwell_shuttle)))]
 impl<K, V> Array<K, V> {
     pub(crate) fn new(count: usize) -> Self {
         const { assert!(size_of::<Line<(), ()>>() == 64) };
@@ -109,11 +111,11 @@ impl<K, V> Array<K, V> {
     }
 }
 
-/// loom's atomics cannot be made of zeroes.
-#[cfg(dwell_loom)]
+/// The atomics of loom and shuttle cannot be made of zeroes.
+#[cfg(any(dwell_loom, dwell_shuttle))]
 pub(crate) struct Array<K, V>(Vec<Line<K, V>>);
 
-#[cfg(dwell_loom)]
+#[cfg(any(dwell_loom, dwell_shuttle))]
 impl<K, V> Array<K, V> {
     pub(crate) fn new(count: usize) -> Self {
         Self((0..count).map(|_| Line::unset()).collect())

@@ -37,9 +37,17 @@ use std::ops::Range;
 use std::ptr;
 
 /// Entries of a quantum's first bucket; each further one has four times as many.
-pub(crate) const FEWEST: usize = if cfg!(dwell_loom) { 2 } else { 16 };
+pub(crate) const FEWEST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    16
+};
 /// The largest bucket: bounds the work that one bucket can ask for at once.
-pub(crate) const MOST: usize = if cfg!(dwell_loom) { 2 } else { 512 };
+pub(crate) const MOST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    512
+};
 
 const EMPTY: usize = 0;
 const CLEARED: usize = 1;

@@ -30,11 +30,19 @@ use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
 /// Hints by quantum: as many as there are quanta in an idle timeout at most.
-const RING: usize = if cfg!(dwell_loom) { 1 } else { 1024 };
+const RING: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    1
+} else {
+    1024
+};
 /// The number of quanta in an idle timeout, and less than twice as many for long ones.
 const QUANTA: u64 = 512;
 /// Entries that one step drains.
-pub(crate) const STEP: usize = if cfg!(dwell_loom) { 2 } else { 32 };
+pub(crate) const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    32
+};
 
 /// What a record has shown of itself: eviction takes from the two classes by different rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,11 @@ use crate::sync::{AtomicPtr, Ordering};
 use core::ptr;
 
 /// Slots of a line: together with the door they fill one cache line.
-pub(crate) const SLOTS: usize = if cfg!(dwell_loom) { 2 } else { 7 };
+pub(crate) const SLOTS: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    7
+};
 
 const TAG_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
@@ -300,7 +304,7 @@ impl<K, V> Line<K, V> {
     }
 
     /// As fresh memory of a table is: every word zero.
-    #[cfg(dwell_loom)]
+    #[cfg(any(dwell_loom, dwell_shuttle))]
     pub(crate) fn unset() -> Self {
         Self {
             slots: core::array::from_fn(|_| Slot::new(Word::UNSET)),

@@ -5,6 +5,7 @@ mod access;
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 mod arena;
 mod array;
+#[cfg(not(dwell_shuttle))]
 mod barrier;
 mod bucket;
 mod builder;
@@ -15,6 +16,7 @@ mod chunk;
 mod collect;
 mod collector;
 mod end;
+#[cfg(not(dwell_shuttle))]
 mod epoch;
 mod handle;
 mod index;
@@ -26,6 +28,7 @@ mod line;
 mod memory;
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 mod pages;
+#[cfg_attr(dwell_shuttle, path = "graveyard.rs")]
 mod reclaim;
 mod record;
 mod resize;

@@ -31,7 +31,11 @@ use std::ops::Range;
 use std::ptr;
 
 /// Arrays are not smaller than this.
-pub(crate) const LEAST_BITS: u32 = if cfg!(dwell_loom) { 1 } else { 3 };
+pub(crate) const LEAST_BITS: u32 = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    1
+} else {
+    3
+};
 /// Arrays are not larger than this; records remember 32 bits of hash.
 const MOST_BITS: u32 = 31;
 /// An array grows when it has more than this many records in two lines.
