@@ -3,11 +3,13 @@
 use crate::schedules::{config, perform, schedules};
 use crate::workload::{Op, Plan};
 use shuttle::Runner;
-use shuttle::scheduler::RandomScheduler;
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
 
 fn check(plan: Plan) {
-    let scheduler = RandomScheduler::new(schedules(2_000));
-    Runner::new(scheduler, config()).run(move || perform(&plan));
+    let (random, pct) = (plan.clone(), plan);
+    let few = schedules(5_000);
+    Runner::new(RandomScheduler::new(few), config()).run(move || perform(&random));
+    Runner::new(PctScheduler::new(3, few), config()).run(move || perform(&pct));
 }
 
 /// `try_insert` returned the record that it had met, also if that was replaced meanwhile: it could be past

@@ -70,20 +70,30 @@ fn run(name: &str, scheduler: impl Scheduler + 'static, threads: usize, ops: usi
 
 #[test]
 fn random_schedules_of_two_threads_are_linearizable() {
-    run("random", RandomScheduler::new(schedules(4_000)), 2, 6);
+    run("random", RandomScheduler::new(schedules(40_000)), 2, 6);
 }
 
 #[test]
 fn random_schedules_of_three_threads_are_linearizable() {
-    run("random", RandomScheduler::new(schedules(3_000)), 3, 5);
+    run("random", RandomScheduler::new(schedules(40_000)), 3, 5);
 }
 
 #[test]
 fn pct_schedules_of_two_threads_are_linearizable() {
-    run("PCT, depth 3", PctScheduler::new(3, schedules(4_000)), 2, 6);
+    run(
+        "PCT, depth 3",
+        PctScheduler::new(3, schedules(40_000)),
+        2,
+        6,
+    );
 }
 
 #[test]
 fn pct_schedules_of_three_threads_are_linearizable() {
-    run("PCT, depth 4", PctScheduler::new(4, schedules(3_000)), 3, 5);
+    run(
+        "PCT, depth 4",
+        PctScheduler::new(4, schedules(40_000)),
+        3,
+        5,
+    );
 }

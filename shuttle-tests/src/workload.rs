@@ -250,8 +250,14 @@ impl Subject {
             Op::Collect => return ignore(map.collect()),
             Op::CollectIdle(span) => return ignore(map.collect_idle(millis(span))),
             Op::Evict => return ignore(map.evict(1)),
-            Op::Retain => return ignore(map.retain(|_, value| value % 3 != 0)),
-            Op::Advance(span) => return ignore(self.clock.advance(span)),
+            Op::Retain => {
+                map.retain(|_, value| value % 3 != 0);
+                return None;
+            }
+            Op::Advance(span) => {
+                self.clock.advance(span);
+                return None;
+            }
             Op::Grow => {
                 (CROWD..CROWD + CROWD_SIZE).for_each(|key| drop(map.insert(key, key)));
                 return None;
