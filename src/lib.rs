@@ -52,6 +52,11 @@ mod sync;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// And so does what must not compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/types.md")]
+struct Types;
+
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
 pub use map::{
     BuildError, Builder, Collector, Handle, IdleMap, Iter, Occupied, RemovalCause, Stats,
