@@ -41,11 +41,14 @@
 //! # The modules
 //!
 //! [`IdleMap`] and its companions are the whole interface; [`Clock`] and its implementations say what time
-//! it is. How it works is told in `docs/design.md`, and at the head of each file below `src/map`.
+//! it is. [`guarantees`] has the promises in full, each with the tests that hold it. How it works is told in `docs/design.md`, and at the head of each file below `src/map`.
 
 mod clock;
 mod map;
 mod sync;
+
+#[doc = include_str!("../docs/guarantees.md")]
+pub mod guarantees {}
 
 /// The README's example runs with the documentation's.
 #[cfg(doctest)]
