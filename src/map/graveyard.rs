@@ -19,6 +19,8 @@ pub(crate) trait Reclaim: Sized {
     /// The action must be sound to run on any thread at any later time.
     unsafe fn defer<F: FnOnce() + 'static>(&self, action: F);
 
+    fn count_write(&self);
+
     fn flush(&self);
 }
 
@@ -77,6 +79,8 @@ impl Reclaim for Guard {
             graves.actions.push_back((moment, Box::new(action)));
         });
     }
+
+    fn count_write(&self) {}
 
     fn flush(&self) {}
 }
