@@ -21,6 +21,8 @@ pub(crate) enum Size {
     Trio,
     /// Three threads, and the assembled map, a resize, or three that do the same.
     LongTrio,
+    /// Two that resize or collect all beside each other, and one more.
+    Longest,
 }
 
 impl Size {
@@ -40,6 +42,8 @@ impl Size {
             (Self::LongPair | Self::Trio, true) => [3, 4, 2],
             (Self::LongTrio, false) => [1, 3, 1],
             (Self::LongTrio, true) => [2, 4, 1],
+            (Self::Longest, false) => [1, 2, 1],
+            (Self::Longest, true) => [2, 3, 1],
         };
         Some(bounds[pass])
     }

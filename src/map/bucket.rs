@@ -49,6 +49,9 @@ pub(crate) const MOST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
     512
 };
 
+/// A bucket is drained early when this part of it is cleared: two thirds; with two entries, one.
+const SPARSE: (usize, usize) = if cfg!(dwell_loom) { (1, 2) } else { (2, 3) };
+
 const EMPTY: usize = 0;
 const CLEARED: usize = 1;
 const DRAINED: usize = 2;
@@ -259,7 +262,7 @@ impl<K, V> Bucket<K, V> {
     /// Counts a cleared entry. True if so many are cleared that the bucket should be drained early.
     pub(crate) fn count_cleared(&self) -> bool {
         let cleared = self.cleared.fetch_add(1, Ordering::Relaxed) + 1;
-        cleared * 3 >= self.size() * 2
+        cleared * SPARSE.1 >= self.size() * SPARSE.0
     }
 
     /// Claims up to `most` entries for draining; empty if all are claimed.

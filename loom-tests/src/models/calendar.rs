@@ -100,6 +100,23 @@ fn a_record_that_is_removed_while_it_is_filed_is_ended_once() {
 }
 
 #[test]
+fn a_record_that_is_filed_into_a_bucket_under_collection_is_removed_once() {
+    explore("calendar: file, drain and take back", Size::Trio, || {
+        let world = world(1);
+        let ((), ended, removed) = three(
+            &world,
+            |world| world.insert(1, 0),
+            |world| world.collect(DUE),
+            |world| world.end(1),
+        );
+        let world = alone(world);
+        let left = world.live().len();
+        assert_eq!(ended + usize::from(removed) + left, 2);
+        assert_eq!(world.collect(DUE), left);
+    });
+}
+
+#[test]
 fn two_records_of_a_bucket_are_removed_at_the_same_time() {
     explore("calendar: take back and take back", Size::Pair, || {
         let world = world(2);

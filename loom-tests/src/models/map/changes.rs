@@ -76,7 +76,7 @@ fn of_two_updates_none_is_lost() {
 fn a_full_map_stays_within_its_bound() {
     explore(
         "map: insert and insert, at capacity",
-        Size::LongPair,
+        Size::LongTrio,
         || {
             let map = fill(builder().capacity(1).build().unwrap(), &[1]);
             let (one, two) = both(
@@ -201,7 +201,7 @@ fn a_session_that_is_inserted_again_while_it_expires_is_new() {
 
 #[test]
 fn a_session_that_is_created_while_all_are_removed_stays_or_goes() {
-    explore("map: clear and insert", Size::LongPair, || {
+    explore("map: clear and insert", Size::LongTrio, || {
         let map = map(&[1]);
         let (inserted, ()) = both(&map, |map| try_insert(map, 3, 3), Map::clear);
         assert!(inserted);
@@ -233,20 +233,19 @@ fn an_iteration_meets_what_is_there_all_the_time_once() {
 #[test]
 fn a_map_that_grows_loses_nobody() {
     explore("map: grow, insert and get", Size::LongPair, || {
-        let map = map(&[1, 3]);
-        // The line is full: this insertion overflows it, and then looks at the table's size.
+        let map = map(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let slots = map.stats().table_slots;
         let (found, inserted) = both(
             &map,
-            |map| [get(map, 1), get(map, 3)],
-            |map| {
-                let fill = [2, 4, 5, 6, 7, 8, 9].map(|key| try_insert(map, key, key));
-                fill.iter().all(|inserted| *inserted)
-            },
+            |map| [get(map, 1), get(map, 2)],
+            // One of these adds a line to a chain, and finds the table too small.
+            |map| [10, 11, 12].map(|key| try_insert(map, key, key)),
         );
-        assert_eq!(found, [Some(1), Some(3)]);
-        assert!(inserted);
-        let stats = conclude(map);
-        assert_eq!(stats.live, 9);
+        assert_eq!(found, [Some(1), Some(2)]);
+        assert_eq!(inserted, [true; 3]);
+        assert!(map.stats().table_slots > slots);
+        assert!((1..=12).all(|key| get(&map, key) == Some(key)));
+        assert_eq!(conclude(map).live, 12);
     });
 }
 

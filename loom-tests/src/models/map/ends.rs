@@ -82,7 +82,7 @@ fn an_expired_session_is_gone_for_every_reader_and_ends_once() {
 
 #[test]
 fn collections_by_idle_time_and_by_deadline_end_each_session_once() {
-    explore("map: collect_idle and collect", Size::LongPair, || {
+    explore("map: collect_idle and collect", Size::Longest, || {
         let map = map(&[1, 2]);
         let (idle, due) = both(
             &map,
