@@ -5,8 +5,8 @@
 //! cache line's boundary where that wastes little.
 //!
 //! Each lane takes its cells from a chunk of its own. When that is used up, it goes on with a chunk that has enough free
-//! cells, or with a new one. A lane's first chunk is on small pages, so that a small map takes up little room. A
-//! collection gives the memory of empty chunks back. A chunk outlives its map while handles keep records in it.
+//! cells, or with a new one. A lane's first chunk is on small pages, so that a small map takes up little room. Whoever
+//! empties a chunk gives its memory back to the system. A chunk outlives its map while handles keep records in it.
 //!
 //! **Invariant.** Chunks are only ever added while the map lives; see `chunk` for what is in them.
 //!
@@ -24,7 +24,7 @@ const CACHE_LINE: usize = 64;
 const LOOKS: usize = 64;
 /// A chunk is worth going on with if one cell of so many is free.
 const ENOUGH: usize = 16;
-/// Memory that was never used is not given back; less than this is not worth it.
+/// Less memory than this is not worth giving back.
 const WORTH: usize = 64 << 10;
 
 /// One huge page of cells.
@@ -139,7 +139,8 @@ impl Arena {
         // it, and what the caller knows of the cell comes from there.
         unsafe {
             let chunk = (*name).load(Ordering::Relaxed);
-            if (*chunk).give_back(offset / (*chunk).memory.cell) {
+            let index = offset / (*chunk).memory.cell;
+            if Chunk::give_back(chunk, index) {
                 drop(Box::from_raw(chunk));
             }
         }
@@ -158,41 +159,36 @@ impl Arena {
         );
     }
 
-    /// A chunk with enough free cells that no lane uses.
+    /// A chunk with enough free cells that no lane uses, if there is one among those that are looked at next.
     fn find(&self) -> Option<&PageChunk> {
         // Acquire: pairs with `add`, here and in `chunks`; the cursor points to what was found there.
-        let start = self.cursor.load(Ordering::Acquire);
-        let mut looked = 0;
-        for chunk in self.chunks_from(start).chain(self.chunks()).take(LOOKS) {
-            looked += 1;
+        let cursor = self.cursor.load(Ordering::Acquire);
+        let mut next = ptr::null_mut();
+        let mut chunks = self.chunks_from(cursor).chain(self.chunks()).take(LOOKS);
+        let found = chunks.find(|chunk| {
+            next = chunk.next;
             let is_taken = |lane: &CachePadded<AtomicPtr<PageChunk>>| {
-                ptr::eq(lane.load(Ordering::Relaxed), chunk)
+                ptr::eq(lane.load(Ordering::Relaxed), *chunk)
             };
-            if chunk.free() * ENOUGH >= self.cells() && !self.lanes.iter().any(is_taken) {
-                self.cursor.store(chunk.next, Ordering::Release);
-                return Some(chunk);
-            }
-        }
-        if looked == LOOKS {
-            let next = self.chunks_from(start).nth(LOOKS);
-            self.cursor.store(
-                next.map_or(ptr::null_mut(), |chunk| ptr::from_ref(chunk).cast_mut()),
-                Ordering::Release,
-            );
-        }
-        None
+            chunk.free() * ENOUGH >= self.cells() && !self.lanes.iter().any(is_taken)
+        });
+        // Release: passes on what the Acquire above saw.
+        self.cursor.store(next, Ordering::Release);
+        found
     }
 
     fn add(&self, prefers_huge: bool) -> &PageChunk {
         let pages = Pages::new(HUGE_PAGE);
         if prefers_huge {
             pages.prefer_huge();
+        } else {
+            pages.avoid_huge();
         }
         let page = Page {
             pages,
             cell: self.cell,
         };
-        let chunk = Box::into_raw(Box::new(Chunk::new(page, self.cells())));
+        let chunk = Box::into_raw(Box::new(Chunk::new(page, self.cells(), WORTH / self.cell)));
         let mut head = self.chunks.load(Ordering::Relaxed);
         loop {
             // SAFETY: not published yet, so that nobody else knows it.
@@ -222,13 +218,6 @@ impl Arena {
             Some(chunk)
         })
     }
-
-    /// Gives the memory of empty chunks back to the system.
-    pub(crate) fn clear_empty(&self) {
-        for chunk in self.chunks() {
-            chunk.clear(WORTH / self.cell);
-        }
-    }
 }
 
 impl Drop for Arena {
@@ -240,7 +229,7 @@ impl Drop for Arena {
             // orphaned.
             unsafe {
                 next = (*chunk).next;
-                if (*chunk).orphan() {
+                if Chunk::orphan(chunk) {
                     drop(Box::from_raw(chunk));
                 }
             }

@@ -18,14 +18,15 @@ mod membarrier {
     const OFFERED: usize = 1;
     const REFUSED: usize = 2;
 
-    /// What the kernel said. All threads get the same answer, so that it does not matter who asks first.
+    /// What the kernel said to whoever asked first.
     static ANSWER: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
     /// A thread calls this before its first barrier.
     pub(crate) fn prepare() {
         if ANSWER.load(Ordering::Relaxed) == UNKNOWN {
             let answer = if register() { OFFERED } else { REFUSED };
-            ANSWER.store(answer, Ordering::Relaxed);
+            // One answer for all: a thread that it does not hold for fails in `heavy`.
+            let _ = ANSWER.compare_exchange(UNKNOWN, answer, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -457,10 +457,10 @@ where
         None
     }
 
-    /// Lets the table grow or shrink to the number of records.
-    pub(super) fn fit(&self, visit: &Visit<'_, K, V>) {
+    /// Lets the table grow or shrink to the number of records. True if it begins to.
+    pub(super) fn fit(&self, visit: &Visit<'_, K, V>) -> bool {
         self.table
-            .fit(self.counters.live(), self.settings.least_bits, visit);
+            .fit(self.counters.live(), self.settings.least_bits, visit)
     }
 }
 

@@ -46,6 +46,13 @@ impl Word {
         first: 0,
     };
 
+    /// While who gave back the last cell clears the memory. It still counts as in use.
+    const CLOSED: Self = Self {
+        flags: CLOSED,
+        in_use: 1,
+        ..Self::NEW
+    };
+
     fn decode(word: u64) -> Self {
         let field = |number: u32| word >> (number * FIELD) & MOST_CELLS as u64;
         Self {
@@ -80,17 +87,20 @@ pub(crate) trait Memory {
 pub(crate) struct Chunk<M> {
     word: AtomicU64,
     cells: usize,
+    /// An empty chunk's memory is given back if so many cells were used.
+    worth: usize,
     pub(crate) memory: M,
     /// The chunk that was made before this one. Written before the chunk is published.
     pub(crate) next: *mut Chunk<M>,
 }
 
 impl<M: Memory> Chunk<M> {
-    pub(crate) fn new(memory: M, cells: usize) -> Self {
+    pub(crate) fn new(memory: M, cells: usize, worth: usize) -> Self {
         debug_assert!(cells <= MOST_CELLS);
         Self {
             word: AtomicU64::new(Word::NEW.encode()),
             cells,
+            worth,
             memory,
             next: ptr::null_mut(),
         }
@@ -100,7 +110,7 @@ impl<M: Memory> Chunk<M> {
     /// the cell's first word only atomically.
     pub(crate) fn take(&self) -> Option<usize> {
         // Acquire, here and below: pairs with `give_back`, so that what the cell was used for comes before, and the
-        // link is seen; and with `clear`, so that the memory is seen cleared.
+        // link is seen; and with `clear`, so that the memory is seen as it was cleared.
         let mut seen = self.word.load(Ordering::Acquire);
         loop {
             let mut word = Word::decode(seen);
@@ -139,26 +149,45 @@ impl<M: Memory> Chunk<M> {
         }
     }
 
-    /// Gives a cell back. True if the caller has to free the chunk.
+    /// Gives a cell back, and the memory with it if no other is in use. True if the caller has to free the chunk.
     ///
-    /// No thread that was pinned when the cell was taken is still in that same visit, but for the one that took it.
-    pub(crate) fn give_back(&self, cell: usize) -> bool {
-        let mut seen = self.word.load(Ordering::Relaxed);
+    /// # Safety
+    /// The chunk lives, and the cell is the caller's, who does not use it any more. Of the threads that were pinned when
+    /// it was taken none is still in that same visit, but for the one that took it.
+    pub(crate) unsafe fn give_back(chunk: *const Self, cell: usize) -> bool {
+        // No reference to the chunk outlives the exchange: once this cell is given back, another thread may give
+        // back the last one, and free the chunk.
+        // SAFETY: the caller's cell keeps the chunk until the exchange.
+        let (shared, link, worth) = unsafe {
+            let link = ptr::from_ref((*chunk).memory.link(cell));
+            (&raw const (*chunk).word, link, (*chunk).worth as u64)
+        };
+        // SAFETY: as above.
+        let mut seen = unsafe { (*shared).load(Ordering::Relaxed) };
         loop {
             let mut word = Word::decode(seen);
-            // Relaxed: published by the exchange.
-            self.memory
-                .link(cell)
-                .store(word.first as usize, Ordering::Relaxed);
-            word.first = cell as u64 + 1;
-            word.in_use -= 1;
-            // Release: pairs with `take`, `clear` and `orphan`.
-            match self.word.compare_exchange(
-                seen,
-                word.encode(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            let is_empty = word.in_use == 1 && word.flags == 0 && word.ever_used >= worth;
+            let ordering = if is_empty {
+                // Who clears keeps the last cell meanwhile, so that nobody frees the chunk.
+                word = Word::CLOSED;
+                // Pairs with the others' Release below, and with `orphan`.
+                Ordering::AcqRel
+            } else {
+                // Relaxed: published by the exchange.
+                // SAFETY: as above.
+                unsafe { (*link).store(word.first as usize, Ordering::Relaxed) };
+                word.first = cell as u64 + 1;
+                word.in_use -= 1;
+                // Pairs with `take`, with the fence below, and with the Acquire above.
+                Ordering::Release
+            };
+            // SAFETY: as above.
+            let exchange = unsafe {
+                (*shared).compare_exchange(seen, word.encode(), ordering, Ordering::Relaxed)
+            };
+            match exchange {
+                // SAFETY: a cell is still in use.
+                Ok(_) if is_empty => return unsafe { (*chunk).clear() },
                 Ok(_) => {
                     let is_last = word.in_use == 0 && word.flags & ORPHANED != 0;
                     if is_last {
@@ -172,43 +201,40 @@ impl<M: Memory> Chunk<M> {
         }
     }
 
-    /// Gives the memory back to the system if no cell is in use and at least `worth` were.
-    pub(crate) fn clear(&self, worth: usize) {
-        let seen = self.word.load(Ordering::Relaxed);
-        let word = Word::decode(seen);
-        if word.in_use != 0 || word.flags != 0 || word.ever_used < worth as u64 {
-            return;
-        }
-        let closed = Word {
-            flags: CLOSED,
-            ..Word::NEW
-        };
-        // Acquire: pairs with `give_back`. If it fails, the chunk is in use again.
-        let closing =
-            self.word
-                .compare_exchange(seen, closed.encode(), Ordering::Acquire, Ordering::Relaxed);
-        if closing.is_ok() {
-            // SAFETY: no cell is in use, and none is taken while the chunk is closed.
-            unsafe { self.memory.clear() };
-            // Release: pairs with `take`. Whatever the memory holds now, no cell of it was ever used.
-            self.word.store(Word::NEW.encode(), Ordering::Release);
-        }
+    /// Gives a closed chunk's memory back to the system, and opens it again as new. True if the caller has to free it.
+    fn clear(&self) -> bool {
+        // SAFETY: no cell is used, and none is taken while the chunk is closed.
+        unsafe { self.memory.clear() };
+        // Release: pairs with `take`. Acquire on failure: pairs with `orphan`.
+        self.word
+            .compare_exchange(
+                Word::CLOSED.encode(),
+                Word::NEW.encode(),
+                Ordering::Release,
+                Ordering::Acquire,
+            )
+            .is_err()
     }
 
     /// For an arena that is being dropped: true if the caller has to free the chunk; if not, whoever gives the last
     /// cell back has to.
-    pub(crate) fn orphan(&self) -> bool {
-        let mut seen = self.word.load(Ordering::Relaxed);
+    ///
+    /// # Safety
+    /// The chunk lives, and is orphaned once.
+    pub(crate) unsafe fn orphan(chunk: *const Self) -> bool {
+        // SAFETY: nobody frees the chunk before it is orphaned.
+        let shared = unsafe { &raw const (*chunk).word };
+        // SAFETY: as above.
+        let mut seen = unsafe { (*shared).load(Ordering::Relaxed) };
         loop {
             let mut word = Word::decode(seen);
-            word.flags = ORPHANED;
+            word.flags |= ORPHANED;
             // AcqRel: pairs with `give_back`, whoever of the two is the last.
-            match self.word.compare_exchange(
-                seen,
-                word.encode(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
+            // SAFETY: as above.
+            let exchange = unsafe {
+                (*shared).compare_exchange(seen, word.encode(), Ordering::AcqRel, Ordering::Relaxed)
+            };
+            match exchange {
                 Ok(_) => return word.in_use == 0,
                 Err(newer) => seen = newer,
             }

@@ -99,21 +99,30 @@ where
 
     /// After a collection: lets the table shrink, and frees what can be freed now.
     pub(super) fn settle(&self) {
-        let visit = self.visit();
-        self.fit(&visit);
-        self.table.lines(&visit).finish(&visit);
-        if self.limbo.garbage() == 0 {
-            return;
+        /// A table shrinks in steps; others may make it grow again.
+        const STEPS: usize = 8;
+        let mut has_garbage = self.limbo.garbage() > 0;
+        for _ in 0..STEPS {
+            let visit = self.visit();
+            has_garbage |= self.table.lines(&visit).finish(&visit);
+            if !self.fit(&visit) {
+                break;
+            }
         }
-        self.limbo.send_all(&visit.guard);
-        drop(visit);
-        // An action runs when the epoch has moved on three times, unless somebody stays pinned.
+        if has_garbage {
+            self.free_garbage();
+        }
+    }
+
+    /// Frees what has ended, unless somebody is pinned and may be reading it.
+    pub(super) fn free_garbage(&self) {
+        self.limbo.send_all(&Guard::pin());
+        // An action runs when the epoch has moved on three times.
         for _ in 0..4 {
             let guard = Guard::pin();
             guard.flush();
             self.limbo.reap(usize::MAX, &guard);
         }
-        self.limbo.cells().trim();
     }
 
     /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for

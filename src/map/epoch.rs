@@ -1,8 +1,8 @@
 //! Epochs: when everybody who might read what was unlinked has gone.
 //!
 //! Fraser's epoch-based reclamation (Practical Lock-Freedom, 2004, 5.2.3), with the fence of the read side
-//! taken away by an asymmetric barrier, as in userspace RCU (Desnoyers et al., 2012): pinning is two loads and two
-//! stores of the thread's own memory, and no reader ever frees.
+//! taken away by an asymmetric barrier, as in userspace RCU (Desnoyers et al., 2012): pinning reads two words that
+//! hardly ever change, and writes to the thread's own memory only.
 //!
 //! ```text
 //!   slot of each thread:   not pinned | pinned at an epoch          epoch e --> e + 1 when each
@@ -23,8 +23,9 @@
 //!
 //! **Progress.** Pinning and unpinning are wait-free. Claiming a slot, once a thread, and deferring are lock-free. An
 //! advance is wait-free in the number of slots, and fails while somebody is pinned at an earlier epoch: a thread that
-//! stays pinned delays what was deferred after it pinned, and nothing else. Slots are reused, and never freed: there
-//! are as many as there were threads at one time.
+//! stays pinned delays what is deferred from two epochs before it pinned on, and nothing else. Slots are reused, and
+//! never freed: there are about as many as there were threads at one time. A child of fork that goes on without exec
+//! keeps the slots of threads that it does not have: it frees nothing any more.
 
 use super::barrier;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -58,6 +59,8 @@ pub(crate) struct Slot {
     /// 1 while a thread has the slot.
     claimed: AtomicUsize,
     actions: AtomicPtr<Action>,
+    /// The epoch at which the actions were last gone through.
+    swept: AtomicUsize,
     next: *mut Slot,
     /// Guards of the thread. Belongs, as the two below, to the thread that has the slot.
     depth: Cell<usize>,
@@ -101,10 +104,12 @@ impl Domain {
 
     fn free_slot(&self) -> Option<&Slot> {
         self.slots().find(|slot| {
-            // Acquire: pairs with `release`, for the cells.
-            slot.claimed
-                .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
+            // Acquire: pairs with `release`, for the cells. The look before it leaves the others' lines alone.
+            slot.claimed.load(Ordering::Relaxed) == 0
+                && slot
+                    .claimed
+                    .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
         })
     }
 
@@ -114,6 +119,7 @@ impl Domain {
             word: AtomicUsize::new(0),
             claimed: AtomicUsize::new(1),
             actions: AtomicPtr::new(ptr::null_mut()),
+            swept: AtomicUsize::new(0),
             next: head,
             depth: Cell::new(0),
             is_brief: Cell::new(false),
@@ -262,10 +268,14 @@ impl Slot {
     }
 
     /// Runs the actions whose grace period is over at this epoch.
+    ///
+    /// An action is gone through once an epoch, however often this is called: what comes meanwhile is not due yet.
     fn run_due(&self, epoch: usize) {
-        if self.actions.load(Ordering::Relaxed).is_null() {
+        // Relaxed, both: it saves work, and decides nothing.
+        if self.swept.load(Ordering::Relaxed) == epoch {
             return;
         }
+        self.swept.store(epoch, Ordering::Relaxed);
         // All at once, so that no foreign head is ever read. Acquire: pairs with `push`.
         let mut next = self.actions.swap(ptr::null_mut(), Ordering::Acquire);
         let mut early: Option<(*mut Action, *mut Action)> = None;

@@ -67,11 +67,6 @@ mod cells {
                 }
             }
         }
-
-        /// Gives memory that nothing is kept in back to the system.
-        pub(crate) fn trim(&self) {
-            self.arena.clear_empty();
-        }
     }
 }
 
@@ -99,8 +94,6 @@ mod cells {
             // SAFETY: the value came from a box.
             drop(unsafe { Box::from_raw(value.cast::<ManuallyDrop<T>>().as_ptr()) });
         }
-
-        pub(crate) fn trim(&self) {}
     }
 }
 

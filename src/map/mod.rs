@@ -269,11 +269,14 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Frees every record that no handle keeps. The listener is not called.
+    /// Frees every record that no handle keeps. The listener is not called. What ended shortly before is freed later, if
+    /// another thread is inside of an operation on any map right now.
     fn drop(&mut self) {
         let visit = Visit::new(&self.limbo, 0);
         let left = |record: &record::Record<K, V>| self.limbo.free_if_last(record);
         self.calendar.dismantle(&visit, left);
         self.table.dismantle(&visit, left);
+        drop(visit);
+        self.free_garbage();
     }
 }

@@ -52,6 +52,18 @@ impl Pages {
         let _ = unsafe { madvise(self.start.as_ptr().cast(), self.size, Advice::LinuxHugepage) };
     }
 
+    /// Asks for small pages, so that only what is used takes up room.
+    pub(crate) fn avoid_huge(&self) {
+        // SAFETY: as above.
+        let _ = unsafe {
+            madvise(
+                self.start.as_ptr().cast(),
+                self.size,
+                Advice::LinuxNoHugepage,
+            )
+        };
+    }
+
     /// Gives the memory back to the system: it is zero from now on. False if the system refused.
     ///
     /// # Safety

@@ -34,6 +34,7 @@ pub(crate) trait Reclaim: Sized {
 mod real {
     use super::super::epoch::{Domain, Slot};
     use super::Reclaim;
+    use std::marker::PhantomData;
 
     #[cfg(not(dwell_loom))]
     mod current {
@@ -112,23 +113,30 @@ mod real {
 
     /// A pinned thread.
     #[derive(Debug)]
-    pub(crate) struct Guard(&'static Slot);
+    pub(crate) struct Guard {
+        slot: &'static Slot,
+        /// Not to be moved to another thread: the slot is this one's.
+        thread: PhantomData<*mut ()>,
+    }
 
     impl Reclaim for Guard {
         #[inline]
         fn pin() -> Self {
             let slot = current::slot();
             current::DOMAIN.pin(slot);
-            Self(slot)
+            Self {
+                slot,
+                thread: PhantomData,
+            }
         }
 
         unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
             // SAFETY: the caller vouches for the action.
-            unsafe { current::DOMAIN.defer(self.0, Box::new(action)) }
+            unsafe { current::DOMAIN.defer(self.slot, Box::new(action)) }
         }
 
         fn count_write(&self) {
-            current::DOMAIN.count_write(self.0);
+            current::DOMAIN.count_write(self.slot);
         }
 
         fn flush(&self) {
@@ -139,7 +147,7 @@ mod real {
     impl Drop for Guard {
         #[inline]
         fn drop(&mut self) {
-            if Domain::unpin(self.0) {
+            if Domain::unpin(self.slot) {
                 current::give_back();
             }
         }

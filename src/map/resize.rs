@@ -173,16 +173,17 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         }
     }
 
-    /// Takes over all that is left.
-    pub(crate) fn finish(&self, visit: &Visit<'_, K, V>) {
+    /// Takes over all that is left. False if there was nothing.
+    pub(crate) fn finish(&self, visit: &Visit<'_, K, V>) -> bool {
         let Some(old) = self.previous(visit) else {
-            return;
+            return false;
         };
         for unit in 0..1 << self.unit_bits(old) {
             self.take_over(unit, old, visit);
         }
         // Somebody who has opened a unit may have stopped before counting it.
         self.detach(old, visit);
+        true
     }
 
     fn take_over(&self, unit: usize, old: &Self, visit: &Visit<'_, K, V>) {
@@ -343,10 +344,10 @@ fn retire_rest<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V
 
 impl<K: 'static, V: 'static> Table<K, V> {
     /// Starts a larger or smaller array if the number of records asks for it.
-    pub(crate) fn fit(&self, records: usize, least_bits: u32, visit: &Visit<'_, K, V>) {
+    pub(crate) fn fit(&self, records: usize, least_bits: u32, visit: &Visit<'_, K, V>) -> bool {
         let lines = self.lines(visit);
         if lines.is_taking_over() {
-            return;
+            return false;
         }
         let bits = if records * 2 > lines.len() * CROWDED {
             (lines.bits + 1).min(MOST_BITS)
@@ -356,10 +357,10 @@ impl<K: 'static, V: 'static> Table<K, V> {
                 .max(lines.bits.saturating_sub(SHRINK_BITS))
                 .min(lines.bits)
         } else {
-            return;
+            return false;
         };
         if bits == lines.bits {
-            return;
+            return false;
         }
         let old = lines.pointer;
         let new = Lines::new(bits, old);
@@ -371,5 +372,6 @@ impl<K: 'static, V: 'static> Table<K, V> {
             // SAFETY: not published, so that nobody else knows it.
             drop(unsafe { Box::from_raw(new) });
         }
+        published.is_ok()
     }
 }

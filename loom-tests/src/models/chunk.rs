@@ -46,11 +46,15 @@ impl Memory for Page {
     }
 }
 
+/// More cells than there are.
+const NEVER: usize = 10;
+
 struct World(Chunk<Page>);
 
 impl World {
-    /// A chunk of some cells, of which the first were used, and given back in their order.
-    fn new(cells: usize, used: usize) -> Arc<Self> {
+    /// A chunk of some cells, of which the first were used, and given back in their order. It is cleared when it is
+    /// empty and `worth` cells were used.
+    fn new(cells: usize, used: usize, worth: usize) -> Arc<Self> {
         let cell = |_| Cell {
             link: AtomicUsize::new(0),
             contents: Trace::new(),
@@ -60,7 +64,7 @@ impl World {
             name: AtomicPtr::new(ptr::null_mut()),
             cells: (0..cells).map(cell).collect(),
         };
-        let world = Self(Chunk::new(page, cells));
+        let world = Self(Chunk::new(page, cells, worth));
         let used = Vec::from_iter((0..used).map(|_| world.take().expect("a fresh cell")));
         for cell in used {
             world.give_back(cell);
@@ -91,14 +95,20 @@ impl World {
         let cell = &self.page().cells[index];
         cell.contents.write();
         assert!(cell.is_owned.swap(false, Ordering::Relaxed));
-        self.0.give_back(index)
+        // SAFETY: the cell is in use, and the world keeps the chunk.
+        unsafe { Chunk::give_back(&raw const self.0, index) }
+    }
+
+    fn orphan(&self) -> bool {
+        // SAFETY: the world keeps the chunk.
+        unsafe { Chunk::orphan(&raw const self.0) }
     }
 }
 
 #[test]
 fn a_cell_is_taken_by_one_thread() {
     explore("take against take", Size::Pair, || {
-        let world = World::new(3, 1);
+        let world = World::new(3, 1, NEVER);
         let take = |world: &World| (world.take().unwrap(), world.take());
         let ((one, second), (other, fourth)) = both(&world, take, take);
         assert_ne!(one, other);
@@ -110,7 +120,7 @@ fn a_cell_is_taken_by_one_thread() {
 #[test]
 fn a_cell_that_is_given_back_is_there_for_the_next() {
     explore("take against give back", Size::Trio, || {
-        let world = World::new(3, 3);
+        let world = World::new(3, 3, NEVER);
         let (first, second) = (world.take().unwrap(), world.take().unwrap());
         let (_, _, taken) = three(
             &world,
@@ -128,61 +138,62 @@ fn a_cell_that_is_given_back_is_there_for_the_next() {
 #[test]
 fn a_chunk_in_use_is_not_cleared() {
     explore("take against clear", Size::Trio, || {
-        let world = World::new(2, 2);
-        let (_, taken, ()) = three(
+        let world = World::new(2, 0, 1);
+        let cell = world.take().unwrap();
+        let (_, one, other) = three(
             &world,
-            |world| world.0.clear(1),
+            |world| world.give_back(cell),
             World::take,
-            |world| world.0.clear(1),
+            World::take,
         );
         let world = alone(world);
         // A chunk that is being cleared has no free cell.
         let more = [world.take(), world.take()].into_iter().flatten().count();
-        assert_eq!(usize::from(taken.is_some()) + more, 2);
+        assert_eq!([one, other].into_iter().flatten().count() + more, 2);
     });
 }
 
 #[test]
 fn what_was_given_back_before_is_cleared_after() {
-    explore("give back against clear", Size::Pair, || {
-        let world = World::new(2, 2);
-        let cell = world.take().unwrap();
-        both(
+    explore("give back and clear", Size::Trio, || {
+        let world = World::new(3, 0, 2);
+        let cells = [(); 3].map(|()| world.take().unwrap());
+        three(
             &world,
-            |world| world.give_back(cell),
-            |world| world.0.clear(1),
+            |world| world.give_back(cells[0]),
+            move |world| world.give_back(cells[1]),
+            move |world| world.give_back(cells[2]),
         );
-        world.0.clear(1);
         assert!(world.page().name.load(Ordering::Relaxed).is_null());
-        assert!(world.take().is_some() && world.take().is_some());
+        assert_eq!(world.0.free(), 3);
     });
 }
 
 #[test]
 fn the_last_of_cells_and_arena_frees_the_chunk() {
-    explore("give back against orphan", Size::Trio, || {
-        let world = World::new(2, 0);
-        let (first, second) = (world.take().unwrap(), world.take().unwrap());
-        // Whoever frees comes after all that was done with the cells.
-        let free = |world: &World, is_last: bool| {
-            if is_last {
-                world
-                    .page()
-                    .cells
-                    .iter()
-                    .for_each(|cell| cell.contents.write());
-            }
-            is_last
-        };
-        let (one, other, arena) = three(
-            &world,
-            |world| free(world, world.give_back(first)),
-            move |world| free(world, world.give_back(second)),
-            move |world| free(world, world.0.orphan()),
-        );
-        assert_eq!(
-            [one, other, arena].into_iter().filter(|last| *last).count(),
-            1
-        );
-    });
+    for worth in [1, NEVER] {
+        explore("give back against orphan", Size::Trio, move || {
+            let world = World::new(2, 0, worth);
+            let (first, second) = (world.take().unwrap(), world.take().unwrap());
+            // Whoever frees comes after all that was done with the cells.
+            let free = |world: &World, is_last: bool| {
+                if is_last {
+                    world
+                        .page()
+                        .cells
+                        .iter()
+                        .for_each(|cell| cell.contents.write());
+                }
+                is_last
+            };
+            let (one, other, arena) = three(
+                &world,
+                |world| free(world, world.give_back(first)),
+                move |world| free(world, world.give_back(second)),
+                move |world| free(world, world.orphan()),
+            );
+            let last = [one, other, arena].into_iter().filter(|last| *last);
+            assert_eq!(last.count(), 1);
+        });
+    }
 }
