@@ -43,7 +43,11 @@
 //! it is. How it works is told in `docs/design.md`, and at the head of each file below `src/map`.
 
 mod clock;
+#[cfg(feature = "sessions")]
+mod count;
 mod map;
+#[cfg(feature = "sessions")]
+pub mod session;
 mod sync;
 
 /// The README's example runs with the documentation's.
