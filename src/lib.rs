@@ -45,7 +45,11 @@
 mod clock;
 #[cfg(feature = "sessions")]
 mod count;
+#[cfg(feature = "sessions")]
+pub mod manager;
 mod map;
+#[cfg(feature = "sessions")]
+pub mod provider;
 #[cfg(feature = "sessions")]
 pub mod session;
 mod sync;

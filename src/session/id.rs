@@ -6,6 +6,7 @@
 //! in one step, the key may be shown in a list of sessions, and whatever is derived from it for a log
 //! tells nothing about the secret.
 
+use super::error::SessionError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -151,6 +152,31 @@ impl SessionId {
 
     pub(crate) fn new(key: SessionKey, secret: Secret) -> Self {
         Self { key, secret }
+    }
+
+    /// A new id, for a provider that creates a session.
+    ///
+    /// # Errors
+    /// If the operating system's generator fails. There is no id then.
+    ///
+    /// ```
+    /// use dwell::session::SessionId;
+    /// assert_ne!(SessionId::generate()?, SessionId::generate()?);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn generate() -> Result<Self, SessionError> {
+        let key = SessionKey::random(system_random).map_err(SessionError::Random)?;
+        let secret = Secret::random(system_random).map_err(SessionError::Random)?;
+        Ok(Self::new(key, secret))
+    }
+
+    /// An id of the same key with a new secret, for a provider that renews one.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn renewed(&self) -> Result<Self, SessionError> {
+        let secret = Secret::random(system_random).map_err(SessionError::Random)?;
+        Ok(Self::new(self.key, secret))
     }
 
     /// The id as text: 64 characters of base64url, without padding.

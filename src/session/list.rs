@@ -1,80 +1,13 @@
 //! Many sessions: an owner's, all of them, and counts.
 
-use super::Attributes;
 use super::error::SessionError;
 use super::id::SessionKey;
+use super::snapshot::{Listed, Snapshot};
 use super::state::State;
 use super::store::{SessionStore, Store};
 use std::cmp::Reverse;
-use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A session as somebody finds it who does not have its id: an administrator, or its owner.
-///
-/// Dereferences to its [`Snapshot`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Listed {
-    /// What the session was when it was listed.
-    pub snapshot: Snapshot,
-    /// How long nobody had accessed it.
-    pub idle_for: Duration,
-    /// How long it would live if nobody did.
-    pub left: Duration,
-}
-
-impl Deref for Listed {
-    type Target = Snapshot;
-
-    fn deref(&self) -> &Snapshot {
-        &self.snapshot
-    }
-}
-
-/// What a session is at a moment. Shares what the session holds, and copies nothing.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// The session's key: the same for as long as it lives.
-    pub key: SessionKey,
-    /// Its attributes.
-    pub attributes: Attributes,
-    /// Whose it is.
-    pub owner: Option<Arc<str>>,
-    /// How many writes made it what it is, its creation included.
-    pub version: u64,
-    /// For how long it exists.
-    pub age: Duration,
-    /// How long it lives at most from now on; none if it has no absolute deadline.
-    pub lifetime_left: Option<Duration>,
-}
-
-impl Snapshot {
-    /// A snapshot, for providers that get one from elsewhere. `key`, `attributes` and `version` are what
-    /// they say; the session has no owner, no age, and no absolute deadline.
-    pub fn new(key: SessionKey, attributes: Attributes, version: u64) -> Self {
-        Self {
-            key,
-            attributes,
-            owner: None,
-            version,
-            age: Duration::ZERO,
-            lifetime_left: None,
-        }
-    }
-}
-
-impl fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("key", &self.key)
-            .field("attributes", &self.attributes)
-            .field("version", &self.version)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Counts and gauges of a [`SessionStore`]. Each is exact when nothing else is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,11 +49,7 @@ impl Store {
     fn listed(&self, key: &SessionKey) -> Option<Listed> {
         let (idle_for, left) = self.idle_and_left(key)?;
         let entry = self.sessions.peek(key)?;
-        Some(Listed {
-            snapshot: self.snapshot(&entry),
-            idle_for,
-            left,
-        })
+        Some(Listed::new(self.snapshot(&entry), idle_for, left))
     }
 
     fn belongs_to(&self, key: &SessionKey, owner: &str) -> bool {

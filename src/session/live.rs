@@ -4,7 +4,7 @@ use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
 use super::store::{Entry, SessionStore, after};
 use super::value::Attribute;
-use super::{Attributes, Changes, Snapshot};
+use super::{Attributes, Changes, Issued, Snapshot};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -287,7 +287,7 @@ impl LiveSession {
     /// # Errors
     /// As [`renew`](Self::renew).
     pub fn renew_with_grace(&mut self, grace: Duration) -> Result<(), SessionError> {
-        self.id = self.store.store().renew(&self.id, grace)?;
+        self.id = self.store.store().renew(&self.id, grace)?.id;
         Ok(())
     }
 
@@ -374,11 +374,23 @@ impl SessionStore {
         Ok(store.snapshot(&entry))
     }
 
+    /// The session of an id, and touches it.
+    pub(crate) fn read(&self, id: &SessionId) -> Option<Snapshot> {
+        self.store().admit(id)?;
+        self.load(&id.key())
+    }
+
+    /// The session of a key, and touches it.
+    pub(crate) fn load(&self, key: &SessionKey) -> Option<Snapshot> {
+        let entry = self.store().sessions.get(key)?;
+        Some(self.store().snapshot(&entry))
+    }
+
     pub(crate) fn renew(
         &self,
         id: &SessionId,
         grace: Option<Duration>,
-    ) -> Result<SessionId, SessionError> {
+    ) -> Result<Issued, SessionError> {
         let grace = grace.unwrap_or(self.settings().grace);
         self.store().renew(id, grace)
     }

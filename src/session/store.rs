@@ -12,7 +12,7 @@ use super::id::{Random, Secret, SessionId, SessionKey};
 use super::live::LiveSession;
 use super::owner::OwnerIndex;
 use super::state::{Secrets, State};
-use super::{Attributes, Settings, Snapshot};
+use super::{Attributes, Issued, Settings, Snapshot};
 use crate::count::{Balance, Count};
 use crate::{Clock, Collector, Handle, IdleMap, RemovalCause};
 use std::fmt;
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// The session that an id answers to now.
-    fn admit(&self, id: &SessionId) -> Option<Entry> {
+    pub(super) fn admit(&self, id: &SessionId) -> Option<Entry> {
         let entry = self.sessions.peek(&id.key());
         let admitted = entry.filter(|entry| entry.secrets.admit(id.secret(), self.now()));
         if admitted.is_none() {
@@ -156,7 +156,7 @@ impl Store {
         Err(SessionError::Ended)
     }
 
-    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<SessionId, SessionError> {
+    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<Issued, SessionError> {
         let key = id.key();
         let is_current = |state: &State| state.secrets.is_current(id.secret());
         // An id that is not the session's does not even touch it.
@@ -179,7 +179,10 @@ impl Store {
         })?;
         self.shared.renewed.one();
         self.shared.tell(EventKind::Renewed, key, &entry);
-        Ok(SessionId::new(key, secret))
+        Ok(Issued {
+            id: SessionId::new(key, secret),
+            snapshot: self.snapshot(&entry),
+        })
     }
 
     pub(super) fn snapshot(&self, entry: &Entry) -> Snapshot {
