@@ -58,7 +58,9 @@ impl Provider for Flawed {
     fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
         Box::pin(async move {
             let issued = self.memory.init(attributes).await?;
-            if self.is(Fault::TakesNoNewcomers) && self.memory.store().len() > 90 {
+            let store = self.memory.store();
+            let is_full = Some(store.len()) == store.settings().capacity;
+            if is_full && self.is(Fault::TakesNoNewcomers) {
                 self.memory.destroy(&issued.id.key()).await?;
             }
             Ok(issued)

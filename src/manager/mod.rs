@@ -166,8 +166,8 @@ impl Manager {
     /// every cache by `Cache-Control: no-store`.
     ///
     /// Call it for each response, failures included: otherwise the client does not learn its new id.
-    pub fn finish(&self, session: Session, response: &mut HeaderMap) {
-        self.cookies.answer(session.notice(), response);
+    pub fn finish(&self, mut session: Session, response: &mut HeaderMap) {
+        self.cookies.answer(session.take_notice(), response);
     }
 
     /// Ends a session, at the provider and at the client. Whether it had not ended before.
@@ -226,7 +226,7 @@ impl Manager {
         response: &mut HeaderMap,
     ) -> Result<Session, SessionError> {
         session.renew().await?;
-        self.cookies.answer(session.notice(), response);
+        self.cookies.answer(session.take_notice(), response);
         Ok(session)
     }
 

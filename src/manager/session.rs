@@ -7,6 +7,7 @@ use crate::session::{
     Snapshot,
 };
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,8 +53,9 @@ impl Session {
         }
     }
 
-    pub(super) fn notice(&self) -> Notice {
-        self.notice
+    /// What the client is to be told, once.
+    pub(super) fn take_notice(&mut self) -> Notice {
+        mem::replace(&mut self.notice, Notice::Nothing)
     }
 
     /// The id; none if there is no session yet, or none any more.
