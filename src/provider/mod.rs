@@ -1,7 +1,7 @@
 //! Layer 3: providers. Where sessions are kept, behind one trait.
 //!
 //! [`MemoryProvider`] keeps them in this process. Another provider, say one that several machines share,
-//! implements [`Provider`], passes the [conformance suite](crate::provider::testing) and is given to the
+//! implements [`Provider`], passes the conformance suite (`testing`, a feature) and is given to the
 //! [manager](crate::manager), by itself or by a name in a [`Registry`].
 //!
 //! ```
@@ -52,8 +52,8 @@ pub enum Access {
 /// Where sessions are kept.
 ///
 /// An id is checked once, when it is read; from then on a request names its session by the key, which stays
-/// the same when the id is renewed. What a provider promises, and the [conformance
-/// suite](crate::provider::testing) checks:
+/// the same when the id is renewed. What a provider promises, and the conformance suite
+/// (module `testing`, with the feature of that name) checks:
 ///
 /// - No method returns a session past its deadline, or under an id that was not issued for it.
 /// - A session that has ended never returns: what would change it fails with [`SessionError::Ended`].
