@@ -394,6 +394,21 @@ fn fifty_overlapping_requests_that_each_set_their_own_key_keep_fifty() {
 }
 
 #[test]
+fn an_update_that_is_overtaken_runs_again() {
+    let site = Site::new();
+    let id = site.visit();
+    let mut overtakes = Some(site.start_as(&id));
+    let mut session = site.start_as(&id);
+    let updated = session.update("visits", |visits| {
+        if let Some(mut other) = overtakes.take() {
+            block_on(other.set("visits", 10_u64)).unwrap();
+        }
+        more(visits)
+    });
+    assert_eq!(*block_on(updated).unwrap(), 11);
+}
+
+#[test]
 fn a_flash_message_is_taken_by_one_of_parallel_requests() {
     let site = Site::new();
     let id = site.visit();

@@ -64,7 +64,7 @@ impl Store {
 
     /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to
     /// the owner again by then, it is put back.
-    fn disown(&self, owner: &Arc<str>, key: SessionKey) {
+    pub(super) fn disown(&self, owner: &Arc<str>, key: SessionKey) {
         loop {
             self.shared.owners.remove(owner, key);
             if !self.belongs_to(&key, owner) {
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays.
-    fn end_surplus(&self, owner: &str, most: usize, newest: SessionKey) {
+    pub(super) fn end_surplus(&self, owner: &str, most: usize, newest: SessionKey) {
         // In one step: of two logins at the same time, the first decides who goes. A session that does not
         // say yet whose it is looks for surplus itself, when it does.
         let surplus = self.shared.owners.claim(owner, |keys| {

@@ -38,6 +38,8 @@ mod settings;
 mod snapshot;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use attributes::{Attributes, Change, Changes};

@@ -45,7 +45,7 @@ pub(super) type Entry = Handle<SessionKey, State>;
 /// ```
 #[derive(Clone)]
 pub struct SessionStore {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
 }
 
 pub(super) struct Store {
@@ -403,50 +403,4 @@ impl fmt::Debug for SessionStore {
 /// A time so much later, in milliseconds.
 pub(super) fn after(now: u64, by: Duration) -> u64 {
     now.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-
-    fn store_with(random: Random) -> SessionStore {
-        let mut store = SessionStore::new(Duration::from_secs(60));
-        Arc::get_mut(&mut store.store).expect("one owner").random = random;
-        store
-    }
-
-    #[test]
-    fn without_random_bytes_no_id_is_issued_and_no_session_created() {
-        let store = store_with(|_| Err(io::Error::other("no entropy")));
-        for _ in 0..3 {
-            assert!(matches!(store.create(), Err(SessionError::Random(_))));
-        }
-        assert!(store.is_empty());
-    }
-
-    #[test]
-    fn a_renewal_without_random_bytes_leaves_the_old_id() {
-        let mut store = SessionStore::new(Duration::from_secs(60));
-        let id = *store.create().unwrap().id();
-        Arc::get_mut(&mut store.store).expect("one owner").random =
-            |_| Err(io::Error::other("no entropy"));
-        let mut session = store.find(&id).unwrap();
-        assert!(matches!(session.renew(), Err(SessionError::Random(_))));
-        assert_eq!(*session.id(), id);
-        assert!(store.find(&id).is_some());
-    }
-
-    #[test]
-    fn a_generator_that_repeats_itself_takes_over_no_session() {
-        let store = store_with(|bytes| {
-            bytes.fill(7);
-            Ok(())
-        });
-        let first = store.create().unwrap();
-        first.set("name", String::from("Ann")).unwrap();
-        assert!(matches!(store.create(), Err(SessionError::Collision)));
-        assert_eq!(store.len(), 1);
-        assert!(first.contains("name").unwrap());
-    }
 }
