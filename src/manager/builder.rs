@@ -11,6 +11,13 @@ use std::time::Duration;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Why a manager could not be built.
+///
+/// ```
+/// use dwell::manager::{Manager, ManagerError};
+///
+/// let refused = Manager::builder("a name with spaces").build();
+/// assert!(matches!(refused, Err(ManagerError::CookieName { .. })));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManagerError {

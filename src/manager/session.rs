@@ -20,6 +20,39 @@ use std::time::Duration;
 ///
 /// Closures given to its methods may run more than once, and should do nothing but compute. Dropping a
 /// method's future may leave its step done or not done; an id that it would have issued is lost with it.
+///
+/// ```
+/// use dwell::manager::Manager;
+/// use http::HeaderMap;
+/// use std::time::Duration;
+///
+/// # pollster::block_on(async {
+/// let manager = Manager::new("memory", "sid", Duration::from_secs(1_800))?;
+/// let mut session = manager.start(&HeaderMap::new()).await?;
+/// assert!(session.is_new() && session.get::<u32>("visits").await?.is_none());
+///
+/// session.set("flash", String::from("welcome")).await?;
+/// session.update("visits", |visits: Option<&u32>| visits.map_or(1, |visits| visits + 1)).await?;
+/// assert_eq!(session.keys().await?, ["flash", "visits"]);
+/// assert_eq!(*session.take::<String>("flash").await?.unwrap(), "welcome");
+///
+/// // A login, and a session that is remembered for a month.
+/// let month = Duration::from_secs(30 * 24 * 60 * 60);
+/// session.renew_with_grace(Duration::ZERO).await?;
+/// session.set_owner("ann").await?;
+/// session.set_idle_timeout(month).await?;
+/// session.set_lifetime(month).await?;
+/// assert_eq!(session.owner().await?.as_deref(), Some("ann"));
+///
+/// let seen = session.snapshot().await?.unwrap();
+/// assert_eq!(*seen.attributes.get::<u32>("visits")?.unwrap(), 1);
+/// assert!(session.delete("visits").await?);
+/// session.clear().await?;
+/// assert!(session.destroy().await?);
+/// assert!(session.set("late", 1_u32).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct Session {
     provider: Arc<dyn Provider>,
     link: Link,

@@ -38,9 +38,30 @@ use std::pin::Pin;
 use std::time::Duration;
 
 /// What a provider answers, in its own time.
+///
+/// ```
+/// use dwell::provider::Answer;
+///
+/// fn ready(result: bool) -> Answer<'static, bool> {
+///     Box::pin(async move { Ok(result) })
+/// }
+/// ```
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>;
 
 /// Whether a look at a session counts as an access.
+///
+/// ```
+/// use dwell::provider::{Access, MemoryProvider, Provider};
+/// use dwell::session::{Attributes, SessionStore};
+/// use std::time::Duration;
+///
+/// # pollster::block_on(async {
+/// let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
+/// let key = provider.init(Attributes::default()).await?.id.key();
+/// assert!(provider.load(&key, Access::Peek).await?.is_some());
+/// # Ok::<(), dwell::session::SessionError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// It does: the idle time starts anew.
@@ -62,6 +83,16 @@ pub enum Access {
 ///   been.
 ///
 /// Dropping a future may leave its operation done or not done, but never half done.
+///
+/// ```
+/// use dwell::provider::Provider;
+/// use dwell::session::SessionError;
+///
+/// /// Logs a user out everywhere, whatever provider keeps the sessions.
+/// async fn log_out_everywhere(provider: &dyn Provider, user: &str) -> Result<usize, SessionError> {
+///     provider.destroy_owned_by(user, None).await
+/// }
+/// ```
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Creates a session with its first attributes, under an id that nobody had before.
     ///

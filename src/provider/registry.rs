@@ -40,6 +40,15 @@ pub struct Registry {
 }
 
 /// Why a provider could not be registered or opened.
+///
+/// ```
+/// use dwell::provider::{Registry, RegistryError};
+/// use dwell::session::Settings;
+/// use std::time::Duration;
+///
+/// let unknown = Registry::with_memory().open("redis", &Settings::new(Duration::from_secs(60)));
+/// assert!(matches!(unknown, Err(RegistryError::Unknown { .. })));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {

@@ -147,6 +147,13 @@ pub struct Changes {
 }
 
 /// One of [`Changes`].
+///
+/// ```
+/// use dwell::session::{Change, Changes};
+///
+/// let changes = Changes::default().delete("name");
+/// assert!(changes.iter().all(|change| matches!(change, Change::Delete(key) if &**key == "name")));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Change {

@@ -11,6 +11,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 /// What happened to a session.
+///
+/// ```
+/// use dwell::session::{EventKind, SessionStore, Settings};
+/// use std::sync::mpsc::channel;
+/// use std::time::Duration;
+///
+/// let (report, reported) = channel();
+/// let store = SessionStore::builder(Settings::new(Duration::from_secs(60)))
+///     .on_event(move |event| drop(report.send(event.kind)))
+///     .build()?;
+/// store.create()?.destroy();
+/// assert_eq!(reported.recv()?, EventKind::Created);
+/// assert_eq!(reported.recv()?, EventKind::Destroyed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -44,6 +59,15 @@ impl EventKind {
 ///
 /// Each session is created once and ends once, and each renewal is told once. `Created` comes first; events
 /// of one session that race each other come in any order after it.
+///
+/// ```
+/// use dwell::session::{Event, EventKind};
+///
+/// /// A line for a log: the tag, never the id.
+/// fn line(event: &Event) -> String {
+///     format!("{} {:?}", event.key.tag(), event.kind)
+/// }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Event {

@@ -10,6 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Counts and gauges of a [`SessionStore`]. Each is exact when nothing else is going on.
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// session.destroy();
+/// let stats = store.stats();
+/// assert_eq!((stats.live, stats.created, stats.destroyed), (0, 1, 1));
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SessionStats {

@@ -2,9 +2,9 @@
 
 use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
-use super::store::{Entry, SessionStore, after};
+use super::store::{Entry, SessionStore};
 use super::value::Attribute;
-use super::{Attributes, Changes, Issued, Snapshot};
+use super::{Attributes, Changes, Snapshot};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct LiveSession {
-    store: SessionStore,
+    pub(super) store: SessionStore,
     id: SessionId,
 }
 
@@ -50,7 +50,7 @@ impl LiveSession {
         self.id.key()
     }
 
-    fn entry(&self) -> Result<Entry, SessionError> {
+    pub(super) fn entry(&self) -> Result<Entry, SessionError> {
         let sessions = &self.store.store().sessions;
         sessions.get(&self.key()).ok_or(SessionError::Ended)
     }
@@ -78,6 +78,15 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("visits", 1_u32)?;
+    /// assert!(session.contains("visits")?);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn contains(&self, key: &str) -> Result<bool, SessionError> {
         Ok(self.entry()?.attributes.contains(key))
     }
@@ -86,6 +95,15 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("visits", 1_u32)?;
+    /// assert_eq!(session.keys()?, ["visits"]);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn keys(&self) -> Result<Vec<String>, SessionError> {
         let entry = self.entry()?;
         Ok(entry.attributes.keys().map(str::to_owned).collect())
@@ -95,6 +113,15 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended, or if the value cannot be written as JSON.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("name", String::from("Ann"))?;
+    /// assert_eq!(*session.get::<String>("name")?.unwrap(), "Ann");
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn set<T: Attribute>(&self, key: &str, value: T) -> Result<(), SessionError> {
         self.apply(&Changes::default().set(key, value)?)?;
         Ok(())
@@ -104,6 +131,16 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("visits", 1_u32)?;
+    /// assert!(session.delete("visits")?);
+    /// assert!(!session.delete("visits")?);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn delete(&self, key: &str) -> Result<bool, SessionError> {
         self.update_all(|attributes| Ok(attributes.delete(key)))
     }
@@ -157,6 +194,16 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("visits", 1_u32)?;
+    /// session.clear()?;
+    /// assert!(session.keys()?.is_empty());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn clear(&self) -> Result<(), SessionError> {
         self.update_all(|attributes| {
             attributes.clear();
@@ -194,6 +241,15 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::{Changes, SessionStore};
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// let changes = Changes::default().set("name", String::from("Ann"))?.delete("guest");
+    /// assert_eq!(session.apply(&changes)?.version, 2);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn apply(&self, changes: &Changes) -> Result<Snapshot, SessionError> {
         self.store.apply(&self.key(), changes, None)
     }
@@ -222,6 +278,15 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("visits", 1_u32)?;
+    /// assert_eq!(session.version()?, 2);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn version(&self) -> Result<u64, SessionError> {
         Ok(self.entry()?.version)
     }
@@ -230,17 +295,47 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.set("visits", 1_u32)?;
+    /// let seen = session.snapshot()?;
+    /// session.clear()?;
+    /// assert!(seen.attributes.contains("visits"));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn snapshot(&self) -> Result<Snapshot, SessionError> {
         Ok(self.store.store().snapshot(&self.entry()?))
     }
 
     /// What the session is at this moment, without touching it; none if it has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// assert!(session.peek().is_some());
+    /// session.clone().destroy();
+    /// assert!(session.peek().is_none());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn peek(&self) -> Option<Snapshot> {
         self.store.peek_key(&self.key())
     }
 
     /// How long nobody has accessed the session, and how long it lives if nobody does; none if it has
     /// ended. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// let (idle_for, left) = session.idle_and_left().unwrap();
+    /// assert!(idle_for + left <= Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn idle_and_left(&self) -> Option<(Duration, Duration)> {
         self.store.store().idle_and_left(&self.key())
     }
@@ -249,6 +344,16 @@ impl LiveSession {
     ///
     /// # Errors
     /// If the session has ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// session.touch()?;
+    /// session.clone().destroy();
+    /// assert!(session.touch().is_err());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn touch(&self) -> Result<(), SessionError> {
         self.entry().map(drop)
     }
@@ -286,6 +391,17 @@ impl LiveSession {
     ///
     /// # Errors
     /// As [`renew`](Self::renew).
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let mut session = store.create()?;
+    /// let old = *session.id();
+    /// session.renew_with_grace(Duration::ZERO)?;
+    /// assert!(store.find(&old).is_none());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn renew_with_grace(&mut self, grace: Duration) -> Result<(), SessionError> {
         self.id = self.store.store().renew(&self.id, grace)?.id;
         Ok(())
@@ -294,49 +410,19 @@ impl LiveSession {
     /// Ends the session. Whether it had not ended before.
     ///
     /// Final, whichever of its ids this request came with.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let session = store.create()?;
+    /// let id = *session.id();
+    /// assert!(session.destroy());
+    /// assert!(store.find(&id).is_none());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
     pub fn destroy(self) -> bool {
         self.store.end(&self.key())
-    }
-
-    /// Says whose session this is. If the owner has more sessions than
-    /// [`max_per_owner`](super::Settings::max_per_owner) then, those of them end that were idle longest.
-    ///
-    /// # Errors
-    /// If the session has ended.
-    pub fn set_owner(&self, owner: &str) -> Result<(), SessionError> {
-        self.store.set_owner(&self.key(), Some(owner))
-    }
-
-    /// Makes the session anonymous again.
-    ///
-    /// # Errors
-    /// If the session has ended.
-    pub fn clear_owner(&self) -> Result<(), SessionError> {
-        self.store.set_owner(&self.key(), None)
-    }
-
-    /// Whose session this is.
-    ///
-    /// # Errors
-    /// If the session has ended.
-    pub fn owner(&self) -> Result<Option<Arc<str>>, SessionError> {
-        Ok(self.entry()?.owner.clone())
-    }
-
-    /// Gives this session its own idle timeout. Takes effect at once.
-    ///
-    /// # Errors
-    /// If the session has ended.
-    pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
-        self.store.set_idle_timeout(&self.key(), timeout)
-    }
-
-    /// Lets this session live for so long from now on, however often it is accessed. With zero it ends.
-    ///
-    /// # Errors
-    /// If the session has ended.
-    pub fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
-        self.store.set_lifetime(&self.key(), lifetime)
     }
 }
 
@@ -345,80 +431,5 @@ impl fmt::Debug for LiveSession {
         f.debug_struct("LiveSession")
             .field("id", &self.id)
             .finish_non_exhaustive()
-    }
-}
-
-/// The same by key, for whoever has checked the id: a request, or a provider.
-impl SessionStore {
-    /// Applies changes to the session of a key in one step, if it is at a version, or at any.
-    ///
-    /// # Errors
-    /// As [`LiveSession::apply_at`].
-    pub(crate) fn apply(
-        &self,
-        key: &SessionKey,
-        changes: &Changes,
-        version: Option<u64>,
-    ) -> Result<Snapshot, SessionError> {
-        let store = self.store();
-        let (entry, ()) = store.write(key, |old, new| {
-            if let Some(expected) = version
-                && old.version != expected
-            {
-                let current = old.version;
-                return Err(SessionError::Conflict { expected, current });
-            }
-            changes.apply_to(&mut new.attributes);
-            Ok(())
-        })?;
-        Ok(store.snapshot(&entry))
-    }
-
-    /// The session of an id, and touches it.
-    pub(crate) fn read(&self, id: &SessionId) -> Option<Snapshot> {
-        self.store().admit(id)?;
-        self.load(&id.key())
-    }
-
-    /// The session of a key, and touches it.
-    pub(crate) fn load(&self, key: &SessionKey) -> Option<Snapshot> {
-        let entry = self.store().sessions.get(key)?;
-        Some(self.store().snapshot(&entry))
-    }
-
-    pub(crate) fn renew(
-        &self,
-        id: &SessionId,
-        grace: Option<Duration>,
-    ) -> Result<Issued, SessionError> {
-        let grace = grace.unwrap_or(self.settings().grace);
-        self.store().renew(id, grace)
-    }
-
-    pub(crate) fn set_idle_timeout(
-        &self,
-        key: &SessionKey,
-        timeout: Duration,
-    ) -> Result<(), SessionError> {
-        let store = self.store();
-        store.done(store.sessions.set_idle_timeout(key, timeout))
-    }
-
-    pub(crate) fn set_lifetime(
-        &self,
-        key: &SessionKey,
-        lifetime: Duration,
-    ) -> Result<(), SessionError> {
-        let store = self.store();
-        store.done(store.sessions.set_lifetime(key, lifetime))?;
-        if lifetime.as_millis() == 0 {
-            return Ok(());
-        }
-        let deadline = after(store.now(), lifetime);
-        store.write(key, |_, new| {
-            new.deadline = Some(deadline);
-            Ok(())
-        })?;
-        Ok(())
     }
 }

@@ -28,6 +28,7 @@
 
 mod attributes;
 mod builder;
+mod by_key;
 mod error;
 mod event;
 mod id;
@@ -38,6 +39,7 @@ mod settings;
 mod snapshot;
 mod state;
 mod store;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -8,6 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a session is at a moment. Shares what the session holds, and copies nothing.
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// session.set("visits", 1_u32)?;
+/// let seen = session.snapshot()?;
+/// assert_eq!((seen.version, seen.owner), (2, None));
+/// assert_eq!(*seen.attributes.get::<u32>("visits")?.unwrap(), 1);
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -51,6 +64,16 @@ impl fmt::Debug for Snapshot {
 }
 
 /// A session with an id that was just issued for it.
+///
+/// ```
+/// use dwell::session::{Attributes, Issued, SessionId, Snapshot};
+///
+/// let id = SessionId::generate()?;
+/// let snapshot = Snapshot::new(id.key(), Attributes::default(), 1);
+/// let issued = Issued { id, snapshot };
+/// assert_eq!(issued.id.key(), issued.snapshot.key);
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// The id, for the client.
@@ -62,6 +85,19 @@ pub struct Issued {
 /// A session as somebody finds it who does not have its id: an administrator, or its owner.
 ///
 /// Dereferences to its [`Snapshot`].
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// session.set_owner("ann")?;
+/// let listed = &store.owned_by("ann")[0];
+/// assert_eq!(listed.key, session.key());
+/// assert!(listed.idle_for <= Duration::from_secs(60));
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Listed {

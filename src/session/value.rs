@@ -9,6 +9,13 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 /// What an attribute may be: anything that serde writes and reads, and that threads may share.
+///
+/// ```
+/// use dwell::session::Attribute;
+///
+/// fn may_be_stored<T: Attribute>() {}
+/// may_be_stored::<Vec<(String, Option<u64>)>>();
+/// ```
 pub trait Attribute: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Attribute for T {}
