@@ -208,6 +208,22 @@ impl SessionStore {
         Some(self.store().snapshot(&entry))
     }
 
+    /// How long nobody has accessed the session of a key, and how long it lives if nobody does; none if
+    /// there is none. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let key = store.create()?.key();
+    /// let (idle_for, left) = store.idle_and_left(&key).unwrap();
+    /// assert!(idle_for + left <= Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn idle_and_left(&self, key: &SessionKey) -> Option<(Duration, Duration)> {
+        self.store().idle_and_left(key)
+    }
+
     /// All sessions, in no particular order. Does not touch them.
     ///
     /// Weakly consistent, as [`IdleMap::iter`](crate::IdleMap::iter): a session that is there from the

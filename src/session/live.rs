@@ -337,7 +337,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn idle_and_left(&self) -> Option<(Duration, Duration)> {
-        self.store.store().idle_and_left(&self.key())
+        self.store.idle_and_left(&self.key())
     }
 
     /// Touches the session: its idle time starts anew.
