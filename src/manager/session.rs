@@ -241,6 +241,39 @@ impl Session {
         }
     }
 
+    /// Applies changes in one step if nobody wrote since a version: compare and set. Returns the session as
+    /// it is then.
+    ///
+    /// # Errors
+    /// [`SessionError::Conflict`] if somebody did; [`SessionError::Ended`] if the session has ended, or if
+    /// there is none yet; or if the provider fails.
+    ///
+    /// ```
+    /// use dwell::manager::Manager;
+    /// use dwell::session::{Changes, SessionError};
+    /// use http::HeaderMap;
+    /// use std::time::Duration;
+    ///
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(1_800))?;
+    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// session.set("name", String::from("Ann")).await?;
+    /// let seen = session.snapshot().await?.unwrap().version;
+    /// session.set("name", String::from("Bob")).await?;
+    /// let late = session.apply_at(seen, Changes::default().delete("name")).await;
+    /// assert!(matches!(late, Err(SessionError::Conflict { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn apply_at(
+        &mut self,
+        version: u64,
+        changes: Changes,
+    ) -> Result<Snapshot, SessionError> {
+        let key = self.key().ok_or(SessionError::Ended)?;
+        self.provider.apply(&key, changes, Some(version)).await
+    }
+
     async fn apply(&mut self, changes: Changes) -> Result<(), SessionError> {
         match &self.link {
             Link::Ended => Err(SessionError::Ended),
