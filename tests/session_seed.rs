@@ -27,7 +27,7 @@ fn defect_1_a_new_session_does_not_hide_older_expired_ones_from_collection() {
 
 #[test]
 fn defect_2_everything_may_run_at_the_same_time() {
-    let rig = Rig::with(Settings::new(IDLE).capacity(100));
+    let rig = Rig::new();
     let shared = rig.create();
     shared.set("visits", 0_u64).unwrap();
     together(4, |thread| {
