@@ -6,22 +6,24 @@
 //! cargo run --release --example storm -- --seconds 10 --sessions 1000000
 //! ```
 
+mod common;
+
 use std::{
     num::{NonZeroU64, NonZeroUsize},
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use clap::Parser;
-use crossbeam_utils::CachePadded;
+use common::{Tally, balances, progress, wait_for_drops};
 use dwell::{IdleMap, RemovalCause};
 use hdrhistogram::Histogram;
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount};
 use memory_stats::memory_stats;
 
 const IDLE: Duration = Duration::from_secs(2);
@@ -46,26 +48,6 @@ struct Args {
     /// Threads driving them [default: twice the processors]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-}
-
-/// A counter that threads add to without sharing a cache line.
-struct Tally([CachePadded<AtomicU64>; 32]);
-
-impl Tally {
-    const fn new() -> Self {
-        Self([const { CachePadded::new(AtomicU64::new(0)) }; 32])
-    }
-
-    fn add_one(&self) {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static LANE: usize = THREADS.fetch_add(1, Relaxed));
-        let lane = LANE.with(|lane| *lane);
-        self.0[lane % self.0.len()].fetch_add(1, Relaxed);
-    }
-
-    fn total(&self) -> u64 {
-        self.0.iter().map(|lane| lane.load(Relaxed)).sum()
-    }
 }
 
 // What the values tell of themselves.
@@ -350,14 +332,6 @@ fn fill(map: &Map, ids: u64, threads: u64) {
     }
 }
 
-fn progress(length: u64, name: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}% {msg}")
-        .expect("the template is valid");
-    let bar = ProgressBar::new(length).with_style(style).with_prefix(name);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
 /// Runs the storm and returns the merged timings and how long it lasted.
 fn run(map: &Map, ids: u64, threads: u64, seconds: u64) -> (Timings, Duration) {
     let stop = AtomicBool::new(false);
@@ -416,30 +390,6 @@ fn rate(count: u64, lasted: Duration) -> String {
     HumanCount((count as f64 / lasted.as_secs_f64()) as u64).to_string()
 }
 
-/// Waits until every value made was dropped, or gives up. Removed records are reclaimed by epochs,
-/// which move on only while maps are in use: so one is used.
-fn wait_for_drops() {
-    let scratch = IdleMap::new(IDLE);
-    let started = Instant::now();
-    while DROPPED.total() < MADE.total() && started.elapsed() < Duration::from_secs(5) {
-        for id in 0..256 {
-            scratch.insert(id, ());
-            scratch.remove(&id);
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Prints each line of the books, as found and as it should be, and tells whether all hold.
-fn balances(books: &[(&str, u64, u64)]) -> bool {
-    for &(what, found, due) in books {
-        let verdict = if found == due { "ok" } else { "WRONG" };
-        let (found, due) = (HumanCount(found), HumanCount(due));
-        println!("{verdict:5} {what:22} {found:>13} of {due}");
-    }
-    books.iter().all(|(_, found, due)| found == due)
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let threads = match args.threads {
@@ -461,7 +411,7 @@ fn main() -> ExitCode {
     drop(collector);
     let stats = map.stats();
     drop(map);
-    wait_for_drops();
+    wait_for_drops(&MADE, &DROPPED);
 
     print_speed(&timings, stats.expired, lasted);
     println!("{stats:#?}");

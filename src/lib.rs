@@ -33,14 +33,16 @@
 //!
 //! # Consistency
 //!
-//! Operations on one key are linearizable. [`len`](IdleMap::len), [`stats`](IdleMap::stats),
+//! Operations on one key are linearizable, each at the time that it reads from the clock when it begins; a
+//! change of a record's terms may be seen by others a little before it returns. [`len`](IdleMap::len), [`stats`](IdleMap::stats),
 //! [`iter`](IdleMap::iter), [`retain`](IdleMap::retain) and [`clear`](IdleMap::clear) cover many keys, and
 //! see each at its own moment; a record that is in the map all the time is visited exactly once.
 //!
 //! # The modules
 //!
 //! - The map, at the root: [`IdleMap`] and its companions; [`Clock`] and its implementations say what time
-//!   it is. How it works is told in `docs/design.md`, and at the head of each file below `src/map`.
+//!   it is. [`guarantees`] has the promises in full, each with the tests that hold it. How it works is told
+//!   in `docs/design.md`, and at the head of each file below `src/map`.
 //! - `session`: sessions in this process, with ids, typed attributes, renewal, owners and events.
 //! - `provider`: where sessions are kept, behind one trait, and the conformance suite for it.
 //! - `manager`: sessions for a web application, with cookies.
@@ -60,10 +62,18 @@ pub mod provider;
 pub mod session;
 mod sync;
 
+#[doc = include_str!("../docs/guarantees.md")]
+pub mod guarantees {}
+
 /// The README's example runs with the documentation's.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And so does what must not compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/types.md")]
+struct Types;
 
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
 pub use map::{

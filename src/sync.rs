@@ -15,7 +15,9 @@ pub(crate) use core::sync::atomic::Ordering;
 
 #[cfg(not(any(dwell_loom, dwell_shuttle)))]
 mod backend {
-    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+    pub(crate) use core::sync::atomic::{
+        AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence, fence,
+    };
 }
 
 #[cfg(dwell_shuttle)]
@@ -74,8 +76,13 @@ mod backend {
     integer!(AtomicU64, u64);
     integer!(AtomicUsize, usize);
 
-    #[derive(Debug)]
     pub(crate) struct AtomicPtr<T>(loom::sync::atomic::AtomicPtr<T>);
+
+    impl<T> core::fmt::Debug for AtomicPtr<T> {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
 
     impl<T> AtomicPtr<T> {
         pub(crate) fn new(value: *mut T) -> Self {

@@ -7,7 +7,6 @@ use common::{MINUTE, Rig, Tally, Value, YEAR, assert_ledger, millis, panic_quiet
 use dwell::{BuildError, Clock, IdleMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -418,37 +417,5 @@ fn a_million_inserts_of_one_key_leave_one_record() {
     assert_eq!(stats.replaced, THREADS * each - 1);
     assert_eq!(rig.removals().len() as u64, THREADS * each - 1);
     rig.assert_alive(1);
-    rig.finish();
-}
-
-#[test]
-fn a_stalled_reader_delays_the_freeing_of_memory_and_nothing_else() {
-    const CHURN: u32 = 20_000;
-    let rig = Rig::new();
-    rig.insert(0);
-    let (stalled, is_stalled) = channel();
-    let (wake, woken) = channel::<()>();
-    thread::scope(|scope| {
-        let map = &rig.map;
-        scope.spawn(move || {
-            map.with(&0, |value| {
-                stalled.send(()).unwrap();
-                let _ = woken.recv();
-                value.number()
-            })
-        });
-        is_stalled.recv().unwrap();
-        for key in 1..=CHURN {
-            rig.insert(key);
-            assert!(rig.map.remove(&key).is_some());
-        }
-        rig.map.collect();
-        let garbage = rig.map.stats().garbage;
-        assert!(garbage > CHURN as usize / 2, "{garbage}");
-        drop(wake);
-    });
-    rig.assert_alive(1);
-    rig.map.collect();
-    assert_eq!(rig.map.stats().garbage, 0);
     rig.finish();
 }

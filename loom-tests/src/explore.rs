@@ -15,10 +15,14 @@ pub(crate) enum Size {
     Small,
     /// Two threads and one protocol.
     Pair,
+    /// Two threads, and the assembled map or two that do the same.
+    LongPair,
     /// Three threads and one protocol.
     Trio,
-    /// Three threads in the middle of a resize, which is long.
+    /// Three threads, and the assembled map, a resize, or three that do the same.
     LongTrio,
+    /// Two that resize or collect all beside each other, and one more.
+    Longest,
 }
 
 impl Size {
@@ -34,10 +38,12 @@ impl Size {
             (Self::Small, _) => return None,
             (Self::Pair, false) => [3, 3, 2],
             (Self::Pair, true) => [4, 5, 3],
-            (Self::Trio, false) => [2, 2, 1],
-            (Self::Trio, true) => [3, 3, 2],
-            (Self::LongTrio, false) => [1, 1, 1],
-            (Self::LongTrio, true) => [2, 2, 1],
+            (Self::LongPair | Self::Trio, false) => [2, 3, 1],
+            (Self::LongPair | Self::Trio, true) => [3, 4, 2],
+            (Self::LongTrio, false) => [1, 3, 1],
+            (Self::LongTrio, true) => [2, 4, 1],
+            (Self::Longest, false) => [1, 2, 1],
+            (Self::Longest, true) => [2, 3, 1],
         };
         Some(bounds[pass])
     }

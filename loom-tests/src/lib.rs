@@ -25,6 +25,8 @@ mod protocols;
 mod sync;
 
 #[cfg(test)]
+mod calendars;
+#[cfg(test)]
 mod explore;
 #[cfg(test)]
 mod models;

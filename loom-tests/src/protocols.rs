@@ -1,9 +1,17 @@
 //! The protocols below the map's face, each reachable by its own name.
 
+#[path = "../../src/map/array.rs"]
+pub(crate) mod array;
+#[path = "../../src/map/barrier.rs"]
+pub(crate) mod barrier;
 #[path = "../../src/map/bucket.rs"]
 pub(crate) mod bucket;
 #[path = "../../src/map/calendar.rs"]
 pub(crate) mod calendar;
+#[path = "../../src/map/chunk.rs"]
+pub(crate) mod chunk;
+#[path = "../../src/map/epoch.rs"]
+pub(crate) mod epoch;
 #[path = "../../src/map/index.rs"]
 pub(crate) mod index;
 #[path = "../../src/map/lanes.rs"]
@@ -14,6 +22,8 @@ pub(crate) mod life;
 pub(crate) mod limbo;
 #[path = "../../src/map/line.rs"]
 pub(crate) mod line;
+#[path = "../../src/map/memory.rs"]
+pub(crate) mod memory;
 #[path = "../../src/map/reclaim.rs"]
 pub(crate) mod reclaim;
 #[path = "../../src/map/record.rs"]

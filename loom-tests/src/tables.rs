@@ -9,7 +9,7 @@ use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::protocols::table::{Inserted, Table, Taken, upper};
 use crate::protocols::visit::Visit;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::watched::{Key, Value};
+use crate::watched::{Key, Value, boxed};
 use std::borrow::Borrow;
 
 pub(crate) struct Item {
@@ -77,7 +77,13 @@ impl World {
     pub(crate) fn insert(&self, key: u64, number: u64) -> bool {
         let visit = self.visit();
         let hash = hash(key);
-        let record = Unlinked::new(upper(hash), Key::new(key), Item::new(number), terms());
+        let record = Unlinked::new(
+            upper(hash),
+            Key::new(key),
+            Item::new(number),
+            terms(),
+            boxed,
+        );
         let inserted = self.table.insert(
             hash,
             record,
@@ -98,7 +104,13 @@ impl World {
     pub(crate) fn put(&self, key: u64, number: u64) -> Option<u64> {
         let visit = self.visit();
         let hash = hash(key);
-        let mut record = Unlinked::new(upper(hash), Key::new(key), Item::new(number), terms());
+        let mut record = Unlinked::new(
+            upper(hash),
+            Key::new(key),
+            Item::new(number),
+            terms(),
+            boxed,
+        );
         loop {
             let inserted = self.table.insert(
                 hash,
@@ -156,7 +168,7 @@ impl World {
             let (old, seen) = self.find(key, &visit)?;
             let before = old.value().value.number();
             let item = Item::new(number(before));
-            let new = Unlinked::new(old.hash(), Key::new(key), item, terms());
+            let new = Unlinked::new(old.hash(), Key::new(key), item, terms(), boxed);
             new.record().life.start(seen);
             if old.life.replace(seen, new.pointer().as_ptr()) {
                 // SAFETY: linked during the visit.

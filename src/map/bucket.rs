@@ -37,9 +37,20 @@ use std::ops::Range;
 use std::ptr;
 
 /// Entries of a quantum's first bucket; each further one has four times as many.
-pub(crate) const FEWEST: usize = if cfg!(dwell_loom) { 2 } else { 16 };
+pub(crate) const FEWEST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    16
+};
 /// The largest bucket: bounds the work that one bucket can ask for at once.
-pub(crate) const MOST: usize = if cfg!(dwell_loom) { 2 } else { 512 };
+pub(crate) const MOST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    512
+};
+
+/// A bucket is drained early when this part of it is cleared: two thirds; with two entries, one.
+const SPARSE: (usize, usize) = if cfg!(dwell_loom) { (1, 2) } else { (2, 3) };
 
 const EMPTY: usize = 0;
 const CLEARED: usize = 1;
@@ -94,7 +105,17 @@ impl<K, V> Place<K, V> {
     /// Leaves a record without a place. Only by who holds its token.
     pub(crate) fn erase(record: &Record<K, V>) {
         // Relaxed: nobody draws a conclusion from there being none.
-        record.place.store(ptr::null_mut(), Ordering::Relaxed);
+        Self::write(record, ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    fn write(record: &Record<K, V>, place: *mut (), order: Ordering) {
+        if cfg!(dwell_loom) {
+            // loom does not order a store and a concurrent exchange (by `take`): it would let who has made the
+            // exchange read its outcome also when a newer place is in its sight.
+            record.place.swap(place, order);
+        } else {
+            record.place.store(place, order);
+        }
     }
 
     /// Takes this place out of a record, if it is the record's place still.
@@ -202,9 +223,7 @@ impl<K, V> Bucket<K, V> {
         let this = self.pointer;
         // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
         // place finds a complete bucket.
-        record
-            .place
-            .store(Place::encode(this, index), Ordering::Release);
+        Place::write(record, Place::encode(this, index), Ordering::Release);
         // Release: pairs with `drain` and `peek`.
         let filed = entry.compare_exchange(
             ptr::without_provenance_mut(RESERVED),
@@ -243,7 +262,7 @@ impl<K, V> Bucket<K, V> {
     /// Counts a cleared entry. True if so many are cleared that the bucket should be drained early.
     pub(crate) fn count_cleared(&self) -> bool {
         let cleared = self.cleared.fetch_add(1, Ordering::Relaxed) + 1;
-        cleared * 3 >= self.size() * 2
+        cleared * SPARSE.1 >= self.size() * SPARSE.0
     }
 
     /// Claims up to `most` entries for draining; empty if all are claimed.

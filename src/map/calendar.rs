@@ -16,7 +16,8 @@
 //! records, which nearly all end in the same quantum, and a ring by quantum for those that are filed
 //! again; then in the index. A hint is cleared before its bucket is retired, and set only by the bucket's creator.
 //!
-//! **Progress.** Filing, claiming and retiring are lock-free; there is no waiting for another thread.
+//! **Progress.** Filing, taking back, claiming and retiring are lock-free: a token is looked for again only
+//! because another thread has filed it. There is no waiting for another thread.
 
 use super::bucket::{Bucket, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use super::index::{Index, Key, OrderedIndex};
@@ -29,11 +30,19 @@ use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
 /// Hints by quantum: as many as there are quanta in an idle timeout at most.
-const RING: usize = if cfg!(dwell_loom) { 1 } else { 1024 };
+const RING: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    1
+} else {
+    1024
+};
 /// The number of quanta in an idle timeout, and less than twice as many for long ones.
 const QUANTA: u64 = 512;
 /// Entries that one step drains.
-pub(crate) const STEP: usize = if cfg!(dwell_loom) { 2 } else { 32 };
+pub(crate) const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    32
+};
 
 /// What a record has shown of itself: eviction takes from the two classes by different rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +143,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                         Class::Fresh
                     };
                     let place = self.put(record, class, quantum, filing, visit);
-                    // SeqCst: pairs with the one in `refile`. Either who made the deadline shorter sees
-                    // this place, or the new deadline is seen here.
+                    // SeqCst: pairs with the one in `take_back`. Either who changed the record sees this
+                    // place and its entry, or the change is seen here.
                     fence(Ordering::SeqCst);
                     // Somebody may also have taken the place while the entry was not complete, and then
                     // could not clear it.
@@ -266,14 +275,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// The record was found live during the visit, and the caller keeps the calendar from giving up its
     /// share: it has ended the record's life, or has just advanced it.
     pub(crate) fn take_back(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) -> bool {
-        let Some(place) = Place::take(record) else {
+        let Some(bucket) = self.clear_place_of(record, visit) else {
             return false;
         };
-        // SAFETY: the place was read during the visit from a record that is not retired.
-        let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
-        if !self.clear(bucket, &place, record) {
-            return false;
-        }
         if bucket.count_cleared() {
             // Most of the bucket is gone: file the rest elsewhere, so that it can go too.
             let again = |record: &Record<K, V>| self.file(record, Filing::Again, visit);
@@ -282,11 +286,37 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         true
     }
 
+    /// Clears the entry that a record's place leads to. Returns its bucket, if the caller holds the token.
+    fn clear_place_of<'v>(
+        &self,
+        record: &Record<K, V>,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Option<&'v Bucket<K, V>> {
+        let mut taken = Place::take(record);
+        loop {
+            let clear = || {
+                let place = taken.as_ref()?;
+                // SAFETY: the place was read during the visit from a record that is not retired.
+                let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
+                self.clear(bucket, place, record).then_some(bucket)
+            };
+            let cleared = clear().or_else(|| {
+                // SeqCst: pairs with the one in `file`. If the token is being filed, either its entry or
+                // its new place is found from here on, or its filer sees that the place was taken, and
+                // what the caller did to the record.
+                fence(Ordering::SeqCst);
+                clear()
+            });
+            if cleared.is_some() {
+                return cleared;
+            }
+            taken = Some(Place::take(record)?);
+        }
+    }
+
     /// After a record's deadline was changed, and its life advanced: moves its token if it may be in a
     /// bucket that is too late now.
     pub(crate) fn refile(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        // SeqCst: see `file`.
-        fence(Ordering::SeqCst);
         if self.take_back(record, visit) {
             self.file(record, Filing::Again, visit);
         }

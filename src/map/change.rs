@@ -99,13 +99,21 @@ where
     pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, Occupied<K, V>> {
         let visit = self.visit();
         let hash = self.hash(&key);
-        let record = self.unlinked(hash, key, value, &visit);
-        let result = match self.insert_unlinked(hash, record, &visit) {
-            Ok(inserted) => Ok(Handle::new(inserted)),
-            Err(Taken { existing, rejected }) => Err(Occupied {
-                existing: Handle::new(existing),
-                value: rejected.into_value(),
-            }),
+        let mut record = self.unlinked(hash, key, value, &visit);
+        let result = loop {
+            match self.insert_unlinked(hash, record, &visit) {
+                Ok(inserted) => break Ok(Handle::new(inserted)),
+                Err(Taken { existing, rejected }) => {
+                    // It may have been replaced since, by a record that is not past its deadline yet.
+                    if let Found::Live(existing, _) = self.look(existing, &visit) {
+                        break Err(Occupied {
+                            existing: Handle::new(existing),
+                            value: rejected.into_value(),
+                        });
+                    }
+                    record = rejected;
+                }
+            }
         };
         self.tidy(&visit);
         result
@@ -179,7 +187,8 @@ where
             let now = self.now().max(visit.now);
             let mut terms = old.terms(now);
             terms.weight = self.weigh(old.key(), &value);
-            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
+            let put = |record| visit.put(record);
+            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
             loop {
                 new.record().life.start(seen.touched_at(now));
                 if let Some(cause) = self.expired(old, seen, now) {
@@ -266,8 +275,9 @@ where
     /// Gives a record its own idle timeout, longer or shorter than the map's, in place of it.
     ///
     /// Takes effect at once, counted from the record's last access; this call does not count as one.
-    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record.
-    /// Lock-free; linearizable.
+    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record, or if it ended
+    /// meanwhile. Lock-free; linearizable, except that others who judge the record while this call runs may
+    /// do so by either timeout.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -288,8 +298,9 @@ where
     /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
     ///
     /// Takes effect at once. Does not touch the record, and does not change its idle timeout. Lifetimes
-    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record.
-    /// Lock-free; linearizable.
+    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record, or if
+    /// it ended meanwhile. Lock-free; linearizable, except that others who judge the record while this call
+    /// runs may do so by either deadline.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -317,6 +328,7 @@ where
         let Some((mut record, mut seen)) = self.seen(key, &visit) else {
             return false;
         };
+        let mut is_shortened = false;
         loop {
             let idle_end = seen.tick() + idle.unwrap_or(record.idle());
             let limit_end = limit.unwrap_or(record.limit());
@@ -332,6 +344,7 @@ where
                     return true;
                 }
             } else {
+                is_shortened |= idle_end.min(limit_end) < record.deadline(seen);
                 if let Some(idle) = idle {
                     record.set_idle(idle);
                 }
@@ -346,7 +359,9 @@ where
             }
             match self.look(record, &visit) {
                 Found::Live(live, again) => (record, seen) = (live, again),
-                Found::Gone => return false,
+                // Others may have ended it by shorter terms as soon as these were written: then they were set
+                // before that. If they did so for another reason, they may have been set as well.
+                Found::Gone => return is_shortened,
             }
         }
     }
@@ -354,7 +369,7 @@ where
     /// A record that is not in the map yet.
     fn unlinked(&self, hash: u64, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
         let terms = self.terms(&key, &value, visit.now);
-        Unlinked::new(upper(hash), key, value, terms)
+        Unlinked::new(upper(hash), key, value, terms, |record| visit.put(record))
     }
 
     /// What an unlinked record becomes when a structure leads to it.

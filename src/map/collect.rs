@@ -113,6 +113,7 @@ where
             guard.flush();
             self.limbo.reap(usize::MAX, &guard);
         }
+        self.limbo.cells().trim();
     }
 
     /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for

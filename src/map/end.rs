@@ -3,6 +3,7 @@
 use super::calendar::Filing;
 use super::handle::Handle;
 use super::life::{Observed, State};
+use super::reclaim::Reclaim;
 use super::record::{Record, contain};
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
@@ -171,6 +172,7 @@ where
         if lines.is_taking_over() {
             lines.take_along(UNITS, visit);
         }
+        visit.guard.count_write();
         self.limbo.reap(REAPED, &visit.guard);
     }
 }

@@ -5,10 +5,10 @@
 //! asks for none of them: keys are unique, so that nothing is ever replaced; whether a removal won does
 //! not matter; and there is no range.
 //!
-//! Under loom the index is its own specification, a sorted map behind loom's mutex: the skip list makes
-//! its towers of zeroed memory, which loom's atomics cannot be. `tests/skiplist.rs` checks the real one.
+//! Under loom and shuttle the index is its own specification, a sorted map behind a mutex: the skip list
+//! makes its towers of zeroed memory, which their atomics cannot be. `tests/skiplist.rs` checks the real one.
 //!
-//! **Progress.** All operations are lock-free (under loom they are a specification).
+//! **Progress.** All operations are lock-free (under loom and shuttle they are a specification).
 
 use super::bucket::Bucket;
 use core::ptr::NonNull;
@@ -92,12 +92,40 @@ pub(crate) use skip_list::Index;
 #[cfg(any(dwell_loom, dwell_shuttle))]
 mod specification {
     use super::{Bucket, Key, NonNull, OrderedIndex, Pointer};
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    /// Shuttle may stop a thread while it holds one of shuttle's own locks. Here an operation is one step:
+    /// a load that lets others go first, and a lock that is not held across a step.
+    #[cfg(dwell_shuttle)]
+    mod step {
+        use crate::sync::{AtomicUsize, Ordering};
+        use std::sync::{LockResult, MutexGuard};
+
+        pub(super) struct Mutex<T> {
+            step: AtomicUsize,
+            inner: std::sync::Mutex<T>,
+        }
+
+        impl<T> Mutex<T> {
+            pub(super) fn new(value: T) -> Self {
+                Self {
+                    step: AtomicUsize::new(0),
+                    inner: std::sync::Mutex::new(value),
+                }
+            }
+
+            pub(super) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+                self.step.load(Ordering::Relaxed);
+                self.inner.lock()
+            }
+        }
+    }
+
     #[cfg(dwell_loom)]
     use loom::sync::Mutex;
     #[cfg(dwell_shuttle)]
-    use shuttle::sync::Mutex;
-    use std::collections::BTreeMap;
-    use std::ops::Bound;
+    use step::Mutex;
 
     pub(crate) struct Index<K, V>(Mutex<BTreeMap<Key, Pointer<K, V>>>);
 

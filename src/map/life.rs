@@ -110,8 +110,8 @@ impl<R> Life<R> {
 
     #[inline]
     pub(crate) fn load(&self) -> State<R> {
-        // Acquire: pairs with the Release of `replace` (the successor's contents) and of `advance`
-        // (the deadlines that were written before it).
+        // Acquire: pairs with the Release of `replace` (the successor's contents), of `advance` (the
+        // deadlines that were written before it), and of `commit` (what leads to a successor).
         let word = self.word.load(Ordering::Acquire);
         match word.addr() {
             live if live & LIVE != 0 => State::Live(Observed(live)),
@@ -134,15 +134,17 @@ impl<R> Life<R> {
 
     /// Ends `PENDING`: what a committed insertion owes, done by whoever comes first.
     pub(crate) fn commit(&self) -> bool {
-        // Relaxed, both: the record's contents were published by the slot that led here, and whether it is
-        // committed was decided by the chain's door.
+        // Relaxed: the record's contents were published by the slot that led here, and whether it is
+        // committed was decided by the chain's door, or by the life word of the record that it replaced.
         let pending = self.word.load(Ordering::Relaxed).addr();
         let live = pending & !KIND | LIVE;
+        // Release: pairs with `load`. Who finds a withdrawn successor live, through the slot that it once had,
+        // sees the slot of its predecessor, and that this one is replaced: a removal hands that slot over.
         pending & KIND == PENDING
             && self.exchange(
                 pending,
                 ptr::without_provenance_mut(live),
-                Ordering::Relaxed,
+                Ordering::Release,
             )
     }
 

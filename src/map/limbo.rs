@@ -4,10 +4,9 @@
 //!   retire --> lane's stack --(batch)--> deferred by the reclaimer --> ready --> freed by writers
 //! ```
 //!
-//! crossbeam-epoch runs deferred actions on whichever thread pins next, readers included. Freeing a
-//! record costs a cache miss and runs its value's `Drop`. So the deferred action of a whole batch only
-//! puts it on the stack of ready batches, which writers and collections free.
-//! A reader never frees.
+//! Freeing a record costs a cache miss and runs its value's `Drop`, and a deferred action runs on whichever thread
+//! finds it due. So the deferred action of a whole batch only puts it on the stack of ready batches, which writers
+//! and collections free, a few at a time. A reader never frees.
 //!
 //! **Invariant.** A retired record is in exactly one batch, linked through its `place`, which belongs to
 //! limbo from the retirement on.
@@ -15,6 +14,7 @@
 //! **Progress.** Lock-free. A lane's stack is taken whole by swap, so that no foreign head is ever read; a ready
 //! batch is popped by exchange, see `Ready::free_one`.
 
+use super::memory::Cells;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, contain, disown};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -30,6 +30,7 @@ const LINK: usize = 0b010;
 pub(crate) struct Limbo<K: 'static, V: 'static> {
     lanes: Box<[CachePadded<Lane<K, V>>]>,
     ready: Arc<Ready<K, V>>,
+    cells: Cells<Record<K, V>>,
 }
 
 struct Lane<K, V> {
@@ -67,7 +68,13 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
                 freed: AtomicU64::new(0),
                 panics: AtomicU64::new(0),
             }),
+            cells: Cells::new(lanes),
         }
+    }
+
+    /// The memory that records come from and go to.
+    pub(crate) fn cells(&self) -> &Cells<Record<K, V>> {
+        &self.cells
     }
 
     /// A structure has let go of a record; the last one retires it.
@@ -98,7 +105,6 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         let retired = lane.retired.fetch_add(1, Ordering::Relaxed) + 1;
         if retired.is_multiple_of(BATCH) {
             self.send(lane, guard);
-            guard.flush();
         }
     }
 

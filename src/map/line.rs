@@ -21,7 +21,11 @@ use crate::sync::{AtomicPtr, Ordering};
 use core::ptr;
 
 /// Slots of a line: together with the door they fill one cache line.
-pub(crate) const SLOTS: usize = if cfg!(dwell_loom) { 2 } else { 7 };
+pub(crate) const SLOTS: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    2
+} else {
+    7
+};
 
 const TAG_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
@@ -276,8 +280,31 @@ pub(crate) struct Line<K, V> {
 }
 
 impl<K, V> Line<K, V> {
+    /// The slots whose words carry the tag, in their order.
+    ///
+    /// All seven are compared before the first is followed: which slot it will be cannot be foretold, so that a
+    /// branch for each would often be mispredicted, and hold up the look-ups behind this one.
+    #[inline]
+    pub(crate) fn tagged(&self, tag: Tag) -> impl Iterator<Item = (&Slot<K, V>, Word<K, V>)> {
+        let words: [_; SLOTS] = core::array::from_fn(|slot| self.slots[slot].load());
+        let mut matches = words
+            .iter()
+            .enumerate()
+            .fold(0_u32, |matches, (slot, word)| {
+                matches | u32::from(word.tag() == tag) << slot
+            });
+        core::iter::from_fn(move || {
+            if matches == 0 {
+                return None;
+            }
+            let slot = matches.trailing_zeros() as usize;
+            matches &= matches - 1;
+            Some((&self.slots[slot], words[slot]))
+        })
+    }
+
     /// As fresh memory of a table is: every word zero.
-    #[cfg(dwell_loom)]
+    #[cfg(any(dwell_loom, dwell_shuttle))]
     pub(crate) fn unset() -> Self {
         Self {
             slots: core::array::from_fn(|_| Slot::new(Word::UNSET)),

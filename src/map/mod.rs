@@ -2,13 +2,22 @@
 //! `life`, `table`, `resize`, `bucket`, `calendar`, `record`, `limbo` and `reclaim`.
 
 mod access;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod arena;
+mod array;
+#[cfg(not(dwell_shuttle))]
+mod barrier;
 mod bucket;
 mod builder;
 mod calendar;
 mod change;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod chunk;
 mod collect;
 mod collector;
 mod end;
+#[cfg(not(dwell_shuttle))]
+mod epoch;
 mod handle;
 mod index;
 mod iter;
@@ -16,6 +25,10 @@ mod lanes;
 mod life;
 mod limbo;
 mod line;
+mod memory;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod pages;
+#[cfg_attr(dwell_shuttle, path = "graveyard.rs")]
 mod reclaim;
 mod record;
 mod resize;

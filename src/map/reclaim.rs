@@ -3,7 +3,7 @@
 //! **Contract.** What is retired was unreachable before, for every thread that pins from then on. A
 //! deferred action runs only when each guard that was held at the time of the call is gone.
 //!
-//! **Two implementations**, chosen when the crate is built. `epoch` is crossbeam-epoch. Under loom,
+//! **Two implementations**, chosen when the crate is built. `real` is the scheme of the file `epoch`. Under loom,
 //! `graveyard` is a specification of the contract: it runs all deferred actions at the end of the
 //! model, and asserts at each read of a record that its reader was pinned before it was retired. The
 //! real collector makes loom's search larger by five orders of magnitude and, in small models, frees
@@ -23,31 +23,125 @@ pub(crate) trait Reclaim: Sized {
     /// The action must be sound to run on any thread at any later time.
     unsafe fn defer<F: FnOnce() + 'static>(&self, action: F);
 
-    /// Makes this thread's deferred actions visible to the others, and tries to run due ones.
+    /// Counts a write. From time to time one of them runs due actions.
+    fn count_write(&self);
+
+    /// Runs due actions, and helps those that are not due yet on their way.
     fn flush(&self);
 }
 
 #[cfg(any(not(dwell_loom), dwell_epoch))]
-mod epoch {
+mod real {
+    use super::super::epoch::{Domain, Slot};
     use super::Reclaim;
+
+    #[cfg(not(dwell_loom))]
+    mod current {
+        use super::{Domain, Slot};
+        use std::cell::Cell;
+
+        pub(super) static DOMAIN: Domain = Domain::new();
+
+        thread_local! {
+            // Two, so that reading the first needs no look at whether its destructor has run.
+            static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+            static EXIT: Exit = const { Exit };
+        }
+
+        struct Exit;
+
+        impl Drop for Exit {
+            fn drop(&mut self) {
+                give_back();
+            }
+        }
+
+        /// This thread's slot.
+        #[inline]
+        pub(super) fn slot() -> &'static Slot {
+            SLOT.get().unwrap_or_else(claim)
+        }
+
+        #[cold]
+        fn claim() -> &'static Slot {
+            // Whoever comes here while the thread's locals are dropped would not be told of its exit.
+            let is_exiting = EXIT.try_with(|_| ()).is_err();
+            let slot = DOMAIN.claim(is_exiting);
+            SLOT.set(Some(slot));
+            slot
+        }
+
+        #[cold]
+        pub(super) fn give_back() {
+            if let Some(slot) = SLOT.take() {
+                slot.release();
+            }
+        }
+    }
+
+    #[cfg(dwell_loom)]
+    mod current {
+        use super::{Domain, Slot};
+
+        loom::lazy_static! {
+            pub(super) static ref DOMAIN: Domain = Domain::new();
+        }
+        loom::thread_local! {
+            static SLOT: std::cell::Cell<Option<&'static Slot>> = std::cell::Cell::new(None);
+        }
+
+        /// A slot for one guard: loom does not say when a thread exits.
+        pub(super) fn slot() -> &'static Slot {
+            SLOT.with(|slot| {
+                slot.get().unwrap_or_else(|| {
+                    let claimed = DOMAIN.claim(true);
+                    slot.set(Some(claimed));
+                    claimed
+                })
+            })
+        }
+
+        pub(super) fn give_back() {
+            SLOT.with(|slot| {
+                if let Some(slot) = slot.take() {
+                    slot.release();
+                }
+            });
+        }
+    }
 
     /// A pinned thread.
     #[derive(Debug)]
-    pub(crate) struct Guard(crossbeam_epoch::Guard);
+    pub(crate) struct Guard(&'static Slot);
 
     impl Reclaim for Guard {
         #[inline]
         fn pin() -> Self {
-            Self(crossbeam_epoch::pin())
+            let slot = current::slot();
+            current::DOMAIN.pin(slot);
+            Self(slot)
         }
 
         unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
             // SAFETY: the caller vouches for the action.
-            unsafe { self.0.defer_unchecked(action) }
+            unsafe { current::DOMAIN.defer(self.0, Box::new(action)) }
+        }
+
+        fn count_write(&self) {
+            current::DOMAIN.count_write(self.0);
         }
 
         fn flush(&self) {
-            self.0.flush();
+            current::DOMAIN.flush();
+        }
+    }
+
+    impl Drop for Guard {
+        #[inline]
+        fn drop(&mut self) {
+            if Domain::unpin(self.0) {
+                current::give_back();
+            }
         }
     }
 
@@ -68,7 +162,7 @@ mod epoch {
 }
 
 #[cfg(any(not(dwell_loom), dwell_epoch))]
-pub(crate) use epoch::{Guard, Mark};
+pub(crate) use real::{Guard, Mark};
 
 #[cfg(all(dwell_loom, not(dwell_epoch)))]
 mod graveyard {
@@ -117,6 +211,8 @@ mod graveyard {
         unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
             GRAVES.0.lock().unwrap().push(Action(Box::new(action)));
         }
+
+        fn count_write(&self) {}
 
         fn flush(&self) {}
     }

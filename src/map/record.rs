@@ -12,6 +12,7 @@
 //! **Progress.** Everything here is wait-free.
 
 use super::life::{Life, Observed};
+use super::memory::Cells;
 use super::reclaim::{Guard, Mark, Reclaim};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace, fence};
 use core::cell::UnsafeCell;
@@ -170,8 +171,15 @@ pub(crate) struct Unlinked<K: 'static, V: 'static> {
 }
 
 impl<K: 'static, V: 'static> Unlinked<K, V> {
-    pub(crate) fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
-        let record = Box::new(Record {
+    /// `put` keeps the record somewhere: see `memory`.
+    pub(crate) fn new(
+        hash: u32,
+        key: K,
+        value: V,
+        terms: Terms,
+        put: impl FnOnce(Record<K, V>) -> NonNull<Record<K, V>>,
+    ) -> Self {
+        let record = put(Record {
             life: Life::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(OWNER + 2),
@@ -186,13 +194,13 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
             key: UnsafeCell::new(ManuallyDrop::new(key)),
             value: UnsafeCell::new(ManuallyDrop::new(value)),
         });
-        record.trace.write();
-        let record = NonNull::from(Box::leak(record));
         assert_address(record.as_ptr());
-        Self {
+        let unlinked = Self {
             record,
             was_placed: false,
-        }
+        };
+        unlinked.record().trace.write();
+        unlinked
     }
 
     pub(crate) fn pointer(&self) -> NonNull<Record<K, V>> {
@@ -229,17 +237,18 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
 impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
     fn drop(&mut self) {
         let record = self.record;
-        if self.was_placed {
-            // SAFETY: no structure leads to the record any more, and it is freed once. The map's bounds
-            // on K and V let that happen on any thread.
-            unsafe {
-                Guard::pin().defer(move || {
+        let guard = Guard::pin();
+        // SAFETY: no structure leads to the record any more, and it is freed once. The map's bounds on K and V let
+        // that happen on any thread. What nobody else saw is dropped at once; only its memory waits, see `chunk`.
+        unsafe {
+            if self.was_placed {
+                guard.defer(move || {
                     contain(|| free(record));
                 });
+            } else {
+                let _memory = Finally(|| guard.defer(move || Cells::free(record)));
+                drop_contents(record);
             }
-        } else {
-            // SAFETY: nobody else can reach the record.
-            unsafe { free(record) }
         }
     }
 }
@@ -301,30 +310,34 @@ pub(crate) unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
 /// # Safety
 /// Nobody else can reach the record.
 unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
-    /// Frees the memory however the drops end.
-    struct Memory<K, V>(NonNull<Record<K, V>>);
-    impl<K, V> Drop for Memory<K, V> {
-        fn drop(&mut self) {
-            // SAFETY: the record came from a box and is freed once; key and value do not drop with it.
-            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-        }
+    // SAFETY: the caller's; key and value do not drop with the memory.
+    unsafe {
+        let _memory = Finally(|| Cells::free(record));
+        drop_contents(record);
     }
-    /// Drops the key however the value's drop ends.
-    struct Key<K>(*mut ManuallyDrop<K>);
-    impl<K> Drop for Key<K> {
-        fn drop(&mut self) {
-            // SAFETY: the key is dropped once, and its memory is freed after this.
-            unsafe { ManuallyDrop::drop(&mut *self.0) }
-        }
-    }
-    let _memory = Memory(record);
-    // SAFETY: nobody else can reach the record; key and value are dropped once, unless the value was taken.
+}
+
+/// Drops key and value, even if one of the two panics.
+///
+/// # Safety
+/// Nobody else can reach the record, and nobody uses the two afterwards.
+unsafe fn drop_contents<K, V>(record: NonNull<Record<K, V>>) {
+    // SAFETY: the caller's; key and value are dropped once, unless the value was taken.
     unsafe {
         let record = record.as_ref();
         record.trace.write();
-        let _key = Key(record.key.get());
+        let _key = Finally(|| ManuallyDrop::drop(&mut *record.key.get()));
         if record.limit() != TAKEN {
             ManuallyDrop::drop(&mut *record.value.get());
         }
+    }
+}
+
+/// Does something however a scope ends.
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

@@ -21,17 +21,21 @@
 //!
 //! **Progress.** Lock-free; the work for one unit is bounded by the length of its chains.
 
+use super::array::Array;
 use super::line::{DoorState, DoorWord, Line, SLOTS, Slot, Word};
 use super::reclaim::Reclaim;
 use super::table::Table;
 use super::visit::Visit;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
-use memory::Memory;
 use std::ops::Range;
 use std::ptr;
 
 /// Arrays are not smaller than this.
-pub(crate) const LEAST_BITS: u32 = if cfg!(dwell_loom) { 1 } else { 3 };
+pub(crate) const LEAST_BITS: u32 = if cfg!(any(dwell_loom, dwell_shuttle)) {
+    1
+} else {
+    3
+};
 /// Arrays are not larger than this; records remember 32 bits of hash.
 const MOST_BITS: u32 = 31;
 /// An array grows when it has more than this many records in two lines.
@@ -46,7 +50,7 @@ pub(crate) struct Lines<K, V> {
     /// This array, as it was allocated.
     pointer: *mut Self,
     bits: u32,
-    memory: Memory<K, V>,
+    lines: Array<K, V>,
     /// The array that this one takes over from, until it has.
     previous: AtomicPtr<Lines<K, V>>,
     /// The next unit for writers to take along.
@@ -81,7 +85,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         let pointer = Box::into_raw(Box::new(Self {
             pointer: ptr::null_mut(),
             bits,
-            memory: Memory::new(1 << bits),
+            lines: Array::new(1 << bits),
             previous: AtomicPtr::new(previous),
             cursor: AtomicUsize::new(0),
             taken_over: AtomicUsize::new(0),
@@ -105,7 +109,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
     }
 
     pub(crate) fn line(&self, index: usize) -> &Line<K, V> {
-        self.memory.line(index)
+        self.lines.line(index)
     }
 
     /// The head of the chain for a hash, after its unit was taken over.
@@ -366,77 +370,6 @@ impl<K: 'static, V: 'static> Table<K, V> {
         if published.is_err() {
             // SAFETY: not published, so that nobody else knows it.
             drop(unsafe { Box::from_raw(new) });
-        }
-    }
-}
-
-/// The memory of an array: zeroed, on cache line boundaries.
-#[cfg(not(dwell_loom))]
-mod memory {
-    use super::Line;
-    use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-
-    const CACHE_LINE: usize = 64;
-
-    /// Zeroed by the allocator, which gets large pieces as zero pages: no page is touched before it is
-    /// used. Asking for the alignment would make std zero them by hand.
-    pub(super) struct Memory<K, V> {
-        allocation: *mut u8,
-        layout: Layout,
-        lines: *mut Line<K, V>,
-        count: usize,
-    }
-
-    impl<K, V> Memory<K, V> {
-        pub(super) fn new(count: usize) -> Self {
-            const { assert!(size_of::<Line<(), ()>>() == CACHE_LINE) };
-            let layout = Layout::from_size_align((count + 1) * CACHE_LINE, 16)
-                .expect("2^31 lines fit into the address space");
-            // SAFETY: the layout is not empty.
-            let allocation = unsafe { alloc_zeroed(layout) };
-            if allocation.is_null() {
-                handle_alloc_error(layout);
-            }
-            let offset = allocation.align_offset(CACHE_LINE);
-            Self {
-                allocation,
-                layout,
-                // SAFETY: the offset is less than a line, and there is one line more than the count.
-                lines: unsafe { allocation.add(offset) }.cast(),
-                count,
-            }
-        }
-
-        #[inline]
-        pub(super) fn line(&self, index: usize) -> &Line<K, V> {
-            debug_assert!(index < self.count);
-            // SAFETY: the index is below the count: it has `bits` bits. All-zero words are a valid line.
-            unsafe { &*self.lines.add(index) }
-        }
-    }
-
-    impl<K, V> Drop for Memory<K, V> {
-        fn drop(&mut self) {
-            // SAFETY: allocated in `new` with this layout. Lines need no drop.
-            unsafe { dealloc(self.allocation, self.layout) };
-        }
-    }
-}
-
-/// loom's atomics cannot be made of zeroes.
-#[cfg(dwell_loom)]
-mod memory {
-    use super::Line;
-
-    pub(super) struct Memory<K, V>(Vec<Line<K, V>>);
-
-    impl<K, V> Memory<K, V> {
-        pub(super) fn new(count: usize) -> Self {
-            Self((0..count).map(|_| Line::unset()).collect())
-        }
-
-        pub(super) fn line(&self, index: usize) -> &Line<K, V> {
-            &self.0[index]
         }
     }
 }

@@ -103,8 +103,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
             let head = self.lines(visit).ready_line(upper(hash), visit);
             let mut line = head;
             let last = loop {
-                for slot in &line.slots {
-                    let Some(record) = slot.load().tagged(tag) else {
+                for (slot, word) in line.tagged(tag) {
+                    let Some(record) = word.record() else {
                         continue;
                     };
                     // SAFETY: read from a slot during the visit.
@@ -334,16 +334,20 @@ fn live<'v, K: 'static, V: 'static>(
             State::Live(seen) => return Some((record, seen)),
             State::Dead => return None,
             State::Forward(successor) => {
+                // SAFETY: followed from a record of this visit. The successor cannot have been retired
+                // before: it left its slot after `record` did, which was there during the visit.
+                let successor = unsafe { visit.follow(successor) };
+                // Its life has begun by now: who finds it in the slot must not take it for one that is still
+                // being inserted.
                 let word = slot.load();
+                let handed_over = word.with_record(ptr::from_ref(successor).cast_mut());
                 if word.record().is_some_and(|held| ptr::eq(held, record))
                     && !word.is_frozen()
-                    && slot.put(word, word.with_record(successor)).is_ok()
+                    && slot.put(word, handed_over).is_ok()
                 {
                     visit.left(record);
                 }
-                // SAFETY: followed from a record of this visit. The successor cannot have been retired
-                // before: it left its slot after `record` did, which was there during the visit.
-                record = unsafe { visit.follow(successor) };
+                record = successor;
             }
             State::Pending => {
                 let (_, door) = last_door(head);

@@ -4,6 +4,7 @@ use super::lanes;
 use super::limbo::Limbo;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, at};
+use std::ptr::NonNull;
 
 /// A pinned operation.
 pub(crate) struct Visit<'m, K: 'static, V: 'static> {
@@ -26,6 +27,11 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
     /// This thread's lane.
     pub(crate) fn lane(&self) -> usize {
         lanes::current(self.limbo.lanes())
+    }
+
+    /// Keeps a new record.
+    pub(crate) fn put(&self, record: Record<K, V>) -> NonNull<Record<K, V>> {
+        self.limbo.cells().put(record, self.lane())
     }
 
     /// A record that was found during this visit.

@@ -7,7 +7,7 @@ use crate::protocols::index::Key as BucketKey;
 use crate::protocols::life::Observed;
 use crate::protocols::reclaim::{Guard, Reclaim};
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
-use crate::watched::{Key, Value};
+use crate::watched::{Key, Value, boxed};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -131,7 +131,7 @@ fn record(number: u64) -> Unlinked<Key, Value> {
         limit: NEVER,
         weight: 0,
     };
-    let record = Unlinked::new(0, Key::new(number), Value::new(number), terms);
+    let record = Unlinked::new(0, Key::new(number), Value::new(number), terms, boxed);
     record.record().life.start(Observed::new(1, false));
     record
 }

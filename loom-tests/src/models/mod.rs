@@ -1,8 +1,12 @@
 //! The models, one file a protocol.
 
-mod assembled;
 mod bucket;
+mod calendar;
+mod chunk;
 mod dpor;
+mod epoch;
 mod life;
+mod map;
+mod record;
 mod resize;
 mod table;

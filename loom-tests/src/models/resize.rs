@@ -130,7 +130,7 @@ fn a_taken_key_stays_taken_while_the_table_grows() {
 
 #[test]
 fn of_two_insertions_of_one_key_into_a_growing_table_one_wins() {
-    explore("resize: grow, insert and insert", Size::LongTrio, || {
+    explore("resize: grow, insert and insert", Size::Longest, || {
         let world = small(&[]);
         let (one, two, ()) = three(
             &world,
@@ -189,7 +189,7 @@ fn a_value_that_is_replaced_in_a_growing_table_is_found_at_every_moment() {
 
 #[test]
 fn two_who_help_a_table_to_grow_do_the_same() {
-    explore("resize: grow, by two", Size::Pair, || {
+    explore("resize: grow, by two", Size::Longest, || {
         let world = small(&[1, 2, 3]);
         both(&world, grow, grow);
         // The second one may have found the first one's table too small again.
@@ -200,7 +200,7 @@ fn two_who_help_a_table_to_grow_do_the_same() {
 
 #[test]
 fn two_who_help_a_table_to_shrink_do_the_same() {
-    explore("resize: shrink, by two", Size::Pair, || {
+    explore("resize: shrink, by two", Size::Longest, || {
         let world = large(&[1, 3, 5]);
         both(&world, shrink, shrink);
         assert_eq!(world.lines(), 2);
@@ -210,7 +210,7 @@ fn two_who_help_a_table_to_shrink_do_the_same() {
 
 #[test]
 fn a_late_helper_does_not_bring_a_removed_record_back() {
-    explore("resize: grow, by two, and remove", Size::LongTrio, || {
+    explore("resize: grow, by two, and remove", Size::Longest, || {
         let world = small(&[1, 3]);
         world.grow();
         let ((), (), removed) = three(&world, World::finish, World::take_along, |world| {
@@ -223,7 +223,7 @@ fn a_late_helper_does_not_bring_a_removed_record_back() {
 
 #[test]
 fn a_late_helper_does_not_disturb_what_is_inserted_after_it() {
-    explore("resize: grow, by two, and insert", Size::LongTrio, || {
+    explore("resize: grow, by two, and insert", Size::Longest, || {
         let world = small(&[1]);
         world.grow();
         let ((), (), inserted) = three(&world, World::finish, World::finish, |world| {
@@ -236,7 +236,7 @@ fn a_late_helper_does_not_disturb_what_is_inserted_after_it() {
 
 #[test]
 fn a_late_helper_of_shrinking_does_not_disturb_what_comes_after_it() {
-    explore("resize: shrink, by two, and change", Size::LongTrio, || {
+    explore("resize: shrink, by two, and change", Size::Longest, || {
         let world = large(&[1, 3]);
         world.shrink();
         let ((), (), changed) = three(&world, World::finish, World::take_along, |world| {

@@ -27,7 +27,7 @@ fn of_two_insertions_of_one_key_one_wins() {
 fn of_three_insertions_of_one_key_one_wins() {
     explore(
         "table: three insertions of the same key",
-        Size::Trio,
+        Size::LongTrio,
         || {
             let world = one_line(&[]);
             let (one, two, three) = three(
@@ -127,7 +127,7 @@ fn a_look_up_finds_the_record_once_its_insertion_is_over() {
 fn an_inserted_record_is_seen_by_all_or_by_none() {
     explore(
         "table: insert, and two look-ups one after the other",
-        Size::Pair,
+        Size::Trio,
         || {
             let world = one_line(&[]);
             let order = Arc::new(crate::sync::AtomicUsize::new(0));
@@ -377,7 +377,7 @@ fn of_two_who_insert_a_taken_key_each_replaces_what_was_there() {
 fn who_inserts_a_key_that_comes_and_goes_replaces_it_or_is_the_first() {
     explore(
         "table: insert a key twice, and remove it",
-        Size::Trio,
+        Size::LongTrio,
         || {
             let world = one_line(&[]);
             let (one, two, removed) = three(

@@ -1,0 +1,345 @@
+//! A calendar of its own: what the models of `calendar` work on.
+//!
+//! The table is a specification: a slot for each key, which leads to the record or its predecessor.
+
+use crate::protocols::calendar::{Calendar, Class, Filing, STEP};
+use crate::protocols::life::{Observed, State};
+use crate::protocols::limbo::Limbo;
+use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
+use crate::protocols::visit::Visit;
+use crate::sync::{AtomicPtr, Ordering};
+use crate::watched::{Key, Value, boxed};
+use std::ptr;
+
+type Entry = Record<Key, Value>;
+type Visited<'m> = Visit<'m, Key, Value>;
+
+const KEYS: usize = 3;
+/// In milliseconds; so a quantum is one millisecond.
+pub(crate) const IDLE: u64 = 4;
+
+pub(crate) struct World {
+    calendar: Calendar<Key, Value>,
+    limbo: Limbo<Key, Value>,
+    slots: [AtomicPtr<Entry>; KEYS],
+}
+
+impl World {
+    /// With the first `keys` keys, whose records are born at zero.
+    pub(crate) fn new(keys: usize) -> Self {
+        let world = Self {
+            calendar: Calendar::new(IDLE, 1, true),
+            limbo: Limbo::new(1),
+            slots: [(); KEYS].map(|()| AtomicPtr::new(ptr::null_mut())),
+        };
+        for key in 0..keys {
+            world.insert(key, 0);
+        }
+        world
+    }
+
+    fn visit(&self, now: u64) -> Visited<'_> {
+        Visit::new(&self.limbo, now)
+    }
+
+    fn unlinked(key: usize, now: u64) -> Unlinked<Key, Value> {
+        let terms = Terms {
+            birth: now,
+            idle: IDLE,
+            limit: NEVER,
+            weight: 0,
+        };
+        Unlinked::new(
+            0,
+            Key::new(key as u64),
+            Value::new(key as u64),
+            terms,
+            boxed,
+        )
+    }
+
+    /// The key has no record before.
+    pub(crate) fn insert(&self, key: usize, now: u64) {
+        let visit = self.visit(now);
+        let record = Self::unlinked(key, now);
+        record.record().life.commit();
+        let pointer = record.into_linked().as_ptr();
+        self.slots[key].store(pointer, Ordering::Release);
+        // SAFETY: its token is in our hands.
+        self.calendar
+            .file(unsafe { visit.at(pointer) }, Filing::New, &visit);
+    }
+
+    pub(crate) fn touch(&self, key: usize, now: u64) -> bool {
+        let visit = self.visit(now);
+        while let Some((record, seen)) = self.find(key, &visit) {
+            if record.life.touch(seen, seen.touched_at(now)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// As a removal does.
+    pub(crate) fn end(&self, key: usize) -> bool {
+        let visit = self.visit(0);
+        while let Some((record, seen)) = self.find(key, &visit) {
+            if record.life.kill(seen) {
+                self.unlink(record, &visit);
+                if self.calendar.take_back(record, &visit) {
+                    visit.left(record);
+                } else {
+                    visit.leave_shell();
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// As an insertion of a taken key does: the record starts anew.
+    pub(crate) fn replace(&self, key: usize, now: u64) -> bool {
+        let visit = self.visit(now);
+        let new = Self::unlinked(key, now);
+        while let Some((old, seen)) = self.find(key, &visit) {
+            new.record().life.start(seen.touched_at(now));
+            if old.life.replace(seen, new.pointer().as_ptr()) {
+                // SAFETY: linked during the visit.
+                let new = unsafe { visit.at(new.into_linked().as_ptr()) };
+                self.hand_over(key, &visit);
+                if self.calendar.take_back(old, &visit) {
+                    visit.left(old);
+                    self.calendar.file(new, Filing::New, &visit);
+                } else {
+                    visit.leave_shell();
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Gives a record another idle allowance.
+    pub(crate) fn allow(&self, key: usize, idle: u64) -> bool {
+        let visit = self.visit(0);
+        while let Some((record, seen)) = self.find(key, &visit) {
+            record.set_idle(idle);
+            if record.life.advance(seen) {
+                self.calendar.refile(record, &visit);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Drains all that is due, and ends what has expired. Returns how many it ended.
+    pub(crate) fn collect(&self, now: u64) -> usize {
+        let mut ended = 0;
+        loop {
+            let visit = self.visit(now);
+            let due = [Class::Fresh, Class::Touched]
+                .into_iter()
+                .filter_map(|class| self.calendar.front(class, &visit))
+                .find(|bucket| self.calendar.end_of(bucket) <= now);
+            let Some(bucket) = due else {
+                return ended;
+            };
+            let judge = |record: &Entry, seen| record.deadline(seen) <= now;
+            let each = |record: &Entry| ended += usize::from(self.review(record, judge, &visit));
+            self.calendar.drain(bucket, STEP, &visit, |_| {}, each);
+        }
+    }
+
+    /// Ends the first record of the calendar that was not touched since it was filed. False if there is none.
+    pub(crate) fn evict(&self) -> bool {
+        let visit = self.visit(0);
+        for class in [Class::Fresh, Class::Touched] {
+            while let Some(bucket) = self.calendar.front(class, &visit) {
+                let quantum = bucket.key.quantum;
+                let mut evicted = false;
+                let judge = |record: &Entry, seen: Observed| match class {
+                    Class::Fresh => !seen.touched(),
+                    Class::Touched => record.deadline(seen) <= quantum,
+                };
+                let each = |record: &Entry| evicted = self.review(record, judge, &visit);
+                self.calendar.drain(bucket, 1, &visit, |_| {}, each);
+                if evicted {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// What a collection does with a token. True if it ended the record.
+    fn review(
+        &self,
+        record: &Entry,
+        judge: impl Fn(&Entry, Observed) -> bool,
+        visit: &Visited<'_>,
+    ) -> bool {
+        let mut record = record;
+        loop {
+            match record.life.load() {
+                State::Live(seen) if judge(record, seen) => {
+                    if record.life.kill(seen) {
+                        self.unlink(record, visit);
+                        visit.left(record);
+                        return true;
+                    }
+                }
+                State::Live(_) => {
+                    self.calendar.file(record, Filing::Again, visit);
+                    return false;
+                }
+                State::Forward(successor) => {
+                    // SAFETY: the successor's token is the one in hand.
+                    let successor = unsafe { visit.follow(successor) };
+                    visit.left_shell(record);
+                    record = successor;
+                }
+                State::Dead | State::Pending => {
+                    visit.left_shell(record);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn find<'v>(&self, key: usize, visit: &'v Visited<'_>) -> Option<(&'v Entry, Observed)> {
+        let pointer = self.slots[key].load(Ordering::Acquire);
+        if pointer.is_null() {
+            return None;
+        }
+        // SAFETY: read from the slot during the visit.
+        let mut record = unsafe { visit.at(pointer) };
+        loop {
+            match record.life.load() {
+                State::Live(seen) => return Some((record, seen)),
+                // SAFETY: followed from a record of this visit.
+                State::Forward(successor) => record = unsafe { visit.follow(successor) },
+                State::Dead | State::Pending => return None,
+            }
+        }
+    }
+
+    /// Hands the slot of a replaced record to its successor.
+    fn hand_over(&self, key: usize, visit: &Visited<'_>) {
+        loop {
+            let pointer = self.slots[key].load(Ordering::Acquire);
+            if pointer.is_null() {
+                return;
+            }
+            // SAFETY: read from the slot during the visit.
+            let record = unsafe { visit.at(pointer) };
+            let State::Forward(successor) = record.life.load() else {
+                return;
+            };
+            if self.exchange_slot(key, pointer, successor) {
+                visit.left(record);
+            }
+        }
+    }
+
+    fn unlink(&self, dead: &Entry, visit: &Visited<'_>) {
+        let key = dead.value().number() as usize;
+        self.hand_over(key, visit);
+        let pointer = ptr::from_ref(dead).cast_mut();
+        assert!(self.exchange_slot(key, pointer, ptr::null_mut()));
+        visit.left(dead);
+    }
+
+    fn exchange_slot(&self, key: usize, from: *mut Entry, to: *mut Entry) -> bool {
+        self.slots[key]
+            .compare_exchange(from, to, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Checks the calendar's promise, when nothing else goes on: each live record has one token, in a bucket
+    /// that is not too late, and its place leads there. Returns the keys that have a live record.
+    pub(crate) fn live(&self) -> Vec<usize> {
+        let visit = self.visit(0);
+        let live = |key: &usize| self.find(*key, &visit).is_some();
+        let keys: Vec<_> = (0..KEYS).filter(live).collect();
+        for &key in &keys {
+            let (record, seen) = self.find(key, &visit).unwrap();
+            let quantum = self.calendar.quantum_of(record.deadline(seen));
+            let quanta = self.quanta_of(record, &visit);
+            assert_eq!(quanta.len(), 1, "tokens of one record");
+            assert!(quanta[0] <= quantum, "{quanta:?} is later than {quantum}");
+            assert!(
+                self.calendar.take_back(record, &visit),
+                "the record's place does not lead to its token"
+            );
+            self.calendar.file(record, Filing::Again, &visit);
+        }
+        assert_eq!(self.limbo.shells(), self.shells());
+        keys
+    }
+
+    /// The quanta of the buckets that hold a token of the record, or of one that it replaced.
+    fn quanta_of(&self, record: &Entry, visit: &Visited<'_>) -> Vec<u64> {
+        self.tokens(visit)
+            .into_iter()
+            .filter(|(_, token)| ptr::eq(last(token, visit), record))
+            .map(|(quantum, _)| quantum)
+            .collect()
+    }
+
+    /// Tokens of records that have ended.
+    fn shells(&self) -> usize {
+        let visit = self.visit(0);
+        let has_ended = |token: &Entry| !matches!(token.life.load(), State::Live(_));
+        let tokens = self.tokens(&visit);
+        tokens.iter().filter(|token| has_ended(token.1)).count()
+    }
+
+    fn tokens<'v>(&self, visit: &'v Visited<'_>) -> Vec<(u64, &'v Entry)> {
+        let mut tokens = Vec::new();
+        for class in [Class::Fresh, Class::Touched] {
+            let mut next = self.calendar.after(class, None, visit);
+            while let Some(bucket) = next {
+                for index in 0..bucket.size() {
+                    if let Some(token) = bucket.peek(index) {
+                        // SAFETY: read from a bucket during the visit.
+                        tokens.push((bucket.key.quantum, unsafe { visit.at(token) }));
+                    }
+                }
+                next = self.calendar.after(class, Some(bucket.key), visit);
+            }
+        }
+        tokens
+    }
+}
+
+fn last<'v>(record: &'v Entry, visit: &'v Visited<'_>) -> &'v Entry {
+    let mut record = record;
+    while let State::Forward(successor) = record.life.load() {
+        // SAFETY: followed from a record of this visit.
+        record = unsafe { visit.follow(successor) };
+    }
+    record
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let visit = Visit::new(&self.limbo, 0);
+        self.calendar
+            .dismantle(&visit, |record| self.limbo.free_if_last(record));
+        for slot in &self.slots {
+            let mut pointer = slot.load(Ordering::Relaxed);
+            while !pointer.is_null() {
+                // SAFETY: the slot still has its share in the record.
+                let record = unsafe { visit.at(pointer) };
+                pointer = match record.life.load() {
+                    State::Forward(successor) => successor,
+                    _ => ptr::null_mut(),
+                };
+                self.limbo.free_if_last(record);
+            }
+        }
+    }
+}

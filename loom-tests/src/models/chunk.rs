@@ -1,0 +1,188 @@
+//! Chunks: a cell has one owner, memory is cleared only when no cell has one, and a chunk is freed once.
+
+use crate::explore::{Size, alone, both, explore, three};
+use crate::protocols::chunk::{Chunk, Memory};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A page that knows what each cell is used for.
+#[derive(Debug)]
+struct Page {
+    name: AtomicPtr<Chunk<Page>>,
+    cells: Vec<Cell>,
+}
+
+#[derive(Debug)]
+struct Cell {
+    link: AtomicUsize,
+    /// All of the cell but its first word.
+    contents: Trace,
+    /// std's, so that it orders nothing.
+    is_owned: AtomicBool,
+}
+
+impl Memory for Page {
+    fn link(&self, cell: usize) -> &AtomicUsize {
+        &self.cells[cell].link
+    }
+
+    fn name(&self) -> &AtomicPtr<Chunk<Self>> {
+        &self.name
+    }
+
+    unsafe fn clear(&self) -> bool {
+        for cell in &self.cells {
+            assert!(
+                !cell.is_owned.load(Ordering::Relaxed),
+                "cleared while in use"
+            );
+            cell.contents.write();
+            cell.link.store(0, Ordering::Relaxed);
+        }
+        self.name.store(ptr::null_mut(), Ordering::Relaxed);
+        true
+    }
+}
+
+struct World(Chunk<Page>);
+
+impl World {
+    /// A chunk of some cells, of which the first were used, and given back in their order.
+    fn new(cells: usize, used: usize) -> Arc<Self> {
+        let cell = |_| Cell {
+            link: AtomicUsize::new(0),
+            contents: Trace::new(),
+            is_owned: AtomicBool::new(false),
+        };
+        let page = Page {
+            name: AtomicPtr::new(ptr::null_mut()),
+            cells: (0..cells).map(cell).collect(),
+        };
+        let world = Self(Chunk::new(page, cells));
+        let used = Vec::from_iter((0..used).map(|_| world.take().expect("a fresh cell")));
+        for cell in used {
+            world.give_back(cell);
+        }
+        Arc::new(world)
+    }
+
+    fn page(&self) -> &Page {
+        &self.0.memory
+    }
+
+    fn take(&self) -> Option<usize> {
+        let index = self.0.take()?;
+        let cell = &self.page().cells[index];
+        assert!(
+            !cell.is_owned.swap(true, Ordering::Relaxed),
+            "a cell was taken twice"
+        );
+        cell.contents.write();
+        // As a new owner does.
+        cell.link.store(usize::MAX, Ordering::Relaxed);
+        let name = self.page().name.load(Ordering::Relaxed);
+        assert!(ptr::eq(name, &raw const self.0), "a cell without a chunk");
+        Some(index)
+    }
+
+    fn give_back(&self, index: usize) -> bool {
+        let cell = &self.page().cells[index];
+        cell.contents.write();
+        assert!(cell.is_owned.swap(false, Ordering::Relaxed));
+        self.0.give_back(index)
+    }
+}
+
+#[test]
+fn a_cell_is_taken_by_one_thread() {
+    explore("take against take", Size::Pair, || {
+        let world = World::new(3, 1);
+        let take = |world: &World| (world.take().unwrap(), world.take());
+        let ((one, second), (other, fourth)) = both(&world, take, take);
+        assert_ne!(one, other);
+        assert!(second.is_some() != fourth.is_some(), "three cells for four");
+        assert_eq!(world.0.free(), 0);
+    });
+}
+
+#[test]
+fn a_cell_that_is_given_back_is_there_for_the_next() {
+    explore("take against give back", Size::Trio, || {
+        let world = World::new(3, 3);
+        let (first, second) = (world.take().unwrap(), world.take().unwrap());
+        let (_, _, taken) = three(
+            &world,
+            |world| world.give_back(first),
+            move |world| world.give_back(second),
+            World::take,
+        );
+        taken.expect("one was free all the time");
+        assert_eq!(world.0.free(), 2);
+        assert!(world.take().is_some() && world.take().is_some());
+        assert!(world.take().is_none());
+    });
+}
+
+#[test]
+fn a_chunk_in_use_is_not_cleared() {
+    explore("take against clear", Size::Trio, || {
+        let world = World::new(2, 2);
+        let (_, taken, ()) = three(
+            &world,
+            |world| world.0.clear(1),
+            World::take,
+            |world| world.0.clear(1),
+        );
+        let world = alone(world);
+        // A chunk that is being cleared has no free cell.
+        let more = [world.take(), world.take()].into_iter().flatten().count();
+        assert_eq!(usize::from(taken.is_some()) + more, 2);
+    });
+}
+
+#[test]
+fn what_was_given_back_before_is_cleared_after() {
+    explore("give back against clear", Size::Pair, || {
+        let world = World::new(2, 2);
+        let cell = world.take().unwrap();
+        both(
+            &world,
+            |world| world.give_back(cell),
+            |world| world.0.clear(1),
+        );
+        world.0.clear(1);
+        assert!(world.page().name.load(Ordering::Relaxed).is_null());
+        assert!(world.take().is_some() && world.take().is_some());
+    });
+}
+
+#[test]
+fn the_last_of_cells_and_arena_frees_the_chunk() {
+    explore("give back against orphan", Size::Trio, || {
+        let world = World::new(2, 0);
+        let (first, second) = (world.take().unwrap(), world.take().unwrap());
+        // Whoever frees comes after all that was done with the cells.
+        let free = |world: &World, is_last: bool| {
+            if is_last {
+                world
+                    .page()
+                    .cells
+                    .iter()
+                    .for_each(|cell| cell.contents.write());
+            }
+            is_last
+        };
+        let (one, other, arena) = three(
+            &world,
+            |world| free(world, world.give_back(first)),
+            move |world| free(world, world.give_back(second)),
+            move |world| free(world, world.0.orphan()),
+        );
+        assert_eq!(
+            [one, other, arena].into_iter().filter(|last| *last).count(),
+            1
+        );
+    });
+}

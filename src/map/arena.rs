@@ -1,0 +1,254 @@
+//! The memory of a map's records: cells of one size in chunks of a huge page each.
+//!
+//! A million sessions lie on 30,000 small pages: most look-ups would miss the cache of address translations, and walk the
+//! page table, before they miss the cache of the data. On huge pages they lie on 64. A cell has no header, and begins at a
+//! cache line's boundary where that wastes little.
+//!
+//! Each lane takes its cells from a chunk of its own. When that is used up, it goes on with a chunk that has enough free
+//! cells, or with a new one. A lane's first chunk is on small pages, so that a small map takes up little room. A
+//! collection gives the memory of empty chunks back. A chunk outlives its map while handles keep records in it.
+//!
+//! **Invariant.** Chunks are only ever added while the map lives; see `chunk` for what is in them.
+//!
+//! **Progress.** Lock-free but for the system calls that map memory, once in some thousand insertions.
+
+use super::chunk::{Chunk, MOST_CELLS, Memory};
+use super::pages::{HUGE_PAGE, Pages};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
+use std::alloc::Layout;
+use std::ptr::{self, NonNull};
+
+const CACHE_LINE: usize = 64;
+/// Chunks that are looked at for free cells before a new one is made.
+const LOOKS: usize = 64;
+/// A chunk is worth going on with if one cell of so many is free.
+const ENOUGH: usize = 16;
+/// Memory that was never used is not given back; less than this is not worth it.
+const WORTH: usize = 64 << 10;
+
+/// One huge page of cells.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pages: Pages,
+    cell: usize,
+}
+
+/// The cells begin one line behind the chunk's name.
+const NAME: usize = CACHE_LINE;
+
+impl Page {
+    fn address(&self, cell: usize) -> NonNull<u8> {
+        debug_assert!(NAME + (cell + 1) * self.cell <= HUGE_PAGE);
+        // SAFETY: the cell lies within the page.
+        unsafe { self.pages.start().add(NAME + cell * self.cell) }
+    }
+}
+
+impl Memory for Page {
+    fn link(&self, cell: usize) -> &AtomicUsize {
+        // SAFETY: a cell's first word is only accessed atomically, is aligned, and zero at first.
+        unsafe { self.address(cell).cast().as_ref() }
+    }
+
+    fn name(&self) -> &AtomicPtr<Chunk<Self>> {
+        // SAFETY: as for links; the name has a line of its own.
+        unsafe { self.pages.start().cast().as_ref() }
+    }
+
+    unsafe fn clear(&self) -> bool {
+        // SAFETY: the caller vouches for the contents.
+        unsafe { self.pages.clear() }
+    }
+}
+
+type PageChunk = Chunk<Page>;
+
+#[derive(Debug)]
+pub(crate) struct Arena {
+    /// All chunks, linked; the newest first.
+    chunks: AtomicPtr<PageChunk>,
+    /// The chunk to look at next for free cells; null for the newest.
+    cursor: AtomicPtr<PageChunk>,
+    lanes: Box<[CachePadded<AtomicPtr<PageChunk>>]>,
+    cell: usize,
+}
+
+/// Whether things of this layout are kept in arenas.
+pub(crate) const fn suits(layout: Layout) -> bool {
+    layout.size() <= HUGE_PAGE / 512 && layout.align() <= CACHE_LINE
+}
+
+/// The size of a cell: whole cache lines if that wastes an eighth at the most.
+const fn cell_size(layout: Layout) -> usize {
+    let whole = layout.size().next_multiple_of(CACHE_LINE);
+    if whole - layout.size() <= layout.size() / 8 {
+        whole
+    } else {
+        let align = if layout.align() < 16 {
+            16
+        } else {
+            layout.align()
+        };
+        layout.size().next_multiple_of(align)
+    }
+}
+
+impl Arena {
+    pub(crate) fn new(layout: Layout, lanes: usize) -> Self {
+        Self {
+            chunks: AtomicPtr::new(ptr::null_mut()),
+            cursor: AtomicPtr::new(ptr::null_mut()),
+            lanes: (0..lanes)
+                .map(|_| CachePadded::new(AtomicPtr::new(ptr::null_mut())))
+                .collect(),
+            cell: cell_size(layout),
+        }
+    }
+
+    fn cells(&self) -> usize {
+        ((HUGE_PAGE - NAME) / self.cell).min(MOST_CELLS)
+    }
+
+    /// Takes a cell. The caller is pinned, and writes the cell's first word only atomically.
+    pub(crate) fn take(&self, lane: usize) -> NonNull<u8> {
+        let current = &self.lanes[lane];
+        loop {
+            // Acquire: pairs with the exchange in `go_on`.
+            let chunk = current.load(Ordering::Acquire);
+            // SAFETY: chunks live as long as the arena.
+            if let Some(chunk) = unsafe { chunk.as_ref() }
+                && let Some(cell) = chunk.take()
+            {
+                return chunk.memory.address(cell);
+            }
+            self.go_on(current, chunk);
+        }
+    }
+
+    /// Gives a cell back, on any thread, also when the arena is gone.
+    ///
+    /// # Safety
+    /// The cell is one that `take` returned, and not used any more. It was seen by other threads only if a grace period
+    /// has passed since.
+    pub(crate) unsafe fn give_back(cell: NonNull<u8>) {
+        let page = cell.addr().get() & !(HUGE_PAGE - 1);
+        let name = ptr::with_exposed_provenance::<AtomicPtr<PageChunk>>(page);
+        let offset = cell.addr().get() - page - NAME;
+        // SAFETY: a cell that is in use keeps its page, which begins with its chunk's name: whoever took the cell wrote
+        // it, and what the caller knows of the cell comes from there.
+        unsafe {
+            let chunk = (*name).load(Ordering::Relaxed);
+            if (*chunk).give_back(offset / (*chunk).memory.cell) {
+                drop(Box::from_raw(chunk));
+            }
+        }
+    }
+
+    /// Finds another chunk for a lane that has used up this one.
+    #[cold]
+    fn go_on(&self, current: &AtomicPtr<PageChunk>, used_up: *mut PageChunk) {
+        let chunk = self.find().unwrap_or_else(|| self.add(!used_up.is_null()));
+        // Release: publishes a new chunk. If it fails, another thread of the lane found one: this one stays for later.
+        let _ = current.compare_exchange(
+            used_up,
+            ptr::from_ref(chunk).cast_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// A chunk with enough free cells that no lane uses.
+    fn find(&self) -> Option<&PageChunk> {
+        // Acquire: pairs with `add`, here and in `chunks`; the cursor points to what was found there.
+        let start = self.cursor.load(Ordering::Acquire);
+        let mut looked = 0;
+        for chunk in self.chunks_from(start).chain(self.chunks()).take(LOOKS) {
+            looked += 1;
+            let is_taken = |lane: &CachePadded<AtomicPtr<PageChunk>>| {
+                ptr::eq(lane.load(Ordering::Relaxed), chunk)
+            };
+            if chunk.free() * ENOUGH >= self.cells() && !self.lanes.iter().any(is_taken) {
+                self.cursor.store(chunk.next, Ordering::Release);
+                return Some(chunk);
+            }
+        }
+        if looked == LOOKS {
+            let next = self.chunks_from(start).nth(LOOKS);
+            self.cursor.store(
+                next.map_or(ptr::null_mut(), |chunk| ptr::from_ref(chunk).cast_mut()),
+                Ordering::Release,
+            );
+        }
+        None
+    }
+
+    fn add(&self, prefers_huge: bool) -> &PageChunk {
+        let pages = Pages::new(HUGE_PAGE);
+        if prefers_huge {
+            pages.prefer_huge();
+        }
+        let page = Page {
+            pages,
+            cell: self.cell,
+        };
+        let chunk = Box::into_raw(Box::new(Chunk::new(page, self.cells())));
+        let mut head = self.chunks.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: not published yet, so that nobody else knows it.
+            unsafe { (*chunk).next = head };
+            // Release: pairs with `chunks`.
+            match self
+                .chunks
+                .compare_exchange(head, chunk, Ordering::Release, Ordering::Relaxed)
+            {
+                // SAFETY: chunks live as long as the arena.
+                Ok(_) => return unsafe { &*chunk },
+                Err(newer) => head = newer,
+            }
+        }
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &PageChunk> {
+        // Acquire: pairs with `add`.
+        self.chunks_from(self.chunks.load(Ordering::Acquire))
+    }
+
+    fn chunks_from(&self, mut next: *mut PageChunk) -> impl Iterator<Item = &PageChunk> {
+        std::iter::from_fn(move || {
+            // SAFETY: chunks live as long as the arena.
+            let chunk = unsafe { next.as_ref() }?;
+            next = chunk.next;
+            Some(chunk)
+        })
+    }
+
+    /// Gives the memory of empty chunks back to the system.
+    pub(crate) fn clear_empty(&self) {
+        for chunk in self.chunks() {
+            chunk.clear(WORTH / self.cell);
+        }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let mut next = self.chunks.load(Ordering::Acquire);
+        while !next.is_null() {
+            let chunk = next;
+            // SAFETY: the arena is gone, so that only who gives back the last cell may free a chunk, once it is
+            // orphaned.
+            unsafe {
+                next = (*chunk).next;
+                if (*chunk).orphan() {
+                    drop(Box::from_raw(chunk));
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: chunks are shared between threads; all of them that changes is atomic.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}

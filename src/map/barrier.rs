@@ -1,0 +1,82 @@
+//! Asymmetric barriers: almost free for those who read, dear for those who free.
+//!
+//! **Contract.** Take a thread that stores and then calls [`light`], and one that calls [`heavy`] and then
+//! loads. Either the second sees the store, or what the first one does after `light` comes after all that the
+//! second one did before `heavy`. Two SeqCst fences give the same, at the same price on both sides.
+//!
+//! On Linux `heavy` is the system call membarrier(2), which makes every running thread of the process pass a
+//! full barrier; `light` keeps only the compiler from moving memory accesses across it. Where the kernel does not
+//! offer the call, and on other systems, both are fences. Under loom both are loom's fences.
+//!
+//! **Progress.** Both are wait-free; the system call takes some microseconds.
+
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle))))]
+mod membarrier {
+    use crate::sync::{AtomicUsize, Ordering, compiler_fence, fence};
+
+    const UNKNOWN: usize = 0;
+    const OFFERED: usize = 1;
+    const REFUSED: usize = 2;
+
+    /// What the kernel said. All threads get the same answer, so that it does not matter who asks first.
+    static ANSWER: AtomicUsize = AtomicUsize::new(UNKNOWN);
+
+    /// A thread calls this before its first barrier.
+    pub(crate) fn prepare() {
+        if ANSWER.load(Ordering::Relaxed) == UNKNOWN {
+            let answer = if register() { OFFERED } else { REFUSED };
+            ANSWER.store(answer, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn light() {
+        // Relaxed: this thread has asked before.
+        if ANSWER.load(Ordering::Relaxed) == OFFERED {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// False if the kernel took back what it had offered: then there was no barrier.
+    pub(crate) fn heavy() -> bool {
+        fence(Ordering::SeqCst);
+        ANSWER.load(Ordering::Relaxed) != OFFERED
+            || command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+            // A child of fork may have to register anew.
+            || register() && command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+    }
+
+    fn register() -> bool {
+        command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+    }
+
+    fn command(command: libc::c_int) -> bool {
+        // SAFETY: the call takes three numbers and touches no memory of ours.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    }
+}
+
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle))))]
+pub(crate) use membarrier::{heavy, light, prepare};
+
+#[cfg(not(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle)))))]
+mod fences {
+    use crate::sync::{Ordering, fence};
+
+    pub(crate) fn prepare() {}
+
+    #[inline]
+    pub(crate) fn light() {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy() -> bool {
+        fence(Ordering::SeqCst);
+        true
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle)))))]
+pub(crate) use fences::{heavy, light, prepare};

@@ -1,0 +1,321 @@
+//! Epochs: when everybody who might read what was unlinked has gone.
+//!
+//! Fraser's epoch-based reclamation (Practical Lock-Freedom, 2004, 5.2.3), with the fence of the read side
+//! taken away by an asymmetric barrier, as in userspace RCU (Desnoyers et al., 2012): pinning is two loads and two
+//! stores of the thread's own memory, and no reader ever frees.
+//!
+//! ```text
+//!   slot of each thread:   not pinned | pinned at an epoch          epoch e --> e + 1 when each
+//!   deferred actions:      stamped with the epoch of their time                pinned slot is at e
+//! ```
+//!
+//! **Invariant.** An action that is stamped *s* runs only when the epoch is *s + 3* or more. While a slot is seen to be
+//! pinned at *p*, the epoch does not advance from any other epoch than *p*.
+//!
+//! *Why that is late enough.* A writer W, pinned at *p ≤ s*, unlinks a thing and stamps its action *s*. The advance from
+//! *s + 1* to *s + 2* looks at W's slot after its heavy barrier. If it missed W's pin, then by the barriers' contract W's
+//! later load of the epoch would have seen *s + 1*: it saw *s*. So it saw a later word of the slot than that pin, and
+//! with it all that W did before: **the unlinking comes before the epoch is *s + 2***. A reader R that holds the thing
+//! found it linked, so it did not read an epoch of *s + 2*: it is pinned at *s + 1* or earlier. The advance from
+//! *s + 2* to *s + 3* looks at R's slot after its heavy barrier. If it missed R's pin, all that R reads after its light
+//! barrier comes after the unlinking, and R did not find the thing. So it saw the pin, and failed, or a later word,
+//! and then R's reading comes before the epoch is *s + 3*.
+//!
+//! **Progress.** Pinning and unpinning are wait-free. Claiming a slot, once a thread, and deferring are lock-free. An
+//! advance is wait-free in the number of slots, and fails while somebody is pinned at an earlier epoch: a thread that
+//! stays pinned delays what was deferred after it pinned, and nothing else. Slots are reused, and never freed: there
+//! are as many as there were threads at one time.
+
+use super::barrier;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
+use std::cell::Cell;
+use std::ptr;
+
+const PINNED: usize = 1;
+/// The epoch counts in twos, so that a slot's word has room for the flag.
+const STEP: usize = 2;
+const GRACE: usize = 3 * STEP;
+/// A thread tries to advance after so many writes.
+const INTERVAL: usize = 4096;
+/// Deferring an action counts for as many writes: it may hold a batch of records.
+const ACTION: usize = 64;
+
+/// The threads that look out for each other.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    epoch: CachePadded<AtomicUsize>,
+    /// All slots ever made, linked; the newest first.
+    slots: AtomicPtr<Slot>,
+}
+
+/// A thread's entry.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Slot {
+    /// 0, or `epoch | PINNED`.
+    word: AtomicUsize,
+    /// 1 while a thread has the slot.
+    claimed: AtomicUsize,
+    actions: AtomicPtr<Action>,
+    next: *mut Slot,
+    /// Guards of the thread. Belongs, as the two below, to the thread that has the slot.
+    depth: Cell<usize>,
+    /// The thread gives the slot back with its last guard.
+    is_brief: Cell<bool>,
+    /// Writes since the last attempt to advance.
+    recent: Cell<usize>,
+}
+
+/// A deferred action.
+struct Action {
+    stamp: usize,
+    run: Box<dyn FnOnce()>,
+    next: *mut Action,
+}
+
+impl Domain {
+    #[cfg(not(dwell_loom))]
+    pub(crate) const fn new() -> Self {
+        Self {
+            epoch: CachePadded::new(AtomicUsize::new(0)),
+            slots: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    #[cfg(dwell_loom)]
+    pub(crate) fn new() -> Self {
+        Self {
+            epoch: CachePadded::new(AtomicUsize::new(0)),
+            slots: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// A slot for this thread: until it releases it, or, if `is_brief`, until its last guard is gone.
+    pub(crate) fn claim(&self, is_brief: bool) -> &Slot {
+        barrier::prepare();
+        let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
+        slot.is_brief.set(is_brief);
+        slot
+    }
+
+    fn free_slot(&self) -> Option<&Slot> {
+        self.slots().find(|slot| {
+            // Acquire: pairs with `release`, for the cells.
+            slot.claimed
+                .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+
+    fn add_slot(&self) -> &Slot {
+        let mut head = self.slots.load(Ordering::Relaxed);
+        let slot = Box::into_raw(Box::new(Slot {
+            word: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(1),
+            actions: AtomicPtr::new(ptr::null_mut()),
+            next: head,
+            depth: Cell::new(0),
+            is_brief: Cell::new(false),
+            recent: Cell::new(0),
+        }));
+        // Release: publishes the slot to `slots`.
+        while let Err(newer) =
+            self.slots
+                .compare_exchange(head, slot, Ordering::Release, Ordering::Relaxed)
+        {
+            head = newer;
+            // SAFETY: not published yet, so that nobody else knows it.
+            unsafe { (*slot).next = head };
+        }
+        // SAFETY: slots live as long as the domain.
+        unsafe { &*slot }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        // Acquire: pairs with the exchange in `claim`. The links were written before it, and each exchange
+        // read the head that it replaced from an earlier one.
+        let mut next = self.slots.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: slots live as long as the domain.
+            let slot = unsafe { next.as_ref() }?;
+            next = slot.next;
+            Some(slot)
+        })
+    }
+
+    #[inline]
+    pub(crate) fn pin(&self, slot: &Slot) {
+        let depth = slot.depth.get();
+        slot.depth.set(depth + 1);
+        if depth == 0 {
+            // Acquire: pairs with `advance`. Who reads an epoch sees what was unlinked two epochs before.
+            let epoch = self.epoch.load(Ordering::Acquire);
+            // Release: as in `unpin`, for who sees this word and not that one.
+            slot.word.store(epoch | PINNED, Ordering::Release);
+            barrier::light();
+        }
+    }
+
+    /// True if the thread has to release the slot now.
+    #[inline]
+    pub(crate) fn unpin(slot: &Slot) -> bool {
+        let depth = slot.depth.get() - 1;
+        slot.depth.set(depth);
+        if depth == 0 {
+            // Release: pairs with `advance`. What was read and unlinked comes before what follows the advance.
+            slot.word.store(0, Ordering::Release);
+        }
+        depth == 0 && slot.is_brief.get()
+    }
+
+    /// Runs an action when all who are pinned now have gone. The slot is pinned.
+    ///
+    /// # Safety
+    /// The action may run on any thread, at any later time.
+    pub(crate) unsafe fn defer(&self, slot: &Slot, run: Box<dyn FnOnce()>) {
+        // Relaxed: not less than what the pin read.
+        let stamp = self.epoch.load(Ordering::Relaxed);
+        let action = Box::into_raw(Box::new(Action {
+            stamp,
+            run,
+            next: ptr::null_mut(),
+        }));
+        slot.push(action, action);
+        self.count(slot, ACTION);
+    }
+
+    /// Counts a write of a pinned thread: so that what was deferred is run even where little more is.
+    pub(crate) fn count_write(&self, slot: &Slot) {
+        self.count(slot, 1);
+    }
+
+    fn count(&self, slot: &Slot, writes: usize) {
+        let recent = slot.recent.get() + writes;
+        if recent < INTERVAL {
+            slot.recent.set(recent);
+        } else {
+            slot.recent.set(0);
+            self.flush();
+        }
+    }
+
+    /// Tries to advance the epoch, and runs what is due.
+    pub(crate) fn flush(&self) {
+        self.advance();
+        // Acquire: pairs with the Release of `advance`, so that what was read before an action's grace period
+        // ended comes before the action.
+        let epoch = self.epoch.load(Ordering::Acquire);
+        for slot in self.slots() {
+            slot.run_due(epoch);
+        }
+    }
+
+    fn advance(&self) {
+        // Acquire: pairs with the Release below: what the advances before this one saw comes before this one.
+        let epoch = self.epoch.load(Ordering::Acquire);
+        // The first look saves the barrier where it would be in vain.
+        if self.is_held_back(epoch) || !barrier::heavy() || self.is_held_back(epoch) {
+            return;
+        }
+        // Release: pairs with `pin` and `flush`. If it fails, somebody else has advanced.
+        let _ = self.epoch.compare_exchange(
+            epoch,
+            epoch.wrapping_add(STEP),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Whether somebody is pinned at another epoch than this.
+    fn is_held_back(&self, epoch: usize) -> bool {
+        self.slots().any(|slot| {
+            // Acquire: pairs with `pin` and `unpin`.
+            let word = slot.word.load(Ordering::Acquire);
+            word & PINNED != 0 && word != epoch | PINNED
+        })
+    }
+}
+
+impl Slot {
+    /// The thread gives the slot back.
+    pub(crate) fn release(&self) {
+        // Release: pairs with `claim`.
+        self.claimed.store(0, Ordering::Release);
+    }
+
+    /// Pushes a chain of actions.
+    fn push(&self, first: *mut Action, last: *mut Action) {
+        let mut head = self.actions.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the chain is the caller's until it is pushed.
+            unsafe { (*last).next = head };
+            // Release: pairs with the swap in `run_due`.
+            match self
+                .actions
+                .compare_exchange(head, first, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(newer) => head = newer,
+            }
+        }
+    }
+
+    /// Runs the actions whose grace period is over at this epoch.
+    fn run_due(&self, epoch: usize) {
+        if self.actions.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        // All at once, so that no foreign head is ever read. Acquire: pairs with `push`.
+        let mut next = self.actions.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut early: Option<(*mut Action, *mut Action)> = None;
+        while !next.is_null() {
+            let action = next;
+            // SAFETY: taken by the swap, so that the chain is this thread's.
+            let stamp = unsafe {
+                next = (*action).next;
+                (*action).stamp
+            };
+            // As a signed number: an action may be newer than the epoch that was read.
+            if epoch.wrapping_sub(stamp).cast_signed() >= GRACE.cast_signed() {
+                // SAFETY: as above, and from a box.
+                let action = unsafe { Box::from_raw(action) };
+                (action.run)();
+            } else {
+                let first = early.map_or(ptr::null_mut(), |(first, _)| first);
+                // SAFETY: as above.
+                unsafe { (*action).next = first };
+                early = Some((action, early.map_or(action, |(_, last)| last)));
+            }
+        }
+        if let Some((first, last)) = early {
+            self.push(first, last);
+        }
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        let mut next = self.slots.load(Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: nobody uses the domain any more, and slots come from boxes.
+            let slot = unsafe { Box::from_raw(next) };
+            next = slot.next;
+            let mut action = slot.actions.swap(ptr::null_mut(), Ordering::Acquire);
+            while !action.is_null() {
+                // SAFETY: as above, and actions come from boxes.
+                let due = unsafe { Box::from_raw(action) };
+                action = due.next;
+                (due.run)();
+            }
+        }
+    }
+}
+
+// SAFETY: the actions may run on any thread, and the rest is as in `Slot`.
+unsafe impl Send for Domain {}
+// SAFETY: slots may be shared.
+unsafe impl Sync for Domain {}
+// SAFETY: the cells belong to the thread that has claimed the slot; all else is atomic, or written before the slot
+// is published.
+unsafe impl Sync for Slot {}

@@ -1,0 +1,107 @@
+//! Where records are kept: in an arena of the map, or each in a box of its own.
+//!
+//! On Linux, records of up to 4 KiB are kept in an arena. Everything else is in boxes: under loom, and with
+//! `--cfg dwell_boxed`, so that AddressSanitizer sees each record.
+
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod cells {
+    use super::super::arena::{Arena, suits};
+    use crate::sync::{AtomicUsize, Ordering};
+    use std::alloc::Layout;
+    use std::marker::PhantomData;
+    use std::mem::ManuallyDrop;
+    use std::ptr::{self, NonNull};
+
+    const WORD: usize = size_of::<AtomicUsize>();
+
+    /// Memory for values whose first word is only ever accessed atomically.
+    #[derive(Debug)]
+    pub(crate) struct Cells<T> {
+        arena: Arena,
+        values: PhantomData<T>,
+    }
+
+    impl<T> Cells<T> {
+        const IN_ARENA: bool = suits(Layout::new::<T>());
+
+        pub(crate) fn new(lanes: usize) -> Self {
+            Self {
+                arena: Arena::new(Layout::new::<T>(), lanes),
+                values: PhantomData,
+            }
+        }
+
+        /// Keeps a value. The caller is pinned.
+        pub(crate) fn put(&self, value: T, lane: usize) -> NonNull<T> {
+            if !Self::IN_ARENA {
+                return NonNull::from(Box::leak(Box::new(value)));
+            }
+            let value = ManuallyDrop::new(value);
+            let source = ptr::from_ref(&value).cast::<u8>();
+            let cell = self.arena.take(lane);
+            // SAFETY: the cell is as large as the value, and nobody else's. Its first word is written atomically, as the
+            // arena demands.
+            unsafe {
+                let rest = size_of::<T>() - WORD;
+                ptr::copy_nonoverlapping(source.add(WORD), cell.add(WORD).as_ptr(), rest);
+                let first = source.cast::<usize>().read();
+                cell.cast::<AtomicUsize>()
+                    .as_ref()
+                    .store(first, Ordering::Relaxed);
+            }
+            cell.cast()
+        }
+
+        /// Frees the memory of a value, without dropping it.
+        ///
+        /// # Safety
+        /// `put` returned it, and nobody uses it any more. If other threads have seen it, a grace period has passed
+        /// since; if not, one has passed since it was put.
+        pub(crate) unsafe fn free(value: NonNull<T>) {
+            // SAFETY: as the caller says.
+            unsafe {
+                if Self::IN_ARENA {
+                    Arena::give_back(value.cast());
+                } else {
+                    drop(Box::from_raw(value.cast::<ManuallyDrop<T>>().as_ptr()));
+                }
+            }
+        }
+
+        /// Gives memory that nothing is kept in back to the system.
+        pub(crate) fn trim(&self) {
+            self.arena.clear_empty();
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed)))))]
+mod cells {
+    use std::marker::PhantomData;
+    use std::mem::ManuallyDrop;
+    use std::ptr::NonNull;
+
+    #[derive(Debug)]
+    pub(crate) struct Cells<T>(PhantomData<fn() -> T>);
+
+    impl<T> Cells<T> {
+        pub(crate) fn new(_lanes: usize) -> Self {
+            Self(PhantomData)
+        }
+
+        pub(crate) fn put(&self, value: T, _lane: usize) -> NonNull<T> {
+            NonNull::from(Box::leak(Box::new(value)))
+        }
+
+        /// # Safety
+        /// `put` returned it, and nobody uses it any more.
+        pub(crate) unsafe fn free(value: NonNull<T>) {
+            // SAFETY: the value came from a box.
+            drop(unsafe { Box::from_raw(value.cast::<ManuallyDrop<T>>().as_ptr()) });
+        }
+
+        pub(crate) fn trim(&self) {}
+    }
+}
+
+pub(crate) use cells::Cells;
