@@ -1,5 +1,5 @@
-//! A small site whose sessions live in a `dwell::IdleMap`: it counts visits, logs users in and
-//! out, and lets sessions lapse when they are left alone. Start it and open the address it prints:
+//! A small site whose sessions are dwell's: it counts visits, logs users in and out, and lets sessions
+//! lapse when they are left alone. Start it and open the address it prints:
 //!
 //! ```text
 //! cargo run --release --example server -- --idle 30
@@ -11,7 +11,6 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    fmt,
     io::ErrorKind,
     net::Ipv4Addr,
     num::{NonZeroU64, NonZeroUsize},
@@ -23,21 +22,23 @@ use std::{
 use axum::{
     Form, Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Parser;
-use dwell::{Clock, CoarseClock, IdleMap};
+use dwell::{
+    manager::{Manager, Session},
+    provider::MemoryProvider,
+    session::{SessionError, SessionKey, SessionStore, Settings},
+};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
 
 const COOKIE: &str = "session";
 const LONGEST_NAME: usize = 64;
 
-/// A site whose sessions live in a dwell map.
+/// A site whose sessions are dwell's.
 #[derive(Parser)]
 struct Args {
     /// Port on 127.0.0.1; 0 takes a free one
@@ -51,114 +52,78 @@ struct Args {
     capacity: NonZeroUsize,
 }
 
-/// What a browser presents to be recognised: whoever knows it has the session, so it is never
-/// shown in debug output.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct SessionId([u8; 32]);
+/// The manager for requests, and the store behind it for the statistics.
+struct Site {
+    manager: Manager,
+    store: SessionStore,
+}
 
-impl SessionId {
-    fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes))
-    }
-
-    /// Accepts exactly the text `to_cookie` writes: 32 bytes have one spelling only, and anything
-    /// else is refused before the store is asked.
-    fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(32) => Some(Self(bytes)),
-            _ => None,
-        }
-    }
-
-    fn presented(jar: &CookieJar) -> Option<Self> {
-        Self::parse(jar.get(COOKIE)?.value())
-    }
-
-    /// A real site adds `secure(true)`. It is missing here because this server speaks plain http,
-    /// over which not every browser would send a secure cookie back.
+impl Site {
+    /// `plain_http`, because this server speaks nothing else. A real site leaves it out: its cookie is
+    /// `Secure` then.
     ///
-    /// `SameSite=Lax` is also the defence against forged requests from other sites: browsers leave
-    /// the cookie out of cross-site POSTs, and only POSTs log a session in or out. (A login form on
+    /// The cookie is `SameSite=Lax`, which is also the defence against forged requests from other sites:
+    /// browsers leave it out of cross-site POSTs, and only POSTs log a session in or out. (A login form on
     /// another site needs no cookie; where a login means more than here, check `Origin` as well.)
-    fn to_cookie(self) -> Cookie<'static> {
-        Cookie::build((COOKIE, URL_SAFE_NO_PAD.encode(self.0)))
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .path("/")
-            .build()
+    fn new(settings: Settings) -> Result<Self, Box<dyn Error>> {
+        let store = SessionStore::builder(settings).build()?;
+        let provider = Arc::new(MemoryProvider::new(store.clone()));
+        let manager = Manager::builder(COOKIE)
+            .provider(provider)
+            .plain_http()
+            .build()?;
+        Ok(Self { manager, store })
+    }
+
+    /// A response that tells the browser what became of its session.
+    fn respond(&self, session: Session, response: impl IntoResponse) -> Response {
+        let mut response = response.into_response();
+        self.manager.finish(session, response.headers_mut());
+        response
     }
 }
 
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionId(..)")
-    }
-}
+/// The session could not be had: the system gave no random bytes for an id, say.
+struct Failure(SessionError);
 
-/// A session never changes in place: every request that changes it swaps in a new value through
-/// `IdleMap::update`, which is why requests running in parallel lose no visit.
-#[derive(Clone, Default)]
-struct Session {
-    user: Option<String>,
-    visits: u64,
-}
-
-impl Session {
-    fn visited(&self) -> Self {
-        Self {
-            visits: self.visits + 1,
-            ..self.clone()
-        }
-    }
-}
-
-type Sessions = Arc<IdleMap<SessionId, Session>>;
-
-/// The system gave no random bytes, so no session can be issued.
-struct NoRandomness(getrandom::Error);
-
-impl From<getrandom::Error> for NoRandomness {
-    fn from(error: getrandom::Error) -> Self {
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
         Self(error)
     }
 }
 
-impl IntoResponse for NoRandomness {
+impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        eprintln!("server: no random bytes from the system: {}", self.0);
+        eprintln!("server: {}", self.0);
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
 }
 
-/// Counts a visit. Whoever presents no session, or one the store does not hold, gets a new
-/// session under a new id: an id the store did not issue is never taken up.
-async fn home(
-    State(sessions): State<Sessions>,
-    mut jar: CookieJar,
-) -> Result<impl IntoResponse, NoRandomness> {
-    let known = SessionId::presented(&jar)
-        .and_then(|id| Some((id, sessions.update(&id, Session::visited)?)));
-    let (id, session) = match known {
-        Some(known) => known,
-        None => {
-            let id = SessionId::random()?;
-            jar = jar.add(id.to_cookie());
-            let first = || Session::default().visited();
-            (id, sessions.get_or_insert_with(id, first))
+/// Counts a visit, atomically: requests running in parallel lose none. Whoever presents no session, or one
+/// that the store does not hold, gets a new one under a new id.
+async fn home(State(site): State<Arc<Site>>, request: HeaderMap) -> Result<Response, Failure> {
+    let count = |visits: Option<&u64>| visits.map_or(1, |visits| visits + 1);
+    let mut session = site.manager.start(&request).await?;
+    let visits = match session.update("visits", count).await {
+        // It ended since it was found.
+        Err(SessionError::Ended) => {
+            session = site.manager.start(&HeaderMap::new()).await?;
+            session.update("visits", count).await?
         }
+        result => result?,
     };
-    let page = home_page(&session, time_left(&sessions, &id));
-    Ok((jar, [(header::CACHE_CONTROL, "no-store")], page))
+    let user = session.owner().await?;
+    let left = session.key().map(|key| time_left(&site.store, &key));
+    let page = home_page(*visits, user.as_deref(), left.unwrap_or_default());
+    let response = ([(header::CACHE_CONTROL, "no-store")], page);
+    Ok(site.respond(session, response))
 }
 
 /// How long the session still has if nobody touches it.
-fn time_left(sessions: &Sessions, id: &SessionId) -> Duration {
-    let now = Duration::from_millis(CoarseClock.now_millis());
-    let end = sessions.expires_at(id).unwrap_or_default();
-    end.saturating_sub(now)
+fn time_left(store: &SessionStore, key: &SessionKey) -> Duration {
+    store
+        .idle_and_left(key)
+        .map_or(Duration::ZERO, |(_, left)| left)
 }
 
 #[derive(Deserialize)]
@@ -166,64 +131,65 @@ struct Login {
     name: String,
 }
 
-/// Logging in changes the id, so that an id somebody planted or saw before the login is worth
-/// nothing after it. The old session is taken out first: removal hands it to one request only, and
-/// with every visit counted until then.
+/// Logging in changes the id, so that an id somebody planted or saw before the login is worth nothing after
+/// it. The session stays the same, with every visit counted until then.
 async fn log_in(
-    State(sessions): State<Sessions>,
-    jar: CookieJar,
+    State(site): State<Arc<Site>>,
+    request: HeaderMap,
     Form(login): Form<Login>,
-) -> Result<Response, NoRandomness> {
+) -> Result<Response, Failure> {
     let name = login.name.trim();
     if name.is_empty() || name.chars().count() > LONGEST_NAME {
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, refusal_page()).into_response());
     }
-    let id = SessionId::random()?;
-    let old = SessionId::presented(&jar).and_then(|old| sessions.remove(&old));
-    let session = Session {
-        user: Some(name.to_owned()),
-        visits: old.map_or(0, |old| old.visits),
-    };
-    sessions.insert(id, session);
-    Ok((jar.add(id.to_cookie()), Redirect::to("/")).into_response())
+    let mut session = site.manager.start(&request).await?;
+    match session.renew_with_grace(Duration::ZERO).await {
+        Ok(()) => session.set_owner(name).await?,
+        // Clicked twice: the other request's response brings the new id.
+        Err(SessionError::Superseded | SessionError::Ended) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(site.respond(session, Redirect::to("/")))
 }
 
 /// The session ends here, not just in the browser: its id is worth nothing to anyone who kept it.
-async fn log_out(State(sessions): State<Sessions>, jar: CookieJar) -> impl IntoResponse {
-    if let Some(id) = SessionId::presented(&jar) {
-        sessions.remove(&id);
-    }
-    (
-        jar.remove(Cookie::build(COOKIE).path("/")),
-        Redirect::to("/"),
-    )
+async fn log_out(State(site): State<Arc<Site>>, request: HeaderMap) -> Result<Response, Failure> {
+    let session = site.manager.start(&request).await?;
+    let mut response = Redirect::to("/").into_response();
+    site.manager
+        .destroy(session, response.headers_mut())
+        .await?;
+    Ok(response)
 }
 
-async fn stats(State(sessions): State<Sessions>) -> impl IntoResponse {
-    ([(header::REFRESH, "1")], stats_page(&numbers(&sessions)))
+async fn stats(State(site): State<Arc<Site>>) -> impl IntoResponse {
+    ([(header::REFRESH, "1")], stats_page(&numbers(&site)))
 }
 
-async fn stats_json(State(sessions): State<Sessions>) -> Json<BTreeMap<&'static str, u64>> {
-    Json(BTreeMap::from(numbers(&sessions)))
+async fn stats_json(State(site): State<Arc<Site>>) -> Json<BTreeMap<&'static str, u64>> {
+    Json(BTreeMap::from(numbers(&site)))
 }
 
-fn numbers(sessions: &Sessions) -> [(&'static str, u64); 6] {
-    let stats = sessions.stats();
+fn numbers(site: &Site) -> [(&'static str, u64); 9] {
+    let stats = site.store.stats();
     [
         ("live", stats.live as u64),
+        ("anonymous", stats.anonymous as u64),
         ("created", stats.created),
         ("expired", stats.expired),
         ("evicted", stats.evicted),
-        ("removed", stats.removed),
-        ("replaced", stats.replaced),
+        ("destroyed", stats.destroyed),
+        ("renewed", stats.renewed),
+        ("unknown ids", stats.unknown_ids),
+        ("bytes", stats.bytes),
     ]
 }
 
-fn home_page(session: &Session, left: Duration) -> Markup {
+fn home_page(visits: u64, user: Option<&str>, left: Duration) -> Markup {
     let seconds = left.as_millis().div_ceil(1000);
     let content = html! {
-        p .visits { "visits: " (session.visits) }
-        @if let Some(user) = &session.user {
+        p .visits { "visits: " (visits) }
+        @if let Some(user) = user {
             p { "logged in as " strong { (user) } }
             form method="post" action="/logout" { button { "Log out" } }
         } @else {
@@ -251,7 +217,7 @@ fn stats_page(numbers: &[(&str, u64)]) -> Markup {
             }
         }
         p .hint {
-            "created = live + expired + evicted + removed. Each counted visit replaces a value. "
+            "created = live + expired + evicted + destroyed. "
             "The page refreshes every second, and does not touch your session: see it lapse."
         }
         p { a href="/" { "Back" } " · " a href="/stats.json" { "as JSON" } }
@@ -309,22 +275,18 @@ const timer = setInterval(() => {
 ";
 
 async fn serve(args: Args) -> Result<(), Box<dyn Error>> {
-    let sessions: Sessions = Arc::new(
-        IdleMap::builder()
-            .idle_timeout(Duration::from_secs(args.idle.get()))
-            .capacity(args.capacity.get())
-            .build()?,
-    );
-    let _collector = sessions.spawn_collector();
+    let settings =
+        Settings::new(Duration::from_secs(args.idle.get())).capacity(args.capacity.get());
+    let site = Arc::new(Site::new(settings)?);
 
     // No handler needs a blocking thread: no call on the map ever waits for a lock.
-    let site = Router::new()
+    let router = Router::new()
         .route("/", get(home))
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
         .route("/stats", get(stats))
         .route("/stats.json", get(stats_json))
-        .with_state(sessions);
+        .with_state(site);
 
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
         .await
@@ -337,7 +299,7 @@ async fn serve(args: Args) -> Result<(), Box<dyn Error>> {
         })?;
     println!("http://{}", listener.local_addr()?);
 
-    axum::serve(listener, site)
+    axum::serve(listener, router)
         .with_graceful_shutdown(async {
             if let Err(error) = tokio::signal::ctrl_c().await {
                 eprintln!("server: cannot wait for Ctrl-C, stopping: {error}");

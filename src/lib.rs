@@ -40,11 +40,26 @@
 //!
 //! # The modules
 //!
-//! [`IdleMap`] and its companions are the whole interface; [`Clock`] and its implementations say what time
-//! it is. [`guarantees`] has the promises in full, each with the tests that hold it. How it works is told in `docs/design.md`, and at the head of each file below `src/map`.
+//! - The map, at the root: [`IdleMap`] and its companions; [`Clock`] and its implementations say what time
+//!   it is. [`guarantees`] has the promises in full, each with the tests that hold it. How it works is told
+//!   in `docs/design.md`, and at the head of each file below `src/map`.
+//! - `session`: sessions in this process, with ids, typed attributes, renewal, owners and events.
+//! - `provider`: where sessions are kept, behind one trait, and the conformance suite for it.
+//! - `manager`: sessions for a web application, with cookies.
+//!
+//! The last three are told in `docs/sessions.md`. They are there with the feature `sessions`, which is on by
+//! default.
 
 mod clock;
+#[cfg(feature = "sessions")]
+mod count;
+#[cfg(feature = "sessions")]
+pub mod manager;
 mod map;
+#[cfg(feature = "sessions")]
+pub mod provider;
+#[cfg(feature = "sessions")]
+pub mod session;
 mod sync;
 
 #[doc = include_str!("../docs/guarantees.md")]

@@ -49,7 +49,11 @@ fn the_table_grows_with_its_records_and_shrinks_after_them() {
     rig.insert_all(0..MANY);
     let full = rig.map.stats().table_slots;
     assert!(full >= MANY as usize && full > empty);
-    assert!((0..MANY).all(|key| rig.map.get(&key).is_some_and(|v| v.number() == key.into())));
+    assert!((0..MANY).all(|key| {
+        rig.map
+            .get(&key)
+            .is_some_and(|v| v.number() == u64::from(key))
+    }));
     assert_eq!(rig.map.iter().count(), MANY as usize);
     rig.map.clear();
     rig.map.collect();

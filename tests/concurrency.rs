@@ -324,7 +324,7 @@ fn what_is_present_is_found_while_the_table_grows_and_shrinks() {
         for _ in 0..300 {
             for key in 0..1_000 {
                 let found = rig.map.get(&key);
-                assert!(found.is_some_and(|value| value.number() == key.into()));
+                assert!(found.is_some_and(|value| value.number() == u64::from(key)));
                 assert!(rig.map.try_insert(key, rig.tally.value(0)).is_err());
             }
         }

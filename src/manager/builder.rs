@@ -1,0 +1,152 @@
+//! How a manager is built.
+
+use super::cookie::Cookies;
+use super::{Counts, Manager, SameSite};
+use crate::provider::{Provider, Registry, RegistryError};
+use crate::session::Settings;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Half an hour, as for the map.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Why a manager could not be built.
+///
+/// ```
+/// use dwell::manager::{Manager, ManagerError};
+///
+/// let refused = Manager::builder("a name with spaces").build();
+/// assert!(matches!(refused, Err(ManagerError::CookieName { .. })));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManagerError {
+    /// The provider could not be had.
+    #[error(transparent)]
+    Provider(#[from] RegistryError),
+    /// The cookie's name is not one.
+    #[error("{name:?} is no cookie name: give letters, digits, and any of !#$%&'*+-.^_`|~")]
+    CookieName {
+        /// What was given.
+        name: String,
+    },
+    /// `SameSite=None` without `Secure`, which browsers refuse.
+    #[error("browsers refuse SameSite=None over plain http: use https, or SameSite=Lax")]
+    InsecureCrossSite,
+}
+
+/// Settings for a [`Manager`], from [`Manager::builder`].
+///
+/// ```
+/// use dwell::manager::{Manager, SameSite};
+/// use dwell::session::Settings;
+/// use std::time::Duration;
+///
+/// let manager = Manager::builder("sid")
+///     .settings(Settings::new(Duration::from_secs(15 * 60)))
+///     .same_site(SameSite::Strict)
+///     .build()?;
+/// # Ok::<(), dwell::manager::ManagerError>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    cookie: String,
+    source: Source,
+    settings: Settings,
+    same_site: SameSite,
+    is_plain_http: bool,
+    collects: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Named(String),
+    Given(Arc<dyn Provider>),
+}
+
+impl Builder {
+    pub(super) fn new(cookie: &str) -> Self {
+        Self {
+            cookie: cookie.to_owned(),
+            source: Source::Named("memory".to_owned()),
+            settings: Settings::new(DEFAULT_IDLE_TIMEOUT),
+            same_site: SameSite::Lax,
+            is_plain_http: false,
+            collects: true,
+        }
+    }
+
+    /// Opens the provider of this name in the [process-wide registry](Registry::global). Default:
+    /// `"memory"`.
+    pub fn provider_named(mut self, name: &str) -> Self {
+        self.source = Source::Named(name.to_owned());
+        self
+    }
+
+    /// Takes this provider, with its own settings: those given to this builder do not count.
+    pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
+        self.source = Source::Given(provider);
+        self
+    }
+
+    /// How long sessions live, and how many there may be. Default: half an hour of idle time.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Which requests from other sites bring the cookie. Default: `Lax`, those that open a page by a link.
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    /// For development without https only: the cookie is not `Secure` and has no `__Host-` prefix.
+    ///
+    /// What this gives up: anybody on the way can read the id and take over the session, and a page of
+    /// another subdomain, or of another port, can plant an id.
+    pub fn plain_http(mut self) -> Self {
+        self.is_plain_http = true;
+        self
+    }
+
+    /// Starts no thread that frees what has ended: the application calls [`Manager::gc`].
+    pub fn without_collector(mut self) -> Self {
+        self.collects = false;
+        self
+    }
+
+    /// Builds the manager, with a provider of the process-wide registry unless one was given.
+    ///
+    /// # Errors
+    /// If there is no provider of the name, if it cannot be opened, if the cookie's name is none, or for
+    /// `SameSite=None` over plain http.
+    ///
+    /// # Panics
+    /// If the operating system does not give a thread to collect with.
+    pub fn build(self) -> Result<Manager, ManagerError> {
+        self.build_from(Registry::global())
+    }
+
+    /// As [`build`](Self::build), with another registry.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    pub fn build_from(self, registry: &Registry) -> Result<Manager, ManagerError> {
+        let cookies = Cookies::new(&self.cookie, self.same_site, self.is_plain_http)?;
+        let provider = match self.source {
+            Source::Given(provider) => provider,
+            Source::Named(name) => registry.open(&name, &self.settings)?,
+        };
+        let collector = self.collects.then(|| provider.spawn_gc()).flatten();
+        Ok(Manager {
+            provider,
+            cookies,
+            counts: Counts::default(),
+            _collector: collector,
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! Layer 3: the manager. Sessions for a web application: cookies in front, a provider behind.
+//!
+//! It works on the types of the `http` crate, so any framework can call it: headers go in, headers come
+//! out.
+//!
+//! ```
+//! use dwell::manager::Manager;
+//! use http::{HeaderMap, header};
+//! use std::time::Duration;
+//!
+//! # pollster::block_on(async {
+//! let manager = Manager::new("memory", "sid", Duration::from_secs(30 * 60))?;
+//!
+//! // A request comes in without a cookie, and the handler stores something.
+//! let mut session = manager.start(&HeaderMap::new()).await?;
+//! session.set("cart", vec![String::from("tea")]).await?;
+//! let mut response = HeaderMap::new();
+//! manager.finish(session, &mut response);
+//! let cookie = response[header::SET_COOKIE].to_str()?;
+//! assert!(cookie.starts_with("__Host-sid=") && cookie.contains("HttpOnly"));
+//!
+//! // The next request brings the cookie.
+//! let mut request = HeaderMap::new();
+//! request.insert(header::COOKIE, cookie.split(';').next().unwrap().parse()?);
+//! let session = manager.start(&request).await?;
+//! assert_eq!(*session.get::<Vec<String>>("cart").await?.unwrap(), ["tea"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod builder;
+mod cookie;
+mod session;
+
+pub use ::cookie::SameSite;
+pub use builder::{Builder, ManagerError};
+pub use session::Session;
+
+use crate::Collector;
+use crate::count::Count;
+use crate::provider::Provider;
+use crate::session::SessionError;
+use cookie::{Cookies, Presented};
+use http::HeaderMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Starts and finishes the sessions of requests.
+///
+/// Sessions are created when something is first stored in them: a visitor who stores nothing gets no
+/// cookie and costs nothing. Cookies that make no sense, and ids that answer to no session, count as no
+/// cookie at all, and are [counted](Self::stats). While the manager lives, a thread frees what has ended;
+/// it stops at once when the manager is dropped.
+///
+/// ```
+/// use dwell::manager::Manager;
+/// use dwell::session::Settings;
+/// use std::time::Duration;
+///
+/// let settings = Settings::new(Duration::from_secs(30 * 60))
+///     .max_lifetime(Duration::from_secs(12 * 60 * 60))
+///     .capacity(1_000_000);
+/// let manager = Manager::builder("sid").settings(settings).build()?;
+/// # Ok::<(), dwell::manager::ManagerError>(())
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    provider: Arc<dyn Provider>,
+    cookies: Cookies,
+    counts: Counts,
+    /// Stops when it is dropped.
+    _collector: Option<Collector>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    malformed: Count,
+    oversized: Count,
+    duplicate: Count,
+    unknown: Count,
+}
+
+/// What clients presented, from [`Manager::stats`]. What the sessions themselves do is counted by their
+/// provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ManagerStats {
+    /// Session cookies whose value cannot be an id.
+    pub malformed: u64,
+    /// Requests whose cookies were too large to be looked at.
+    pub oversized: u64,
+    /// Requests with several session cookies.
+    pub duplicate: u64,
+    /// Ids that answer to no session. Many of them: somebody is guessing.
+    pub unknown: u64,
+}
+
+impl Manager {
+    /// A manager over the provider of this name in the [process-wide
+    /// registry](crate::provider::Registry::global), for sessions that may idle for `lifetime`.
+    ///
+    /// The cookie is called `__Host-` and `cookie`. [`builder`](Self::builder) has the rest, an absolute
+    /// lifetime above all.
+    ///
+    /// # Errors
+    /// If there is no such provider, if it cannot be opened, or if the cookie's name is none.
+    ///
+    /// ```
+    /// use dwell::manager::Manager;
+    /// use std::time::Duration;
+    /// assert!(Manager::new("memory", "sid", Duration::from_secs(3_600)).is_ok());
+    /// assert!(Manager::new("no such provider", "sid", Duration::from_secs(3_600)).is_err());
+    /// ```
+    pub fn new(provider: &str, cookie: &str, lifetime: Duration) -> Result<Self, ManagerError> {
+        Self::builder(cookie)
+            .provider_named(provider)
+            .settings(crate::session::Settings::new(lifetime))
+            .build()
+    }
+
+    /// Builds a manager whose cookie has this name, after the prefix `__Host-`.
+    pub fn builder(cookie: &str) -> Builder {
+        Builder::new(cookie)
+    }
+
+    /// The provider: for lists of an owner's sessions, and to end them.
+    pub fn provider(&self) -> &Arc<dyn Provider> {
+        &self.provider
+    }
+
+    /// The session of a request: the one that its cookie answers to, touched, or a new one. A new one is
+    /// not created before something is stored in it.
+    ///
+    /// # Errors
+    /// If the provider fails.
+    pub async fn start(&self, request: &HeaderMap) -> Result<Session, SessionError> {
+        let provider = Arc::clone(&self.provider);
+        let id = match self.cookies.presented(request) {
+            Presented::Id(id) => id,
+            Presented::Nothing => return Ok(Session::new(provider)),
+            Presented::Malformed => {
+                self.counts.malformed.one();
+                return Ok(Session::new(provider));
+            }
+            Presented::Oversized => {
+                self.counts.oversized.one();
+                return Ok(Session::new(provider));
+            }
+            Presented::Duplicate => {
+                self.counts.duplicate.one();
+                return Ok(Session::new(provider));
+            }
+        };
+        match provider.read(&id).await? {
+            Some(_) => Ok(Session::live(provider, id)),
+            None => {
+                // The cookie is left alone: another request may just have renewed the id, and its response
+                // brings the new one.
+                self.counts.unknown.one();
+                Ok(Session::new(provider))
+            }
+        }
+    }
+
+    /// Ends a request: if its session got an id, or was destroyed, tells the client so by `Set-Cookie`, and
+    /// every cache by `Cache-Control: no-store`.
+    ///
+    /// Call it for each response, failures included: otherwise the client does not learn its new id.
+    pub fn finish(&self, mut session: Session, response: &mut HeaderMap) {
+        self.cookies.answer(session.take_notice(), response);
+    }
+
+    /// Ends a session, at the provider and at the client. Whether it had not ended before.
+    ///
+    /// # Errors
+    /// If the provider fails. The client's cookie is taken away even then.
+    ///
+    /// ```
+    /// # use dwell::manager::Manager;
+    /// # use http::{HeaderMap, header};
+    /// # use std::time::Duration;
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
+    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// session.set("name", String::from("Ann")).await?;
+    /// let mut response = HeaderMap::new();
+    /// assert!(manager.destroy(session, &mut response).await?);
+    /// assert!(response[header::SET_COOKIE].to_str()?.contains("Max-Age=0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn destroy(
+        &self,
+        mut session: Session,
+        response: &mut HeaderMap,
+    ) -> Result<bool, SessionError> {
+        let destroyed = session.destroy().await;
+        self.finish(session, response);
+        destroyed
+    }
+
+    /// Gives a session a new id and the client the new cookie: at each login and change of privileges.
+    ///
+    /// # Errors
+    /// As [`Session::renew`].
+    ///
+    /// ```
+    /// # use dwell::manager::Manager;
+    /// # use http::{HeaderMap, header};
+    /// # use std::time::Duration;
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
+    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// session.set_owner("ann").await?;
+    /// let before = session.id().copied();
+    /// let mut response = HeaderMap::new();
+    /// let session = manager.renew(session, &mut response).await?;
+    /// assert_ne!(session.id().copied(), before);
+    /// assert!(response.contains_key(header::SET_COOKIE));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn renew(
+        &self,
+        mut session: Session,
+        response: &mut HeaderMap,
+    ) -> Result<Session, SessionError> {
+        session.renew().await?;
+        self.cookies.answer(session.take_notice(), response);
+        Ok(session)
+    }
+
+    /// Frees what has ended, for an application that collects by itself. Returns how many sessions it
+    /// ended.
+    ///
+    /// # Errors
+    /// If the provider fails.
+    pub async fn gc(&self) -> Result<usize, SessionError> {
+        self.provider.gc().await
+    }
+
+    /// What clients presented that was no session's id.
+    ///
+    /// ```
+    /// # use dwell::manager::Manager;
+    /// # use http::{HeaderMap, HeaderValue, header};
+    /// # use std::time::Duration;
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
+    /// let mut request = HeaderMap::new();
+    /// request.insert(header::COOKIE, HeaderValue::from_static("__Host-sid=chosen-by-somebody"));
+    /// assert!(manager.start(&request).await?.id().is_none());
+    /// assert_eq!(manager.stats().malformed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn stats(&self) -> ManagerStats {
+        ManagerStats {
+            malformed: self.counts.malformed.get(),
+            oversized: self.counts.oversized.get(),
+            duplicate: self.counts.duplicate.get(),
+            unknown: self.counts.unknown.get(),
+        }
+    }
+}

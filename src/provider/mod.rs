@@ -1,0 +1,175 @@
+//! Layer 3: providers. Where sessions are kept, behind one trait.
+//!
+//! [`MemoryProvider`] keeps them in this process. Another provider, say one that several machines share,
+//! implements [`Provider`], passes the conformance suite (`testing`, a feature) and is given to the
+//! [manager](crate::manager), by itself or by a name in a [`Registry`].
+//!
+//! ```
+//! use dwell::provider::{MemoryProvider, Provider};
+//! use dwell::session::{Attributes, Changes, SessionStore};
+//! use std::time::Duration;
+//!
+//! # pollster::block_on(async {
+//! let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
+//! let issued = provider.init(Attributes::default()).await?;
+//! let changes = Changes::default().set("visits", 1_u32)?;
+//! provider.apply(&issued.id.key(), changes, None).await?;
+//! let session = provider.read(&issued.id).await?.expect("it is live");
+//! assert_eq!(*session.attributes.get::<u32>("visits")?.unwrap(), 1);
+//! # Ok::<(), dwell::session::SessionError>(())
+//! # }).unwrap();
+//! ```
+
+mod memory;
+mod registry;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use memory::MemoryProvider;
+pub use registry::{Registry, RegistryError, register};
+
+use crate::Collector;
+use crate::session::{
+    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Snapshot,
+};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// What a provider answers, in its own time.
+///
+/// ```
+/// use dwell::provider::Answer;
+///
+/// fn ready(result: bool) -> Answer<'static, bool> {
+///     Box::pin(async move { Ok(result) })
+/// }
+/// ```
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>;
+
+/// Whether a look at a session counts as an access.
+///
+/// ```
+/// use dwell::provider::{Access, MemoryProvider, Provider};
+/// use dwell::session::{Attributes, SessionStore};
+/// use std::time::Duration;
+///
+/// # pollster::block_on(async {
+/// let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
+/// let key = provider.init(Attributes::default()).await?.id.key();
+/// assert!(provider.load(&key, Access::Peek).await?.is_some());
+/// # Ok::<(), dwell::session::SessionError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It does: the idle time starts anew.
+    Touch,
+    /// It does not.
+    Peek,
+}
+
+/// Where sessions are kept.
+///
+/// An id is checked once, when it is read; from then on a request names its session by the key, which stays
+/// the same when the id is renewed. What a provider promises, and the conformance suite
+/// (module `testing`, with the feature of that name) checks:
+///
+/// - No method returns a session past its deadline, or under an id that was not issued for it.
+/// - A session that has ended never returns: what would change it fails with [`SessionError::Ended`].
+/// - [`apply`](Self::apply) and [`renew`](Self::renew) are one step each, whatever else goes on.
+/// - An error tells the caller that nothing was changed; only after [`SessionError::Backend`] it may have
+///   been.
+///
+/// Dropping a future may leave its operation done or not done, but never half done.
+///
+/// ```
+/// use dwell::provider::Provider;
+/// use dwell::session::SessionError;
+///
+/// /// Logs a user out everywhere, whatever provider keeps the sessions.
+/// async fn log_out_everywhere(provider: &dyn Provider, user: &str) -> Result<usize, SessionError> {
+///     provider.destroy_owned_by(user, None).await
+/// }
+/// ```
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// Creates a session with its first attributes, under an id that nobody had before.
+    ///
+    /// # Errors
+    /// [`SessionError::Random`] if no id could be drawn.
+    fn init(&self, attributes: Attributes) -> Answer<'_, Issued>;
+
+    /// The session that an id answers to, and touches it; none if there is none. Creates none.
+    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>>;
+
+    /// The session of a key, for a request that has read its id; none if it has ended.
+    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>>;
+
+    /// Applies changes in one step, if the session is at a version or, without one, at any. Touches the
+    /// session, and returns it as it is then.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`]; [`SessionError::Conflict`] if it is at another version.
+    fn apply<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        changes: Changes,
+        version: Option<u64>,
+    ) -> Answer<'a, Snapshot>;
+
+    /// Touches a session: its idle time starts anew.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`].
+    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()>;
+
+    /// Ends a session, for good. Whether there was one.
+    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool>;
+
+    /// Puts a new id in the place of the newest one, which still answers for `grace`, or for the provider's
+    /// own grace. Everything else stays.
+    ///
+    /// # Errors
+    /// [`SessionError::Superseded`] if `id` is not the newest; [`SessionError::Ended`].
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued>;
+
+    /// Says whose a session is, or nobody's. If the owner then has more than the provider allows, those end
+    /// that were idle longest.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`].
+    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()>;
+
+    /// The live sessions of an owner. Does not touch them.
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>>;
+
+    /// Ends the sessions of an owner, all or all but one. Returns how many it ended.
+    fn destroy_owned_by<'a>(
+        &'a self,
+        owner: &'a str,
+        except: Option<&'a SessionKey>,
+    ) -> Answer<'a, usize>;
+
+    /// Gives a session its own idle timeout.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`].
+    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()>;
+
+    /// Lets a session live for so long from now on.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`].
+    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()>;
+
+    /// Frees what has ended. Returns how many sessions it ended. A provider whose storage does that by itself
+    /// has nothing to do.
+    fn gc(&self) -> Answer<'_, usize>;
+
+    /// Starts to free what has ended in the background, until the collector is dropped. None, the default,
+    /// if there is nothing to start: the storage does it, or somebody calls [`gc`](Self::gc).
+    fn spawn_gc(&self) -> Option<Collector> {
+        None
+    }
+}

@@ -1,0 +1,114 @@
+//! How a store is built.
+
+use super::Settings;
+use super::event::{Event, Events, Listener};
+use super::id::{SessionKey, system_random};
+use super::state::State;
+use super::store::{SessionStore, Shared, Store};
+use crate::{BuildError, Clock, CoarseClock, IdleMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// Makes a [`SessionStore`], from [`SessionStore::builder`].
+///
+/// ```
+/// use dwell::ManualClock;
+/// use dwell::session::{SessionStore, Settings};
+/// use std::time::Duration;
+///
+/// let store = SessionStore::builder(Settings::new(Duration::from_secs(60)))
+///     .clock(ManualClock::new())
+///     .on_event(|event| println!("{}: {:?}", event.key.tag(), event.kind))
+///     .build()?;
+/// # Ok::<(), dwell::BuildError>(())
+/// ```
+pub struct Builder {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    listener: Option<Listener>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The map's share of the store's clock.
+struct Shown(Arc<dyn Clock>);
+
+impl Clock for Shown {
+    fn now_millis(&self) -> u64 {
+        self.0.now_millis()
+    }
+}
+
+impl Builder {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            clock: Arc::new(CoarseClock),
+            listener: None,
+        }
+    }
+
+    /// What time it is. Default: [`CoarseClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Calls `listener` for each event, in a thread of its own.
+    ///
+    /// Each event is told exactly once, and no operation waits for the listener: events queue up while it is
+    /// busy, without a bound. If it panics, the panic is counted, and the next event is told. Dropping the
+    /// last clone of the store waits until all events have been told. A listener must not own the store:
+    /// neither would ever be dropped.
+    ///
+    /// # Panics
+    /// [`build`](Self::build) does if the operating system does not give a thread.
+    pub fn on_event(mut self, listener: impl FnMut(&Event) + Send + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Builds the store.
+    ///
+    /// # Errors
+    /// If a duration is shorter than a millisecond or longer than 34 years, or if a bound is zero.
+    pub fn build(self) -> Result<SessionStore, BuildError> {
+        let settings = self.settings;
+        if settings.max_per_owner == Some(0) {
+            return Err(BuildError::ZeroCapacity {
+                setting: "max_per_owner",
+            });
+        }
+        let shared = Arc::new(Shared::new(self.listener.map(Events::new)));
+        let told = Arc::clone(&shared);
+        let mut map = IdleMap::<SessionKey, State>::builder()
+            .idle_timeout(settings.idle_timeout)
+            .touch_resolution(settings.touch_resolution)
+            .clock(Shown(Arc::clone(&self.clock)))
+            .on_removal(move |session, cause| told.ended(session, cause));
+        if let Some(lifetime) = settings.max_lifetime {
+            map = map.max_lifetime(lifetime);
+        }
+        if let Some(sessions) = settings.capacity {
+            map = map.capacity(sessions);
+        }
+        if let Some(bytes) = settings.capacity_bytes {
+            map = map.weight_capacity(bytes, |_, session: &State| {
+                u32::try_from(session.size()).unwrap_or(u32::MAX)
+            });
+        }
+        Ok(SessionStore::from_parts(Store {
+            sessions: Arc::new(map.build()?),
+            shared,
+            settings,
+            clock: self.clock,
+            random: system_random,
+        }))
+    }
+}

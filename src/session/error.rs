@@ -1,0 +1,101 @@
+//! What can go wrong with a session. No error holds an id or an attribute's value.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+/// Why an operation on a session failed.
+///
+/// ```
+/// use dwell::session::{SessionError, SessionStore};
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let slow_request = store.create()?;
+/// store.end(&slow_request.key());
+/// assert!(matches!(slow_request.set("cart", 1), Err(SessionError::Ended)));
+/// # Ok::<(), SessionError>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The session is over: destroyed, expired or evicted. Nothing brings it back.
+    #[error("the session has ended: start a new one")]
+    Ended,
+    /// The id was renewed by another request: only the newest id may renew.
+    #[error(
+        "another request renewed the session's id: let the client repeat its request, with the id that it got there"
+    )]
+    Superseded,
+    /// The session was changed since the version that the caller knows.
+    #[error("the session is at version {current}, not at {expected}: read it again")]
+    Conflict {
+        /// The version that the caller expected.
+        expected: u64,
+        /// The version that the session has.
+        current: u64,
+    },
+    /// An attribute is of another type, or could not be encoded or decoded.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
+    /// The operating system's generator failed, so no id was issued.
+    #[error("the operating system gives no random bytes for an id, so no id was issued: {0}")]
+    Random(#[source] io::Error),
+    /// A new key is in use. It does not happen, unless the generator repeats itself.
+    #[error("a new session key is in use already: the operating system's generator repeats itself")]
+    Collision,
+    /// The provider's own storage failed.
+    #[error("the session provider failed: {0}")]
+    Backend(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why an attribute could not be read or set.
+///
+/// ```
+/// use dwell::session::Attributes;
+///
+/// let mut attributes = Attributes::default();
+/// attributes.set("visits", 7_u32)?;
+/// let error = attributes.get::<String>("visits").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "attribute \"visits\" holds u32, not alloc::string::String: ask for the type that was set"
+/// );
+/// # Ok::<(), dwell::session::AttributeError>(())
+/// ```
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttributeError {
+    /// The attribute holds a value of another type.
+    #[error("attribute {key:?} holds {stored}, not {asked}: ask for the type that was set")]
+    WrongType {
+        /// The attribute's key.
+        key: Arc<str>,
+        /// The type that it holds.
+        stored: &'static str,
+        /// The type that was asked for.
+        asked: &'static str,
+    },
+    /// The attribute came from outside of the process, and does not decode as this type.
+    #[error(
+        "attribute {key:?} does not decode as {asked} ({reason}): ask for the type that was set"
+    )]
+    Decode {
+        /// The attribute's key.
+        key: Arc<str>,
+        /// The type that was asked for.
+        asked: &'static str,
+        /// What kind of fault, and where. Not the value.
+        reason: String,
+    },
+    /// The value cannot be written as JSON, and so could never leave the process.
+    #[error("attribute {key:?} of type {given} cannot be written as JSON: {reason}")]
+    Encode {
+        /// The attribute's key.
+        key: Arc<str>,
+        /// The type that was given.
+        given: &'static str,
+        /// What kind of fault, and where.
+        reason: String,
+    },
+}

@@ -1,0 +1,241 @@
+//! Session ids: what a client shows, and what the store looks up.
+//!
+//! An id is 48 bytes from the operating system's generator: a *key* of 16 bytes, by which the store finds
+//! the session, and a *secret* of 32 bytes, which proves that the client may have it. The key stays the
+//! same for as long as the session lives; a renewal replaces the secret. So a renewal changes one record
+//! in one step, the key may be shown in a list of sessions, and whatever is derived from it for a log
+//! tells nothing about the secret.
+
+use super::error::SessionError;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::OnceLock;
+use subtle::ConstantTimeEq;
+
+const KEY_BYTES: usize = 16;
+const SECRET_BYTES: usize = 32;
+const ID_BYTES: usize = KEY_BYTES + SECRET_BYTES;
+
+/// Where an id's bytes come from. Fails rather than give bytes that are not random.
+pub(crate) type Random = fn(&mut [u8]) -> io::Result<()>;
+
+/// The operating system's generator.
+pub(crate) fn system_random(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(io::Error::from)
+}
+
+/// By what a store finds a session. Stays the same when the session's id is renewed.
+///
+/// A key is no credential: nobody gets a session for it. It may stand in a page that lists a user's
+/// sessions, so that the user can end one of them. `Debug` shows a [`Tag`].
+///
+/// ```
+/// use dwell::session::{SessionKey, SessionStore};
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// let in_a_form = session.key().to_text();
+/// assert!(store.end(&SessionKey::parse(&in_a_form).unwrap()));
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey([u8; KEY_BYTES]);
+
+impl SessionKey {
+    /// The length of a key's text, in characters.
+    pub const TEXT_LENGTH: usize = 22;
+
+    pub(crate) fn random(random: Random) -> io::Result<Self> {
+        let mut bytes = [0; KEY_BYTES];
+        random(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// The key as text: 22 characters of base64url.
+    pub fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Reads exactly what [`to_text`](Self::to_text) writes. None for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        decode(text, Self::TEXT_LENGTH).map(Self)
+    }
+
+    /// What a log may show of the session.
+    pub fn tag(&self) -> Tag {
+        static STATE: OnceLock<RandomState> = OnceLock::new();
+        Tag(STATE.get_or_init(RandomState::new).hash_one(self.0))
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionKey({})", self.tag())
+    }
+}
+
+/// What a log may show of a session: a hash of its key, keyed anew in each process.
+///
+/// A session keeps its tag when its id is renewed. Tags of two processes have nothing to do with each
+/// other.
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// assert_eq!(session.key().tag(), session.id().tag());
+/// assert_eq!(session.key().tag().to_string().len(), 16);
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tag(u64);
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({self})")
+    }
+}
+
+/// What proves that a client may have a session. Compared in constant time, and never shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Secret([u8; SECRET_BYTES]);
+
+impl Secret {
+    pub(crate) fn random(random: Random) -> io::Result<Self> {
+        let mut bytes = [0; SECRET_BYTES];
+        random(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+/// A session id: what the client's cookie holds. Whoever knows it has the session.
+///
+/// `Debug` shows a [`Tag`]. There is no `Display`: [`to_cookie`](Self::to_cookie) is the one way to the
+/// text, so that it gets nowhere by accident.
+///
+/// ```
+/// use dwell::session::{SessionId, SessionStore};
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let cookie = store.create()?.id().to_cookie();
+/// assert_eq!(cookie.len(), SessionId::TEXT_LENGTH);
+/// assert!(store.find(&SessionId::parse(&cookie).unwrap()).is_some());
+/// assert!(SessionId::parse("chosen by somebody else").is_none());
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct SessionId {
+    key: SessionKey,
+    secret: Secret,
+}
+
+impl SessionId {
+    /// The length of an id's text, in characters.
+    pub const TEXT_LENGTH: usize = 64;
+
+    pub(crate) fn new(key: SessionKey, secret: Secret) -> Self {
+        Self { key, secret }
+    }
+
+    /// A new id, for a provider that creates a session.
+    ///
+    /// # Errors
+    /// If the operating system's generator fails. There is no id then.
+    ///
+    /// ```
+    /// use dwell::session::SessionId;
+    /// assert_ne!(SessionId::generate()?, SessionId::generate()?);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn generate() -> Result<Self, SessionError> {
+        let key = SessionKey::random(system_random).map_err(SessionError::Random)?;
+        let secret = Secret::random(system_random).map_err(SessionError::Random)?;
+        Ok(Self::new(key, secret))
+    }
+
+    /// An id of the same key with a new secret, for a provider that renews one.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn renewed(&self) -> Result<Self, SessionError> {
+        let secret = Secret::random(system_random).map_err(SessionError::Random)?;
+        Ok(Self::new(self.key, secret))
+    }
+
+    /// The id as text: 64 characters of base64url, without padding.
+    pub fn to_cookie(&self) -> String {
+        let mut bytes = [0; ID_BYTES];
+        bytes[..KEY_BYTES].copy_from_slice(&self.key.0);
+        bytes[KEY_BYTES..].copy_from_slice(&self.secret.0);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads exactly what [`to_cookie`](Self::to_cookie) writes. None for anything else: each id has one
+    /// spelling. Looks nothing up.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; ID_BYTES] = decode(text, Self::TEXT_LENGTH)?;
+        let (key, secret) = bytes.split_at(KEY_BYTES);
+        Some(Self {
+            key: SessionKey(key.try_into().ok()?),
+            secret: Secret(secret.try_into().ok()?),
+        })
+    }
+
+    /// The session's key. Says nothing about whether the id is the session's.
+    pub fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    /// What a log may show of the session.
+    pub fn tag(&self) -> Tag {
+        self.key.tag()
+    }
+
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+}
+
+impl PartialEq for SessionId {
+    /// Takes the same time wherever two secrets differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.secret.is(&other.secret)
+    }
+}
+
+impl Eq for SessionId {}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({})", self.tag())
+    }
+}
+
+/// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray last bits.
+fn decode<const BYTES: usize>(text: &str, length: usize) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    if text.len() != length {
+        return None;
+    }
+    match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+        Ok(decoded) if decoded == BYTES => Some(bytes),
+        _ => None,
+    }
+}

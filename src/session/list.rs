@@ -1,0 +1,321 @@
+//! Many sessions: an owner's, all of them, and counts.
+
+use super::error::SessionError;
+use super::id::SessionKey;
+use super::snapshot::{Listed, Snapshot};
+use super::state::State;
+use super::store::{SessionStore, Store};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Counts and gauges of a [`SessionStore`]. Each is exact when nothing else is going on.
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// session.destroy();
+/// let stats = store.stats();
+/// assert_eq!((stats.live, stats.created, stats.destroyed), (0, 1, 1));
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Sessions, those included that are past their deadline and were not met by anybody yet.
+    pub live: usize,
+    /// Those of them that have no owner.
+    pub anonymous: usize,
+    /// Owners that have a session.
+    pub owners: usize,
+    /// Sessions created. `created == live + expired + evicted + destroyed`.
+    pub created: u64,
+    /// Sessions that ended by a deadline.
+    pub expired: u64,
+    /// Sessions that ended because the store was full.
+    pub evicted: u64,
+    /// Sessions that were destroyed.
+    pub destroyed: u64,
+    /// Ids renewed.
+    pub renewed: u64,
+    /// Writes refused because their session had ended.
+    pub refused_writes: u64,
+    /// Ids shown that answer to no session: ended, renewed long ago, or never issued.
+    pub unknown_ids: u64,
+    /// What the sessions take in memory, by estimate.
+    pub bytes: u64,
+    /// Calls of the event listener that panicked.
+    pub listener_panics: u64,
+}
+
+impl Store {
+    pub(super) fn idle_and_left(&self, key: &SessionKey) -> Option<(Duration, Duration)> {
+        let idle = self.sessions.idle_for(key)?;
+        let end = self.sessions.expires_at(key)?;
+        Some((idle, end.saturating_sub(Duration::from_millis(self.now()))))
+    }
+
+    fn listed(&self, key: &SessionKey) -> Option<Listed> {
+        let (idle_for, left) = self.idle_and_left(key)?;
+        let entry = self.sessions.peek(key)?;
+        Some(Listed::new(self.snapshot(&entry), idle_for, left))
+    }
+
+    fn belongs_to(&self, key: &SessionKey, owner: &str) -> bool {
+        let entry = self.sessions.peek(key);
+        entry.is_some_and(|entry| entry.owner.as_deref() == Some(owner))
+    }
+
+    fn end_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
+        let is_owned = |state: &State| state.owner.as_deref() == Some(owner);
+        self.sessions.remove_if(key, is_owned).is_some()
+    }
+
+    /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to
+    /// the owner again by then, it is put back.
+    pub(super) fn disown(&self, owner: &Arc<str>, key: SessionKey) {
+        loop {
+            self.shared.owners.remove(owner, key);
+            if !self.belongs_to(&key, owner) {
+                return;
+            }
+            self.shared.owners.add(owner, key);
+            if self.belongs_to(&key, owner) {
+                return;
+            }
+        }
+    }
+
+    /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays.
+    pub(super) fn end_surplus(&self, owner: &str, most: usize, newest: SessionKey) {
+        // In one step: of two logins at the same time, the first decides who goes. A session that does not
+        // say yet whose it is looks for surplus itself, when it does.
+        let surplus = self.shared.owners.claim(owner, |keys| {
+            if !keys.contains(&newest) {
+                // Another login has claimed it: it is about to end.
+                return Vec::new();
+            }
+            let mut others: Vec<_> = keys.iter().copied().filter(|key| *key != newest).collect();
+            others.retain(|key| self.belongs_to(key, owner));
+            others.sort_by_key(|key| Reverse(self.sessions.idle_for(key)));
+            others.truncate((others.len() + 1).saturating_sub(most));
+            others
+        });
+        for key in surplus {
+            self.end_if_owned(&key, owner);
+        }
+    }
+}
+
+impl SessionStore {
+    pub(crate) fn set_owner(
+        &self,
+        key: &SessionKey,
+        owner: Option<&str>,
+    ) -> Result<(), SessionError> {
+        let store = self.store();
+        let shared = &store.shared;
+        let owner: Option<Arc<str>> = owner.map(Arc::from);
+        if let Some(owner) = &owner {
+            shared.owners.add(owner, *key);
+        }
+        let written = store.write(key, |old, new| {
+            new.owner.clone_from(&owner);
+            Ok(old.owner.clone())
+        });
+        let before = match written {
+            Ok((_, before)) => before,
+            Err(error) => {
+                if let Some(owner) = &owner {
+                    store.disown(owner, *key);
+                }
+                return Err(error);
+            }
+        };
+        shared.owned.up(u64::from(owner.is_some()));
+        shared.owned.down(u64::from(before.is_some()));
+        if let Some(before) = before
+            && Some(&before) != owner.as_ref()
+        {
+            store.disown(&before, *key);
+        }
+        if let (Some(owner), Some(most)) = (&owner, store.settings.max_per_owner) {
+            store.end_surplus(owner, most, *key);
+        }
+        Ok(())
+    }
+
+    /// The sessions of an owner, in no particular order. Does not touch them.
+    ///
+    /// A session is listed if it was the owner's, and live, when it was looked at. Costs in proportion to
+    /// the owner's sessions. Lock-free.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// store.create()?.set_owner("ann")?;
+    /// store.create()?;
+    /// assert_eq!(store.owned_by("ann").len(), 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn owned_by(&self, owner: &str) -> Vec<Listed> {
+        let keys = self.store().shared.owners.keys(owner);
+        keys.iter()
+            .filter_map(|key| self.store().listed(key))
+            .filter(|session| session.owner.as_deref() == Some(owner))
+            .collect()
+    }
+
+    /// Ends the sessions of an owner, all of them or all but one. Returns how many it ended.
+    ///
+    /// A session that becomes the owner's meanwhile may stay.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let phone = store.create()?;
+    /// phone.set_owner("ann")?;
+    /// store.create()?.set_owner("ann")?;
+    /// assert_eq!(store.end_owned_by("ann", Some(&phone.key())), 1);
+    /// assert_eq!(store.end_owned_by("ann", None), 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn end_owned_by(&self, owner: &str, except: Option<&SessionKey>) -> usize {
+        let keys = self.store().shared.owners.keys(owner);
+        keys.iter()
+            .filter(|key| Some(*key) != except)
+            .filter(|key| self.store().end_if_owned(key, owner))
+            .count()
+    }
+
+    /// The session of a key at this moment. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let key = store.create()?.key();
+    /// assert_eq!(store.peek_key(&key).unwrap().version, 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn peek_key(&self, key: &SessionKey) -> Option<Snapshot> {
+        let entry = self.store().sessions.peek(key)?;
+        Some(self.store().snapshot(&entry))
+    }
+
+    /// How long nobody has accessed the session of a key, and how long it lives if nobody does; none if
+    /// there is none. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let key = store.create()?.key();
+    /// let (idle_for, left) = store.idle_and_left(&key).unwrap();
+    /// assert!(idle_for + left <= Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn idle_and_left(&self, key: &SessionKey) -> Option<(Duration, Duration)> {
+        self.store().idle_and_left(key)
+    }
+
+    /// All sessions, in no particular order. Does not touch them.
+    ///
+    /// Weakly consistent, as [`IdleMap::iter`](crate::IdleMap::iter): a session that is there from the
+    /// beginning to the end is visited exactly once.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// store.create()?;
+    /// assert_eq!(store.iter().count(), 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = Listed> {
+        let store = self.store();
+        store
+            .sessions
+            .iter()
+            .filter_map(|entry| store.listed(entry.key()))
+    }
+
+    /// The `most` sessions that were idle longest, the longest first. Does not touch them. Looks at all.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// store.create()?;
+    /// assert_eq!(store.most_idle(10).len(), 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn most_idle(&self, most: usize) -> Vec<Listed> {
+        let mut sessions: Vec<_> = self.iter().collect();
+        sessions.sort_by_key(|session| Reverse(session.idle_for));
+        sessions.truncate(most);
+        sessions
+    }
+
+    /// The sessions that were accessed within the last `window`. Does not touch them. Looks at all.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// store.create()?;
+    /// assert_eq!(store.active_within(Duration::from_secs(10)).count(), 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn active_within(&self, window: Duration) -> impl Iterator<Item = Listed> {
+        self.iter()
+            .filter(move |session| session.idle_for <= window)
+    }
+
+    /// The number of sessions, those included that are past their deadline and were not met by anybody yet.
+    pub fn len(&self) -> usize {
+        self.store().sessions.len()
+    }
+
+    /// Whether [`len`](Self::len) is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Counts and gauges. Costs a few loads for each processor.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// store.create()?.set_owner("ann")?;
+    /// store.create()?;
+    /// let stats = store.stats();
+    /// assert_eq!((stats.live, stats.anonymous, stats.owners), (2, 1, 1));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn stats(&self) -> SessionStats {
+        let shared = &self.store().shared;
+        let map = self.store().sessions.stats();
+        let owned = usize::try_from(shared.owned.get()).unwrap_or(usize::MAX);
+        SessionStats {
+            live: map.live,
+            anonymous: map.live.saturating_sub(owned),
+            owners: shared.owners.len(),
+            created: map.created,
+            expired: map.expired,
+            evicted: map.evicted,
+            destroyed: map.removed,
+            renewed: shared.renewed.get(),
+            refused_writes: shared.refused_writes.get(),
+            unknown_ids: shared.unknown_ids.get(),
+            bytes: shared.bytes.get(),
+            listener_panics: shared.events.as_ref().map_or(0, |events| events.panics()),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Layer 2: sessions in this process.
+//!
+//! [`SessionStore`] keeps them, [`LiveSession`] is one as a request holds it. Both are sync, lock-free and
+//! need no runtime. What a web application wants around them, cookies and a choice of providers, is the
+//! [manager](crate::manager)'s.
+//!
+//! ```
+//! use dwell::session::{SessionStore, Settings};
+//! use std::time::Duration;
+//!
+//! let store = SessionStore::builder(
+//!     Settings::new(Duration::from_secs(30 * 60)).max_lifetime(Duration::from_secs(12 * 60 * 60)),
+//! )
+//! .build()?;
+//! let session = store.create()?;
+//! session.set("visits", 1_u32)?;
+//! assert_eq!(*session.get::<u32>("visits")?.unwrap(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Consistency
+//!
+//! Operations on one session are linearizable: each is one operation on one record of an
+//! [`IdleMap`](crate::IdleMap), except where its documentation says otherwise. What covers many sessions
+//! (lists, counts, [`end_owned_by`](SessionStore::end_owned_by)) sees each at its own moment.
+//!
+//! The design, and what it answers to each point of the OWASP checklist, is in `docs/sessions.md`.
+
+mod attributes;
+mod builder;
+mod by_key;
+mod error;
+mod event;
+mod id;
+mod list;
+mod live;
+mod owner;
+mod settings;
+mod snapshot;
+mod state;
+mod store;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use attributes::{Attributes, Change, Changes};
+pub use builder::Builder;
+pub use error::{AttributeError, SessionError};
+pub use event::{Event, EventKind};
+pub use id::{SessionId, SessionKey, Tag};
+pub use list::SessionStats;
+pub use live::LiveSession;
+pub use settings::Settings;
+pub use snapshot::{Issued, Listed, Snapshot};
+pub use store::SessionStore;
+pub use value::{Attribute, Value};

@@ -1,0 +1,92 @@
+//! Settings of a session store, whichever provider keeps it.
+
+use std::time::Duration;
+
+/// Long enough for requests that are under way when an id is renewed, and for little else.
+const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// How long sessions live, and how many there may be.
+///
+/// ```
+/// use dwell::session::{SessionStore, Settings};
+/// use std::time::Duration;
+///
+/// let settings = Settings::new(Duration::from_secs(30 * 60))
+///     .max_lifetime(Duration::from_secs(12 * 60 * 60))
+///     .capacity(1_000_000)
+///     .max_per_owner(10);
+/// let store = SessionStore::builder(settings).build()?;
+/// # Ok::<(), dwell::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long a session lives without being accessed.
+    pub idle_timeout: Duration,
+    /// How long a session lives at most, however often it is accessed. None: no limit.
+    pub max_lifetime: Option<Duration>,
+    /// By how much a session's last access must move before an access writes it down. A session may end by
+    /// that much before its idle timeout is over, never later.
+    pub touch_resolution: Duration,
+    /// How long a renewed session's old id still answers. Zero: not at all.
+    pub grace: Duration,
+    /// How many sessions there may be. None: no bound.
+    pub capacity: Option<usize>,
+    /// How many bytes they may take, by estimate. None: no bound.
+    pub capacity_bytes: Option<u64>,
+    /// How many sessions an owner may have. None: no bound.
+    pub max_per_owner: Option<usize>,
+}
+
+impl Settings {
+    /// Sessions that end when they were not accessed for so long. No other limit; a grace of five seconds.
+    pub fn new(idle_timeout: Duration) -> Self {
+        Self {
+            idle_timeout,
+            max_lifetime: None,
+            touch_resolution: Duration::ZERO,
+            grace: DEFAULT_GRACE,
+            capacity: None,
+            capacity_bytes: None,
+            max_per_owner: None,
+        }
+    }
+
+    /// Sets [`max_lifetime`](Self::max_lifetime).
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets [`touch_resolution`](Self::touch_resolution).
+    pub fn touch_resolution(mut self, resolution: Duration) -> Self {
+        self.touch_resolution = resolution;
+        self
+    }
+
+    /// Sets [`grace`](Self::grace).
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets [`capacity`](Self::capacity). What a full store does is told at
+    /// [`Builder::capacity`](crate::Builder::capacity): it ends those first who never came back.
+    pub fn capacity(mut self, sessions: usize) -> Self {
+        self.capacity = Some(sessions);
+        self
+    }
+
+    /// Sets [`capacity_bytes`](Self::capacity_bytes).
+    pub fn capacity_bytes(mut self, bytes: u64) -> Self {
+        self.capacity_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets [`max_per_owner`](Self::max_per_owner): a session more ends the owner's that was idle for the
+    /// longest time.
+    pub fn max_per_owner(mut self, sessions: usize) -> Self {
+        self.max_per_owner = Some(sessions);
+        self
+    }
+}

@@ -1,0 +1,129 @@
+//! What a session is at a moment, for whoever asks.
+
+use super::attributes::Attributes;
+use super::id::{SessionId, SessionKey};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a session is at a moment. Shares what the session holds, and copies nothing.
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// session.set("visits", 1_u32)?;
+/// let seen = session.snapshot()?;
+/// assert_eq!((seen.version, seen.owner), (2, None));
+/// assert_eq!(*seen.attributes.get::<u32>("visits")?.unwrap(), 1);
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The session's key: the same for as long as it lives.
+    pub key: SessionKey,
+    /// Its attributes.
+    pub attributes: Attributes,
+    /// Whose it is.
+    pub owner: Option<Arc<str>>,
+    /// How many writes made it what it is, its creation included.
+    pub version: u64,
+    /// For how long it exists.
+    pub age: Duration,
+    /// How long it lives at most from now on; none if it has no absolute deadline.
+    pub lifetime_left: Option<Duration>,
+}
+
+impl Snapshot {
+    /// A snapshot, for providers that get one from elsewhere. `key`, `attributes` and `version` are what
+    /// they say; the session has no owner, no age, and no absolute deadline.
+    pub fn new(key: SessionKey, attributes: Attributes, version: u64) -> Self {
+        Self {
+            key,
+            attributes,
+            owner: None,
+            version,
+            age: Duration::ZERO,
+            lifetime_left: None,
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("key", &self.key)
+            .field("attributes", &self.attributes)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session with an id that was just issued for it.
+///
+/// ```
+/// use dwell::session::{Attributes, Issued, SessionId, Snapshot};
+///
+/// let id = SessionId::generate()?;
+/// let snapshot = Snapshot::new(id.key(), Attributes::default(), 1);
+/// let issued = Issued { id, snapshot };
+/// assert_eq!(issued.id.key(), issued.snapshot.key);
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The id, for the client.
+    pub id: SessionId,
+    /// The session.
+    pub snapshot: Snapshot,
+}
+
+/// A session as somebody finds it who does not have its id: an administrator, or its owner.
+///
+/// Dereferences to its [`Snapshot`].
+///
+/// ```
+/// use dwell::session::SessionStore;
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(60));
+/// let session = store.create()?;
+/// session.set_owner("ann")?;
+/// let listed = &store.owned_by("ann")[0];
+/// assert_eq!(listed.key, session.key());
+/// assert!(listed.idle_for <= Duration::from_secs(60));
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Listed {
+    /// What the session was when it was listed.
+    pub snapshot: Snapshot,
+    /// How long nobody had accessed it.
+    pub idle_for: Duration,
+    /// How long it would live if nobody did.
+    pub left: Duration,
+}
+
+impl Listed {
+    /// A session as it is listed, for providers that get one from elsewhere.
+    pub fn new(snapshot: Snapshot, idle_for: Duration, left: Duration) -> Self {
+        Self {
+            snapshot,
+            idle_for,
+            left,
+        }
+    }
+}
+
+impl Deref for Listed {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}

@@ -1,0 +1,106 @@
+//! What a session is at a moment: an immutable value. A write puts a new one in its place.
+
+use super::attributes::Attributes;
+use super::id::Secret;
+use std::mem::size_of;
+use std::sync::Arc;
+
+/// Replaced secrets that still answer, at the most: a client that renews its id without end does not make
+/// its session grow.
+const MOST_REPLACED: usize = 8;
+/// Bytes that a session takes in the map, beside its state: record, slot, token.
+const RECORD_OVERHEAD: usize = 128;
+
+/// Times are readings of the store's clock in milliseconds.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) secrets: Secrets,
+    pub(crate) attributes: Attributes,
+    pub(crate) owner: Option<Arc<str>>,
+    /// Counts writes, from 1.
+    pub(crate) version: u64,
+    /// When it was created.
+    pub(crate) created: u64,
+    /// When its absolute lifetime ends. The map's own deadline decides; this one can be read.
+    pub(crate) deadline: Option<u64>,
+}
+
+impl State {
+    /// The state after this one: a copy with the next version, in which a write changes what it is about.
+    pub(crate) fn successor(&self, now: u64) -> Self {
+        Self {
+            secrets: self.secrets.without_lapsed(now),
+            attributes: self.attributes.clone(),
+            owner: self.owner.clone(),
+            version: self.version + 1,
+            created: self.created,
+            deadline: self.deadline,
+        }
+    }
+
+    /// An estimate of what it takes in memory, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        (size_of::<Self>() + RECORD_OVERHEAD + self.attributes.size()) as u64
+    }
+}
+
+/// The secret that the session answers to, and those that it answered to a moment ago.
+#[derive(Clone)]
+pub(crate) struct Secrets {
+    current: Secret,
+    /// Oldest first.
+    replaced: Vec<Replaced>,
+}
+
+#[derive(Clone)]
+struct Replaced {
+    secret: Secret,
+    until: u64,
+}
+
+impl Secrets {
+    pub(crate) fn new(current: Secret) -> Self {
+        Self {
+            current,
+            replaced: Vec::new(),
+        }
+    }
+
+    /// Whether a secret is the session's newest.
+    pub(crate) fn is_current(&self, secret: &Secret) -> bool {
+        self.current.is(secret)
+    }
+
+    /// Whether the session answers to a secret now: to the newest, or to one in its grace.
+    pub(crate) fn admit(&self, secret: &Secret, now: u64) -> bool {
+        let in_grace = |replaced: &Replaced| replaced.secret.is(secret) && now < replaced.until;
+        self.is_current(secret) || self.replaced.iter().any(in_grace)
+    }
+
+    /// Puts a new secret in the place of the current one, which still answers for `grace`.
+    pub(crate) fn replace(&mut self, secret: Secret, now: u64, grace: u64) {
+        let old = std::mem::replace(&mut self.current, secret);
+        if grace == 0 {
+            return;
+        }
+        if self.replaced.len() == MOST_REPLACED {
+            self.replaced.remove(0);
+        }
+        self.replaced.push(Replaced {
+            secret: old,
+            until: now.saturating_add(grace),
+        });
+    }
+
+    fn without_lapsed(&self, now: u64) -> Self {
+        Self {
+            current: self.current,
+            replaced: self
+                .replaced
+                .iter()
+                .filter(|replaced| now < replaced.until)
+                .cloned()
+                .collect(),
+        }
+    }
+}

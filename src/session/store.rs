@@ -1,0 +1,406 @@
+//! The store: sessions in this process, in one [`IdleMap`].
+//!
+//! A session is one record: its key leads to an immutable state, and a write is one atomic update of the
+//! record. Whatever concerns one session is decided there, by layer 1: what comes first of a write, a
+//! renewal, a destruction and an expiry. There is no second structure that must agree, except for the owner
+//! index (see `owner`).
+
+use super::builder::Builder;
+use super::error::SessionError;
+use super::event::{Event, EventKind, Events};
+use super::id::{Random, Secret, SessionId, SessionKey};
+use super::live::LiveSession;
+use super::owner::OwnerIndex;
+use super::state::{Secrets, State};
+use super::{Attributes, Issued, Settings, Snapshot};
+use crate::count::{Balance, Count};
+use crate::{Clock, Collector, Handle, IdleMap, RemovalCause};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) type Entry = Handle<SessionKey, State>;
+
+/// Sessions that live in this process. A clone is another reference to the same store.
+///
+/// Reading never copies a session and never waits for a writer; writes of concurrent requests lose nothing;
+/// a session that has ended never returns. All methods are lock-free, and take `&self`. Expiry is exact on
+/// read; [`collect`](Self::collect), or a [collector](Self::spawn_collector), ends what nobody asks for.
+///
+/// ```
+/// use dwell::session::{SessionId, SessionStore};
+/// use std::time::Duration;
+///
+/// let store = SessionStore::new(Duration::from_secs(30 * 60));
+/// let session = store.create()?;
+/// session.set("name", String::from("Ann"))?;
+/// let cookie = session.id().to_cookie();
+///
+/// let id = SessionId::parse(&cookie).expect("the client sent what it was given");
+/// let session = store.find(&id).expect("it is live");
+/// assert_eq!(*session.get::<String>("name")?.unwrap(), "Ann");
+/// session.destroy();
+/// assert!(store.find(&id).is_none());
+/// # Ok::<(), dwell::session::SessionError>(())
+/// ```
+#[derive(Clone)]
+pub struct SessionStore {
+    pub(super) store: Arc<Store>,
+}
+
+pub(super) struct Store {
+    pub(super) sessions: Arc<IdleMap<SessionKey, State>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Settings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Random,
+}
+
+/// What the map's removal listener needs as well.
+pub(super) struct Shared {
+    pub(super) owners: OwnerIndex,
+    pub(super) events: Option<Events>,
+    /// Sessions that have an owner.
+    pub(super) owned: Balance,
+    pub(super) bytes: Balance,
+    pub(super) renewed: Count,
+    pub(super) refused_writes: Count,
+    pub(super) unknown_ids: Count,
+}
+
+impl Shared {
+    pub(super) fn new(events: Option<Events>) -> Self {
+        Self {
+            owners: OwnerIndex::new(),
+            events,
+            owned: Balance::default(),
+            bytes: Balance::default(),
+            renewed: Count::default(),
+            refused_writes: Count::default(),
+            unknown_ids: Count::default(),
+        }
+    }
+
+    /// The one path for all ends of a session: the map calls it once for each, after the end.
+    pub(super) fn ended(&self, session: &Entry, cause: RemovalCause) {
+        let key = *session.key();
+        if let Some(owner) = &session.owner {
+            self.owners.remove(owner, key);
+            self.owned.down(1);
+        }
+        self.bytes.down(session.size());
+        self.tell(EventKind::of_end(cause), key, session);
+    }
+
+    pub(super) fn tell(&self, kind: EventKind, key: SessionKey, state: &State) {
+        if let Some(events) = &self.events {
+            events.send(Event {
+                kind,
+                key,
+                owner: state.owner.clone(),
+                attributes: state.attributes.clone(),
+            });
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now_millis()
+    }
+
+    /// The session that an id answers to now.
+    pub(super) fn admit(&self, id: &SessionId) -> Option<Entry> {
+        let entry = self.sessions.peek(&id.key());
+        let admitted = entry.filter(|entry| entry.secrets.admit(id.secret(), self.now()));
+        if admitted.is_none() {
+            self.shared.unknown_ids.one();
+        }
+        admitted
+    }
+
+    /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
+    /// a copy of the next version. If `change` fails, nothing is changed.
+    pub(super) fn write<R>(
+        &self,
+        key: &SessionKey,
+        mut change: impl FnMut(&State, &mut State) -> Result<R, SessionError>,
+    ) -> Result<(Entry, R), SessionError> {
+        let now = self.now();
+        let mut result = Err(SessionError::Ended);
+        let mut old_size = 0;
+        let entry = self.sessions.update(key, |old| {
+            let mut new = old.successor(now);
+            result = change(old, &mut new);
+            if result.is_err() {
+                new = old.clone();
+            }
+            old_size = old.size();
+            new
+        });
+        let Some(entry) = entry else {
+            self.shared.refused_writes.one();
+            return Err(SessionError::Ended);
+        };
+        self.shared.bytes.up(entry.size());
+        self.shared.bytes.down(old_size);
+        result.map(|result| (entry, result))
+    }
+
+    /// For what changes a session without writing its state: refuses it, if there is no session.
+    pub(super) fn done(&self, is_done: bool) -> Result<(), SessionError> {
+        if is_done {
+            return Ok(());
+        }
+        self.shared.refused_writes.one();
+        Err(SessionError::Ended)
+    }
+
+    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<Issued, SessionError> {
+        let key = id.key();
+        let is_current = |state: &State| state.secrets.is_current(id.secret());
+        // An id that is not the session's does not even touch it.
+        if self
+            .sessions
+            .peek(&key)
+            .is_some_and(|entry| !is_current(&entry))
+        {
+            return Err(SessionError::Superseded);
+        }
+        let secret = Secret::random(self.random).map_err(SessionError::Random)?;
+        let now = self.now();
+        let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let (entry, ()) = self.write(&key, |old, new| {
+            if !is_current(old) {
+                return Err(SessionError::Superseded);
+            }
+            new.secrets.replace(secret, now, grace);
+            Ok(())
+        })?;
+        self.shared.renewed.one();
+        self.shared.tell(EventKind::Renewed, key, &entry);
+        Ok(Issued {
+            id: SessionId::new(key, secret),
+            snapshot: self.snapshot(&entry),
+        })
+    }
+
+    pub(super) fn snapshot(&self, entry: &Entry) -> Snapshot {
+        let now = self.now();
+        Snapshot {
+            key: *entry.key(),
+            attributes: entry.attributes.clone(),
+            owner: entry.owner.clone(),
+            version: entry.version,
+            age: Duration::from_millis(now.saturating_sub(entry.created)),
+            lifetime_left: entry
+                .deadline
+                .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
+        }
+    }
+}
+
+impl SessionStore {
+    /// A store with this idle timeout, and defaults for the rest.
+    ///
+    /// # Panics
+    /// If the timeout is shorter than a millisecond or longer than 34 years. [`builder`](Self::builder)
+    /// returns an error instead.
+    pub fn new(idle_timeout: Duration) -> Self {
+        Self::builder(Settings::new(idle_timeout))
+            .build()
+            .expect("give an idle timeout between a millisecond and 34 years")
+    }
+
+    /// Builds a store with these settings.
+    pub fn builder(settings: Settings) -> Builder {
+        Builder::new(settings)
+    }
+
+    pub(super) fn from_parts(store: Store) -> Self {
+        Self {
+            store: Arc::new(store),
+        }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What the store was built with.
+    pub fn settings(&self) -> &Settings {
+        &self.store.settings
+    }
+
+    /// Creates a session without attributes, under a new id. A full store ends another one for it.
+    ///
+    /// # Errors
+    /// If the operating system's generator fails: no id is issued then, and no session is created.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// assert_ne!(store.create()?.id(), store.create()?.id());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn create(&self) -> Result<LiveSession, SessionError> {
+        self.create_with(Attributes::default())
+    }
+
+    /// Creates a session that has its first attributes from the beginning.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    ///
+    /// ```
+    /// use dwell::session::{Attributes, SessionStore};
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let mut attributes = Attributes::default();
+    /// attributes.set("visits", 1_u32)?;
+    /// assert_eq!(store.create_with(attributes)?.version()?, 1);
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn create_with(&self, attributes: Attributes) -> Result<LiveSession, SessionError> {
+        let store = &*self.store;
+        let key = SessionKey::random(store.random).map_err(SessionError::Random)?;
+        let secret = Secret::random(store.random).map_err(SessionError::Random)?;
+        let now = store.now();
+        let lifetime = store.settings.max_lifetime;
+        let state = State {
+            secrets: Secrets::new(secret),
+            attributes,
+            owner: None,
+            version: 1,
+            created: now,
+            deadline: lifetime.map(|lifetime| after(now, lifetime)),
+        };
+        if store.sessions.contains_key(&key) {
+            return Err(SessionError::Collision);
+        }
+        // Told and counted before anybody can end it.
+        store.shared.bytes.up(state.size());
+        store.shared.tell(EventKind::Created, key, &state);
+        if let Err(occupied) = store.sessions.try_insert(key, state) {
+            // Another thread got the same 16 random bytes, just now.
+            store.shared.bytes.down(occupied.value.size());
+            store
+                .shared
+                .tell(EventKind::Destroyed, key, &occupied.value);
+            return Err(SessionError::Collision);
+        }
+        Ok(LiveSession::new(self.clone(), SessionId::new(key, secret)))
+    }
+
+    /// The session that an id answers to, and touches it: its idle time starts anew.
+    ///
+    /// None if there is none; this is counted. An id that the store did not issue is never taken up.
+    /// The id is checked here and nowhere else: the session that is returned stays usable when the id is
+    /// renewed, until it ends.
+    ///
+    /// ```
+    /// use dwell::session::{SessionId, SessionStore};
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let planted = SessionId::parse(&"A".repeat(SessionId::TEXT_LENGTH)).unwrap();
+    /// assert!(store.find(&planted).is_none());
+    /// assert_eq!((store.len(), store.stats().unknown_ids), (0, 1));
+    /// ```
+    pub fn find(&self, id: &SessionId) -> Option<LiveSession> {
+        self.store.admit(id)?;
+        self.store
+            .sessions
+            .touch(&id.key())
+            .then(|| LiveSession::new(self.clone(), *id))
+    }
+
+    /// What the session of an id is at this moment. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let session = store.create()?;
+    /// assert!(store.peek(session.id()).unwrap().attributes.is_empty());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn peek(&self, id: &SessionId) -> Option<Snapshot> {
+        let entry = self.store.admit(id)?;
+        Some(self.store.snapshot(&entry))
+    }
+
+    /// Ends a session by its key. Whether there was one.
+    ///
+    /// Final: a slow request that still has the session can read what it read, and write nothing.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let session = store.create()?;
+    /// assert!(store.end(&session.key()));
+    /// assert!(!store.end(&session.key()));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn end(&self, key: &SessionKey) -> bool {
+        self.store.sessions.remove(key).is_some()
+    }
+
+    /// Ends all sessions. Sessions that are created meanwhile may stay.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// store.create()?;
+    /// store.end_all();
+    /// assert!(store.is_empty());
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn end_all(&self) {
+        self.store.sessions.clear();
+    }
+
+    /// Ends what is due, as [`IdleMap::collect`]. Returns how many sessions it ended.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// assert_eq!(store.collect(), 0);
+    /// ```
+    pub fn collect(&self) -> usize {
+        self.store.sessions.collect()
+    }
+
+    /// Starts a thread that ends what is due, until the [`Collector`] is dropped.
+    ///
+    /// # Panics
+    /// If the operating system does not give a thread.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let collector = store.spawn_collector();
+    /// assert!(collector.is_running());
+    /// ```
+    pub fn spawn_collector(&self) -> Collector {
+        self.store.sessions.spawn_collector()
+    }
+}
+
+impl fmt::Debug for SessionStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionStore")
+            .field("settings", &self.store.settings)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// A time so much later, in milliseconds.
+pub(super) fn after(now: u64, by: Duration) -> u64 {
+    now.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX))
+}

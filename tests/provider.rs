@@ -1,0 +1,373 @@
+//! Providers: the memory provider passes the conformance suite, and broken ones do not.
+#![cfg(feature = "sessions")]
+
+mod sessions;
+
+use dwell::provider::testing::{Subject, conformance};
+use dwell::provider::{
+    Access, Answer, MemoryProvider, Provider, Registry, RegistryError, register,
+};
+use dwell::session::{
+    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
+    Settings, Snapshot,
+};
+use dwell::{Collector, ManualClock};
+use sessions::{IDLE, together};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// What a provider may get wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    AdoptsUnknownIds,
+    BringsSessionsBack,
+    IgnoresVersions,
+    LosesUpdates,
+    NeverExpires,
+    EndsOldIdsAtOnce,
+    KeepsOldIdsForLong,
+    RenewsOldIds,
+    CountsPeeks,
+    DestroysNothing,
+    HasNoBound,
+    TakesNoNewcomers,
+    ForgetsOwners,
+    ListsTheDead,
+}
+
+#[derive(Debug)]
+struct Flawed {
+    memory: MemoryProvider,
+    fault: Fault,
+    /// The sessions of which the provider said whose they are.
+    owned: Mutex<Vec<Listed>>,
+}
+
+impl Flawed {
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+}
+
+impl Provider for Flawed {
+    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+        Box::pin(async move {
+            let issued = self.memory.init(attributes).await?;
+            let store = self.memory.store();
+            let is_full = Some(store.len()) == store.settings().capacity;
+            if is_full && self.is(Fault::TakesNoNewcomers) {
+                self.memory.destroy(&issued.id.key()).await?;
+            }
+            Ok(issued)
+        })
+    }
+
+    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>> {
+        Box::pin(async move {
+            match self.memory.read(id).await? {
+                None if self.is(Fault::AdoptsUnknownIds) => {
+                    Ok(Some(self.init(Attributes::default()).await?.snapshot))
+                }
+                found => Ok(found),
+            }
+        })
+    }
+
+    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>> {
+        let touches = self.is(Fault::CountsPeeks);
+        self.memory
+            .load(key, if touches { Access::Touch } else { access })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        changes: Changes,
+        version: Option<u64>,
+    ) -> Answer<'a, Snapshot> {
+        Box::pin(async move {
+            if self.is(Fault::LosesUpdates) && version.is_none() {
+                // Reads all, changes its copy, and writes all.
+                let old = self.memory.load(key, Access::Touch).await?;
+                let old = old.ok_or(SessionError::Ended)?.attributes;
+                let mut new = old.clone();
+                changes.apply_to(&mut new);
+                std::thread::sleep(Duration::from_millis(1));
+                let all = self.memory.load(key, Access::Touch).await?;
+                let all = all.ok_or(SessionError::Ended)?.attributes;
+                let changes = Changes::between(&all, &new);
+                return self.memory.apply(key, changes, None).await;
+            }
+            let version = version.filter(|_| !self.is(Fault::IgnoresVersions));
+            match self.memory.apply(key, changes, version).await {
+                Err(SessionError::Ended) if self.is(Fault::BringsSessionsBack) => {
+                    Ok(self.init(Attributes::default()).await?.snapshot)
+                }
+                result => result,
+            }
+        })
+    }
+
+    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()> {
+        self.memory.update(key)
+    }
+
+    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool> {
+        if self.is(Fault::DestroysNothing) {
+            return Box::pin(async { Ok(true) });
+        }
+        self.memory.destroy(key)
+    }
+
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+        Box::pin(async move {
+            let grace = match self.fault {
+                Fault::EndsOldIdsAtOnce => Some(Duration::ZERO),
+                Fault::KeepsOldIdsForLong => Some(IDLE),
+                _ => grace,
+            };
+            let answers = self.memory.read(id).await?.is_some();
+            match self.memory.renew(id, grace).await {
+                Err(SessionError::Superseded) if answers && self.is(Fault::RenewsOldIds) => {
+                    Ok(Issued {
+                        id: *id,
+                        snapshot: Snapshot::new(id.key(), Attributes::default(), 1),
+                    })
+                }
+                result => result,
+            }
+        })
+    }
+
+    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if self.is(Fault::ForgetsOwners) {
+                return Ok(());
+            }
+            self.memory.set_owner(key, owner).await?;
+            let listed = self.memory.owned_by(owner.unwrap_or_default()).await?;
+            self.owned.lock().unwrap().extend(listed);
+            Ok(())
+        })
+    }
+
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+        if self.is(Fault::ListsTheDead) {
+            let all = self.owned.lock().unwrap();
+            let its = all.iter().filter(|s| s.owner.as_deref() == Some(owner));
+            let its = its.cloned().collect();
+            return Box::pin(async { Ok(its) });
+        }
+        self.memory.owned_by(owner)
+    }
+
+    fn destroy_owned_by<'a>(
+        &'a self,
+        owner: &'a str,
+        except: Option<&'a SessionKey>,
+    ) -> Answer<'a, usize> {
+        self.memory.destroy_owned_by(owner, except)
+    }
+
+    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()> {
+        self.memory.set_idle_timeout(key, timeout)
+    }
+
+    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()> {
+        self.memory.set_lifetime(key, lifetime)
+    }
+
+    fn gc(&self) -> Answer<'_, usize> {
+        self.memory.gc()
+    }
+}
+
+struct Lab {
+    clock: ManualClock,
+    fault: Fault,
+}
+
+impl Lab {
+    fn new(fault: Fault) -> Self {
+        let clock = ManualClock::new();
+        Self { clock, fault }
+    }
+}
+
+impl Subject for Lab {
+    fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
+        let mut settings = *settings;
+        if self.fault == Fault::HasNoBound {
+            settings.capacity = None;
+        }
+        let store = SessionStore::builder(settings).clock(self.clock.clone());
+        Some(Arc::new(Flawed {
+            memory: MemoryProvider::new(store.build().unwrap()),
+            fault: self.fault,
+            owned: Mutex::default(),
+        }))
+    }
+
+    fn advance(&self, by: Duration) {
+        if self.fault != Fault::NeverExpires {
+            self.clock.advance(by);
+        }
+    }
+}
+
+#[test]
+fn the_memory_provider_passes_every_check() {
+    struct Memory(ManualClock);
+    impl Subject for Memory {
+        fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
+            let store = SessionStore::builder(*settings).clock(self.0.clone());
+            Some(Arc::new(MemoryProvider::new(store.build().unwrap())))
+        }
+
+        fn advance(&self, by: Duration) {
+            self.0.advance(by);
+        }
+    }
+    let report = conformance(&Memory(ManualClock::new()));
+    assert_eq!(report.passed.len(), 29);
+    assert!(report.skipped.is_empty());
+}
+
+#[test]
+fn the_suite_finds_each_fault() {
+    conformance(&Lab::new(Fault::None));
+    let faults = [
+        (Fault::AdoptsUnknownIds, "ends on the millisecond"),
+        (Fault::BringsSessionsBack, "ends on the millisecond"),
+        (Fault::IgnoresVersions, "outdated version"),
+        (Fault::LosesUpdates, "lose nothing"),
+        (Fault::NeverExpires, "ends on the millisecond"),
+        (Fault::EndsOldIdsAtOnce, "answers for its grace"),
+        (Fault::KeepsOldIdsForLong, "answers for its grace"),
+        (Fault::RenewsOldIds, "only the newest id"),
+        (Fault::CountsPeeks, "ends on the millisecond"),
+        (Fault::DestroysNothing, "refuses what comes late"),
+        (Fault::HasNoBound, "keeps its bound"),
+        (Fault::TakesNoNewcomers, "keeps its bound"),
+        (Fault::ForgetsOwners, "a peek does not"),
+        (Fault::ListsTheDead, "a peek does not"),
+    ];
+    for (fault, check) in faults {
+        let lab = Lab::new(fault);
+        let panic = catch_unwind(AssertUnwindSafe(|| conformance(&lab)));
+        let panic = panic.expect_err(&format!("{fault:?} passes"));
+        let message = panic.downcast_ref::<String>().expect("a message");
+        assert!(message.contains(check), "{fault:?}: {message}");
+    }
+}
+
+#[test]
+fn a_check_whose_settings_the_provider_cannot_have_is_skipped_and_said() {
+    struct Boundless(Lab);
+    impl Subject for Boundless {
+        fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
+            settings
+                .capacity
+                .is_none()
+                .then(|| self.0.provider(settings))?
+        }
+
+        fn advance(&self, by: Duration) {
+            self.0.advance(by);
+        }
+    }
+    let report = conformance(&Boundless(Lab::new(Fault::None)));
+    assert_eq!(
+        report.skipped,
+        ["a full store takes new sessions and keeps its bound"]
+    );
+}
+
+#[test]
+fn the_memory_providers_futures_are_ready_at_once() {
+    let provider = MemoryProvider::new(SessionStore::new(IDLE));
+    let mut context = Context::from_waker(Waker::noop());
+    let future = pin!(provider.init(Attributes::default()));
+    assert!(matches!(future.poll(&mut context), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn collection_in_the_background_stops_when_its_guard_is_dropped() {
+    let clock = ManualClock::new();
+    let store = SessionStore::builder(Settings::new(IDLE)).clock(clock.clone());
+    let provider = MemoryProvider::new(store.build().unwrap());
+    let collector: Collector = provider.spawn_gc().expect("a thread");
+    provider.store().create().unwrap();
+    // A quantum more than the timeout, for the collection to be due.
+    clock.advance(IDLE * 2);
+    while !provider.store().is_empty() {
+        std::thread::yield_now();
+    }
+    drop(collector);
+}
+
+fn memory(
+    settings: &Settings,
+) -> Result<Arc<dyn Provider>, Box<dyn std::error::Error + Send + Sync>> {
+    let store = SessionStore::builder(*settings).build()?;
+    Ok(Arc::new(MemoryProvider::new(store)))
+}
+
+#[test]
+fn registering_nothing_or_a_name_twice_is_an_error_that_says_so() {
+    let registry = Registry::new();
+    assert!(matches!(
+        registry.register("", memory),
+        Err(RegistryError::NoName)
+    ));
+    registry.register("one", memory).unwrap();
+    let twice = registry.register("one", memory).unwrap_err();
+    assert_eq!(
+        twice.to_string(),
+        "a provider named \"one\" is registered already: choose another name"
+    );
+    let unknown = registry.open("two", &Settings::new(IDLE)).unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "no provider is named \"two\": register it first, or choose one of [\"one\"]"
+    );
+    let refused = registry
+        .open("one", &Settings::new(Duration::ZERO))
+        .unwrap_err();
+    assert!(refused.to_string().contains("idle_timeout"), "{refused}");
+}
+
+#[test]
+fn of_threads_that_register_one_name_one_succeeds() {
+    let registry = Registry::new();
+    let won = together(4, |_| registry.register("one", memory).is_ok());
+    assert_eq!(won.into_iter().filter(|won| *won).count(), 1);
+}
+
+#[test]
+fn the_process_wide_registry_has_memory_and_takes_more() {
+    assert!(matches!(
+        register("memory", memory),
+        Err(RegistryError::NameTaken { .. })
+    ));
+    register("another", memory).unwrap();
+    assert_eq!(Registry::global().names(), ["another", "memory"]);
+    let open = || {
+        Registry::global()
+            .open("another", &Settings::new(IDLE))
+            .unwrap()
+    };
+    let (one, two) = (open(), open());
+    let id = pollster::block_on(one.init(Attributes::default()))
+        .unwrap()
+        .id;
+    assert!(
+        pollster::block_on(two.read(&id)).unwrap().is_none(),
+        "they share nothing"
+    );
+}
