@@ -121,24 +121,36 @@ fn a_collector_that_dies_leaves_expiry_exact_and_the_rest_to_the_next_one() {
     assert_ledger(&map);
 }
 
-/// The allocator of this binary: the system's, until a thread has used up what it was granted.
-struct Rationed;
+/// The allocator of this binary: the system's, but for one allocation of a thread that asked for it.
+struct Failing;
+
+/// None of a thread's allocations fails.
+const NEVER: usize = usize::MAX;
 
 thread_local! {
-    /// How many more allocations this thread is granted.
-    static RATION: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How many allocations of this thread succeed before one fails. Those after it succeed: whoever overlooks
+    /// the failure goes on.
+    static LEFT: Cell<usize> = const { Cell::new(NEVER) };
 }
 
-fn is_granted() -> bool {
-    let ration = RATION.get();
-    RATION.set(ration.saturating_sub(usize::from(ration < usize::MAX)));
-    ration > 0
+fn succeeds() -> bool {
+    match LEFT.get() {
+        NEVER => true,
+        0 => {
+            LEFT.set(NEVER);
+            false
+        }
+        left => {
+            LEFT.set(left - 1);
+            true
+        }
+    }
 }
 
-// SAFETY: what it returns is the system allocator's, or null for "no more".
-unsafe impl GlobalAlloc for Rationed {
+// SAFETY: what it returns is the system allocator's, or null for a failure.
+unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match is_granted() {
+        match succeeds() {
             // SAFETY: the caller's promise.
             true => unsafe { System.alloc(layout) },
             false => std::ptr::null_mut(),
@@ -146,7 +158,7 @@ unsafe impl GlobalAlloc for Rationed {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match is_granted() {
+        match succeeds() {
             // SAFETY: the caller's promise.
             true => unsafe { System.alloc_zeroed(layout) },
             false => std::ptr::null_mut(),
@@ -160,10 +172,10 @@ unsafe impl GlobalAlloc for Rationed {
 }
 
 #[global_allocator]
-static ALLOCATOR: Rationed = Rationed;
+static ALLOCATOR: Failing = Failing;
 
-/// Tells the process that runs the operations how many allocations it is granted.
-const GRANT: &str = "DWELL_TEST_GRANT";
+/// Tells the process that runs the operations how many allocations succeed.
+const SUCCEED: &str = "DWELL_TEST_ALLOCATIONS";
 
 /// Whatever allocates: insertion, a growing table, buckets, updates, retirement, shrinking, iteration.
 fn allocate_in_all_ways() {
@@ -191,20 +203,21 @@ fn an_allocator_that_fails_ends_the_process_and_nothing_worse() {
     use std::process::Command;
     const ABORTED: i32 = 6;
 
-    if let Ok(grant) = std::env::var(GRANT) {
-        RATION.set(grant.parse().unwrap());
+    if let Ok(left) = std::env::var(SUCCEED) {
+        LEFT.set(left.parse().unwrap());
         allocate_in_all_ways();
-        RATION.set(usize::MAX);
+        LEFT.set(NEVER);
         return;
     }
-    let run = |grant: usize| {
+    let run = |left: usize| {
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "an_allocator_that_fails_ends_the_process_and_nothing_worse",
             ])
             .args(["--nocapture", "--test-threads=1"])
-            .env(GRANT, grant.to_string())
+            .env(SUCCEED, left.to_string())
+            .env("RUST_BACKTRACE", "0")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -219,11 +232,11 @@ fn an_allocator_that_fails_ends_the_process_and_nothing_worse() {
         assert_eq!(
             status.signal(),
             Some(ABORTED),
-            "grant {failed}: {status}, {said}"
+            "after {failed}: {status}, {said}"
         );
         assert!(
             said.contains("memory allocation of"),
-            "grant {failed}: {said}"
+            "after {failed}: {said}"
         );
         failed += 1;
     }
