@@ -5,25 +5,58 @@
 pub(crate) struct Record {
     pub(crate) value: u64,
     pub(crate) accessed: u64,
-    pub(crate) idle: u64,
-    pub(crate) limit: u64,
+    idle: u64,
+    limit: u64,
+    /// The least and the greatest of both since its birth.
+    idles: [u64; 2],
+    limits: [u64; 2],
 }
 
 impl Record {
+    fn new(value: u64, now: u64, terms: Terms) -> Self {
+        let limit = now.saturating_add(terms.lifetime);
+        Self {
+            value,
+            accessed: now,
+            idle: terms.idle,
+            limit,
+            idles: [terms.idle; 2],
+            limits: [limit; 2],
+        }
+    }
+
+    fn with_idle(self, idle: u64) -> Self {
+        let idles = [self.idles[0].min(idle), self.idles[1].max(idle)];
+        Self {
+            idle,
+            idles,
+            ..self
+        }
+    }
+
+    fn with_limit(self, limit: u64) -> Self {
+        let limits = [self.limits[0].min(limit), self.limits[1].max(limit)];
+        Self {
+            limit,
+            limits,
+            ..self
+        }
+    }
+
     /// When the record ends: the earliest time and the latest, if somebody changes its terms meanwhile.
     fn deadlines(&self, meanwhile: &[Step]) -> (u64, u64) {
-        let (mut idle, mut limit) = ([self.idle; 2], [self.limit; 2]);
-        for change in meanwhile {
-            match change.call {
-                Call::SetIdle(other) => idle = [idle[0].min(other), idle[1].max(other)],
-                Call::SetLifetime(lifetime) => {
-                    let other = change.first + lifetime;
-                    limit = [limit[0].min(other), limit[1].max(other)];
-                }
-                _ => {}
-            }
+        if meanwhile.is_empty() {
+            let deadline = (self.accessed + self.idle).min(self.limit);
+            return (deadline, deadline);
         }
-        let deadline = |bound: usize| (self.accessed + idle[bound]).min(limit[bound]);
+        let any = meanwhile
+            .iter()
+            .fold(*self, |record, change| match change.call {
+                Call::SetIdle(idle) => record.with_idle(idle),
+                Call::SetLifetime(lifetime) => record.with_limit(change.first + lifetime),
+                _ => record,
+            });
+        let deadline = |bound: usize| (any.accessed + any.idles[bound]).min(any.limits[bound]);
         (deadline(0), deadline(1))
     }
 }
@@ -103,8 +136,8 @@ pub(crate) const ENDLESS: u64 = u64::MAX / 2;
 /// A record that is due ends by an exchange of its own, of which the listener is told: so an operation that
 /// finds nothing takes place where there is nothing.
 ///
-/// `meanwhile` are the changes of terms that ran at the same time. Each is a step of its own; but until it
-/// has returned, others may judge the record by its old terms or by its new ones.
+/// `meanwhile` are the changes of terms that ran at the same time. Each is a step of its own; but others that
+/// run at the same time may judge the record by its old terms or by its new ones.
 pub(crate) fn apply(terms: Terms, state: &State, step: &Step, meanwhile: &[Step]) -> Option<State> {
     let now = step.last;
     let deadlines = state.map(|record| record.deadlines(meanwhile));
@@ -121,12 +154,7 @@ pub(crate) fn apply(terms: Terms, state: &State, step: &Step, meanwhile: &[Step]
     if !is_there || !is_told && !is_live {
         return None;
     }
-    let born = |value| Record {
-        value,
-        accessed: now,
-        idle: terms.idle,
-        limit: now.saturating_add(terms.lifetime),
-    };
+    let born = |value| Record::new(value, now, terms);
     let touched = |record: Record| Record {
         accessed: record.accessed.max(now),
         ..record
@@ -150,10 +178,7 @@ pub(crate) fn apply(terms: Terms, state: &State, step: &Step, meanwhile: &[Step]
         })),
         Call::Remove | Call::Evicted => Some(None),
         Call::Expired => is_due.then_some(None),
-        Call::SetIdle(idle) => Some(Some(Record { idle, ..record })),
-        Call::SetLifetime(lifetime) => Some(Some(Record {
-            limit: step.first + lifetime,
-            ..record
-        })),
+        Call::SetIdle(idle) => Some(Some(record.with_idle(idle))),
+        Call::SetLifetime(lifetime) => Some(Some(record.with_limit(step.first + lifetime))),
     }
 }

@@ -275,9 +275,9 @@ where
     /// Gives a record its own idle timeout, longer or shorter than the map's, in place of it.
     ///
     /// Takes effect at once, counted from the record's last access; this call does not count as one.
-    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record, or if it ended
-    /// meanwhile. Lock-free; linearizable, except that others who judge the record while this call runs may
-    /// do so by either timeout.
+    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record. Lock-free;
+    /// linearizable, but for operations that run at the same time: they may judge the record by either
+    /// timeout, and if one of them ends it, the result of this call may be either.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -298,9 +298,9 @@ where
     /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
     ///
     /// Takes effect at once. Does not touch the record, and does not change its idle timeout. Lifetimes
-    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record, or if
-    /// it ended meanwhile. Lock-free; linearizable, except that others who judge the record while this call
-    /// runs may do so by either deadline.
+    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record.
+    /// Lock-free; linearizable, but for operations that run at the same time: they may judge the record by
+    /// either deadline, and if one of them ends it, the result of this call may be either.
     ///
     /// ```
     /// use dwell::IdleMap;
