@@ -80,7 +80,9 @@ fn records_that_replace_older_ones_take_their_memory() {
         for key in keys.by_ref().take(count) {
             map.insert(key, [key; 480]);
         }
-        memory_stats::memory_stats().expect("Linux tells").virtual_mem
+        memory_stats::memory_stats()
+            .expect("Linux tells")
+            .virtual_mem
     };
     let once = insert(LIVE);
     let often = insert(3 * LIVE);
