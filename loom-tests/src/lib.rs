@@ -8,7 +8,7 @@
 //! | 1 | `dwell_loom` | loom as it is: stale values, and the schedules that it finds |
 //! | 2 | `dwell_loom dwell_rmw` | all schedules, those around a load that an exchange follows included (see `models::dpor`), with the newest values |
 //! | 3 | `dwell_loom dwell_shadow` | stale values on all schedules, at lower bounds (see `announced`) |
-//! | tier B | `dwell_loom dwell_epoch crossbeam_loom` | the assembled map on the real crossbeam-epoch |
+//! | tier B | `dwell_loom dwell_epoch` | the assembled map on its real epochs |
 #![cfg(dwell_loom)]
 
 #[allow(dead_code)]

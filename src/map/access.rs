@@ -18,7 +18,7 @@ where
 {
     /// Finds a record's value and touches the record: its idle time starts anew.
     ///
-    /// Cost: two cache misses, an epoch pin, and three atomic additions for the handle and the touch.
+    /// Cost: two cache misses, and three atomic additions for the handle and the touch.
     /// [`with`](Self::with) needs no handle. Lock-free; linearizable.
     ///
     /// ```

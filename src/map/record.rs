@@ -9,7 +9,7 @@
 //! record's token (see `calendar`). Once retired, the reclaimer (a link). Everybody else only
 //! exchanges a place it read for null, which fails if any of this happened in between.
 //!
-//! **Progress.** Everything here is wait-free.
+//! **Progress.** Everything here is wait-free but for the memory, see `chunk`: taking and freeing it is lock-free.
 
 use super::life::{Life, Observed};
 use super::memory::Cells;
