@@ -125,7 +125,7 @@ impl Builder {
     /// # Panics
     /// If the operating system does not give a thread to collect with.
     pub fn build(self) -> Result<Manager, ManagerError> {
-        self.build_from(Registry::global())
+        self.build_with(|name, settings| Registry::global().open(name, settings))
     }
 
     /// As [`build`](Self::build), with another registry.
@@ -136,10 +136,18 @@ impl Builder {
     /// # Panics
     /// As [`build`](Self::build).
     pub fn build_from(self, registry: &Registry) -> Result<Manager, ManagerError> {
+        self.build_with(|name, settings| registry.open(name, settings))
+    }
+
+    /// Leaves the registry alone if a provider was given.
+    fn build_with(
+        self,
+        open: impl FnOnce(&str, &Settings) -> Result<Arc<dyn Provider>, RegistryError>,
+    ) -> Result<Manager, ManagerError> {
         let cookies = Cookies::new(&self.cookie, self.same_site, self.is_plain_http)?;
         let provider = match self.source {
             Source::Given(provider) => provider,
-            Source::Named(name) => registry.open(&name, &self.settings)?,
+            Source::Named(name) => open(&name, &self.settings)?,
         };
         let collector = self.collects.then(|| provider.spawn_gc()).flatten();
         Ok(Manager {
