@@ -85,27 +85,31 @@ impl Copy {
         Ok(result)
     }
 
+    fn cargo<'a>(&self, check: &Check, args: impl IntoIterator<Item = &'a String>) -> Command {
+        let mut command = Command::new("cargo");
+        command.arg("test").current_dir(&self.root).process_group(0);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("CARGO_TARGET_DIR", &self.target);
+        command.env("RUSTFLAGS", &check.rustflags).envs(&check.env);
+        command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+        command.args(args);
+        command
+    }
+
+    /// Whether what a check runs compiles.
+    pub fn compiles(&self, check: &Check) -> io::Result<bool> {
+        let flags = check.args.iter().take_while(|arg| *arg != "--");
+        let mut build = self.cargo(check, flags);
+        build.arg("--no-run");
+        succeeds(build, Duration::from_secs(3_600))
+    }
+
     pub fn run(&self, check: &Check) -> io::Result<Verdict> {
-        let cargo = |build_only: bool| {
-            let mut command = Command::new("cargo");
-            command.arg("test").current_dir(&self.root).process_group(0);
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            command.env("CARGO_TARGET_DIR", &self.target);
-            command.env("RUSTFLAGS", &check.rustflags).envs(&check.env);
-            command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
-            let flags = check.args.iter().take_while(|arg| *arg != "--");
-            match build_only {
-                true => command.args(flags).arg("--no-run"),
-                false => command.args(&check.args),
-            };
-            command
-        };
-        let hour = Duration::from_secs(3_600);
-        if !succeeds(cargo(true), hour)? {
+        if !self.compiles(check)? {
             return Ok(Verdict::Refused);
         }
         let limit = Duration::from_secs(check.minutes * 60);
-        Ok(match succeeds(cargo(false), limit)? {
+        Ok(match succeeds(self.cargo(check, &check.args), limit)? {
             true => Verdict::Passed,
             false => Verdict::Failed,
         })

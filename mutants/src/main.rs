@@ -186,6 +186,13 @@ fn run(
     let target = std::env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or(workspace.root.join("target"), PathBuf::from);
     let copy = Copy::make(&workspace.root, &target.join("mutants"))?;
+    let due: Vec<usize> = (0..workspace.mutants.len())
+        .filter(|&index| {
+            let mutant = &workspace.mutants[index];
+            let is_due = again || !workspace.results.contains_key(&mutant.name);
+            is_due && file.as_ref().is_none_or(|file| *file == mutant.file)
+        })
+        .collect();
     if baseline {
         for check in &checks.check {
             let started = Instant::now();
@@ -201,13 +208,13 @@ fn run(
             }
         }
     }
-    let due: Vec<usize> = (0..workspace.mutants.len())
-        .filter(|&index| {
-            let mutant = &workspace.mutants[index];
-            let is_due = again || !workspace.results.contains_key(&mutant.name);
-            is_due && file.as_ref().is_none_or(|file| *file == mutant.file)
-        })
-        .collect();
+    // A mutant that does not compile was refused by the compiler only if everything else compiles.
+    for check in &checks.check {
+        let mut due = due.iter().map(|&index| &workspace.mutants[index]);
+        if due.any(|mutant| check.is_for(mutant)) && !copy.compiles(check)? {
+            return Err(format!("{} does not compile when nothing is broken", check.name).into());
+        }
+    }
     for (number, &index) in due.iter().enumerate() {
         let mutant = &workspace.mutants[index];
         let started = Instant::now();
