@@ -243,9 +243,11 @@ impl<'a> Visit<'a> for Finder<'_> {
 
     fn visit_expr_call(&mut self, call: &'a syn::ExprCall) {
         let name = self.text(call.func.span()).to_owned();
-        self.weaken(&name, name == "fence", &call.args);
-        if name == "fence" {
-            self.add(Kind::Fence, call.span(), "()".into(), "fence dropped");
+        let is_fence = name.ends_with("fence");
+        self.weaken(&name, is_fence, &call.args);
+        if is_fence {
+            let what = format!("`{name}` dropped");
+            self.add(Kind::Fence, call.span(), "()".into(), &what);
         }
         visit::visit_expr_call(self, call);
     }
