@@ -58,10 +58,15 @@ integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
 integer!(AtomicUsize, usize);
 
-#[derive(Debug)]
 pub(crate) struct AtomicPtr<T> {
     atomic: loom::sync::atomic::AtomicPtr<T>,
     announcements: Announcements,
+}
+
+impl<T> core::fmt::Debug for AtomicPtr<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.atomic.fmt(f)
+    }
 }
 
 impl<T> AtomicPtr<T> {
