@@ -56,7 +56,7 @@ impl Memory for Page {
         unsafe { self.pages.start().cast().as_ref() }
     }
 
-    unsafe fn clear(&self) -> bool {
+    unsafe fn clear(&self) {
         // SAFETY: the caller vouches for the contents.
         unsafe { self.pages.clear() }
     }

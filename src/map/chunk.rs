@@ -80,7 +80,7 @@ pub(crate) trait Memory {
     ///
     /// # Safety
     /// Nobody relies on what the memory holds.
-    unsafe fn clear(&self) -> bool;
+    unsafe fn clear(&self);
 }
 
 #[derive(Debug)]

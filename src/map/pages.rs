@@ -64,13 +64,13 @@ impl Pages {
         };
     }
 
-    /// Gives the memory back to the system: it is zero from now on. False if the system refused.
+    /// Gives the memory back to the system: it is zero from now on, unless the system refuses.
     ///
     /// # Safety
     /// Nobody relies on what the memory holds.
-    pub(crate) unsafe fn clear(&self) -> bool {
+    pub(crate) unsafe fn clear(&self) {
         // SAFETY: the caller vouches for the contents.
-        unsafe { madvise(self.start.as_ptr().cast(), self.size, Advice::LinuxDontNeed) }.is_ok()
+        let _ = unsafe { madvise(self.start.as_ptr().cast(), self.size, Advice::LinuxDontNeed) };
     }
 }
 

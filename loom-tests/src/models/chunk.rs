@@ -32,7 +32,7 @@ impl Memory for Page {
         &self.name
     }
 
-    unsafe fn clear(&self) -> bool {
+    unsafe fn clear(&self) {
         for cell in &self.cells {
             assert!(
                 !cell.is_owned.load(Ordering::Relaxed),
@@ -42,7 +42,6 @@ impl Memory for Page {
             cell.link.store(0, Ordering::Relaxed);
         }
         self.name.store(ptr::null_mut(), Ordering::Relaxed);
-        true
     }
 }
 
