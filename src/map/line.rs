@@ -66,11 +66,16 @@ impl<K, V> Word<K, V> {
     /// The record, if there is one and its tag agrees.
     #[inline]
     pub(crate) fn tagged(self, tag: Tag) -> Option<*mut Record<K, V>> {
-        if self.0.addr() >> TAG_SHIFT == usize::from(tag.0) {
+        if self.carries(tag) {
             self.record()
         } else {
             None
         }
+    }
+
+    #[inline]
+    fn carries(self, tag: Tag) -> bool {
+        (self.0.addr() ^ usize::from(tag.0) << TAG_SHIFT) < 1 << TAG_SHIFT
     }
 
     #[inline]
@@ -280,26 +285,23 @@ pub(crate) struct Line<K, V> {
 }
 
 impl<K, V> Line<K, V> {
-    /// The slots whose words carry the tag, in their order.
+    /// The slots whose words carry the tag, in their order, each with its word as it is read then.
     ///
     /// All seven are compared before the first is followed: which slot it will be cannot be foretold, so that a
     /// branch for each would often be mispredicted, and hold up the look-ups behind this one.
     #[inline]
     pub(crate) fn tagged(&self, tag: Tag) -> impl Iterator<Item = (&Slot<K, V>, Word<K, V>)> {
-        let words: [_; SLOTS] = core::array::from_fn(|slot| self.slots[slot].load());
-        let mut matches = words
-            .iter()
-            .enumerate()
-            .fold(0_u32, |matches, (slot, word)| {
-                matches | u32::from(word.tag() == tag) << slot
-            });
+        // Four instructions for each slot: the processor looks ahead over no more than one or two look-ups.
+        let mut matches = self.slots.iter().rev().fold(0_u32, |matches, slot| {
+            matches << 1 | u32::from(slot.load().carries(tag))
+        });
         core::iter::from_fn(move || {
             if matches == 0 {
                 return None;
             }
-            let slot = matches.trailing_zeros() as usize;
+            let slot = &self.slots[matches.trailing_zeros() as usize];
             matches &= matches - 1;
-            Some((&self.slots[slot], words[slot]))
+            Some((slot, slot.load()))
         })
     }
 
