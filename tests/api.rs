@@ -207,6 +207,26 @@ fn a_value_is_dropped_without_waiting_for_its_deadline() {
 }
 
 #[test]
+fn a_dropped_map_drops_its_values_at_once_whoever_is_inside_of_another_one() {
+    let value = Arc::new(());
+    let busy = IdleMap::new(MINUTE);
+    busy.insert(0, ());
+    let map = IdleMap::new(MINUTE);
+    busy.with(&0, |()| {
+        for key in 0..100 {
+            map.insert(key, Arc::clone(&value));
+        }
+        for key in 0..90 {
+            map.remove(&key);
+        }
+        // This thread counts as being inside of an operation: no grace period ends.
+        assert_eq!(Arc::strong_count(&value), 101);
+        drop(map);
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
 fn an_own_idle_timeout_may_be_longer_or_shorter_and_does_not_touch() {
     let rig = Rig::new();
     rig.insert_all(1..=2);

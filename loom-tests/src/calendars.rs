@@ -2,6 +2,7 @@
 //!
 //! The table is a specification: a slot for each key, which leads to the record or its predecessor.
 
+use crate::protocols::bucket::Place;
 use crate::protocols::calendar::{Calendar, Class, Filing, STEP};
 use crate::protocols::life::{Observed, State};
 use crate::protocols::limbo::Limbo;
@@ -101,15 +102,15 @@ impl World {
     pub(crate) fn replace(&self, key: usize, now: u64) -> bool {
         let visit = self.visit(now);
         let new = Self::unlinked(key, now);
+        Place::await_token(new.record());
         while let Some((old, seen)) = self.find(key, &visit) {
             new.record().life.start(seen.touched_at(now));
             if old.life.replace(seen, new.pointer().as_ptr()) {
                 // SAFETY: linked during the visit.
                 let new = unsafe { visit.at(new.into_linked().as_ptr()) };
                 self.hand_over(key, &visit);
-                if self.calendar.take_back(old, &visit) {
+                if self.calendar.inherit(old, new, &visit) {
                     visit.left(old);
-                    self.calendar.file(new, Filing::New, &visit);
                 } else {
                     visit.leave_shell();
                 }

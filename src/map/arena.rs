@@ -129,9 +129,10 @@ impl Arena {
     /// Gives a cell back, on any thread, also when the arena is gone.
     ///
     /// # Safety
-    /// The cell is one that `take` returned, and not used any more. It was seen by other threads only if a grace period
-    /// has passed since.
-    pub(crate) unsafe fn give_back(cell: NonNull<u8>) {
+    /// The cell is one that `take` of an arena for this layout returned, and not used any more. It was seen by other
+    /// threads only if a grace period has passed since.
+    #[inline]
+    pub(crate) unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
         let page = cell.addr().get() & !(HUGE_PAGE - 1);
         let name = ptr::with_exposed_provenance::<AtomicPtr<PageChunk>>(page);
         let offset = cell.addr().get() - page - NAME;
@@ -139,7 +140,8 @@ impl Arena {
         // it, and what the caller knows of the cell comes from there.
         unsafe {
             let chunk = (*name).load(Ordering::Relaxed);
-            let index = offset / (*chunk).memory.cell;
+            // The divisor is a constant where this is inlined.
+            let index = offset / cell_size(layout);
             if Chunk::give_back(chunk, index) {
                 drop(Box::from_raw(chunk));
             }

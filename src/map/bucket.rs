@@ -6,18 +6,21 @@
 //! ```text
 //!           file             file          clear (remove, update, a shorter deadline)
 //!   EMPTY ------> RESERVED ------> record -------------------------------> CLEARED
-//!     |              |               |                                       |
+//!     |              |             |    ^                                    |
+//!     |              |             +----+ pass on (to the record's successor)|
 //!     +--------------+---------------+------------- drain -------------------+--> DRAINED
 //! ```
 //!
-//! **Invariant.** Each entry takes these steps once, each by one exchange, so that a token has exactly
-//! one holder: the entry, or the thread that took it out of one. The holder files the token again, or
-//! gives up the calendar's share in the record.
+//! **Invariant.** Each step is one exchange, and no entry comes back to a state that it has left: a record is passed on
+//! once. So a token has exactly one holder: the entry, or the thread that took it out of one. The holder files the token
+//! again, or gives up the calendar's share in the record.
 //!
 //! **Invariant.** A record that is not dead or replaced does not name a retired bucket as its place. Who
 //! files a token reserves the entry before it writes the place, and a reserved entry that is drained is
 //! accounted for by its filler, after that has taken the place back. Who drained a token accounts for it
-//! after it has filed it again.
+//! after it has filed it again, and so has written another place. A successor awaits its token under a mark that it has
+//! once in its life: who has passed the token on exchanges the mark for the place, and fails if the token was filed
+//! elsewhere meanwhile.
 //!
 //! **Linearization points.** Each step's exchange.
 //!
@@ -30,11 +33,13 @@
 
 use super::calendar::Class;
 use super::index::Key;
+use super::memory::prefetch;
 use super::reclaim::{Guard, Mark};
 use super::record::{Record, assert_address};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;
-use std::ptr;
+use std::{ptr, slice};
 
 /// Entries of a quantum's first bucket; each further one has four times as many.
 pub(crate) const FEWEST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
@@ -57,12 +62,19 @@ const CLEARED: usize = 1;
 const DRAINED: usize = 2;
 const RESERVED: usize = 3;
 const INDEX_SHIFT: u32 = 48;
+/// Instead of a place: the token is still that of the record's predecessor. No place, link or stamp looks like it.
+const AWAITED: usize = 0b100;
 
+/// What stands in front of a bucket's entries, which follow in the same allocation: so that an entry's address is known
+/// before the bucket is read.
+#[repr(C)]
 pub(crate) struct Bucket<K, V> {
-    /// This bucket, as it was allocated.
+    /// This bucket, as it was allocated: with its entries.
     pub(crate) pointer: *mut Self,
     pub(crate) key: Key,
     pub(crate) class: Class,
+    /// How many entries there are.
+    size: usize,
     /// Which of the calendar's hints may lead here.
     pub(crate) hint: usize,
     mark: Mark,
@@ -73,8 +85,9 @@ pub(crate) struct Bucket<K, V> {
     /// Entries that were drained and dealt with, and the creator's part.
     done: AtomicUsize,
     cleared: AtomicUsize,
-    entries: Box<[AtomicPtr<Record<K, V>>]>,
 }
+
+type Entry<K, V> = AtomicPtr<Record<K, V>>;
 
 /// Where a token is: a bucket and an entry of it, in one word.
 #[derive(Debug)]
@@ -97,6 +110,35 @@ impl<K, V> Place<K, V> {
         Some(place)
     }
 
+    /// Asks for what a record's place leads to ahead of its use.
+    pub(crate) fn prefetch(record: &Record<K, V>) {
+        // Relaxed: nothing is read by it. Under loom it would be one more step to interleave.
+        if !cfg!(any(dwell_loom, dwell_shuttle))
+            && let Some(place) = Self::decode(record.place.load(Ordering::Relaxed))
+        {
+            prefetch(place.bucket);
+            prefetch(Bucket::entry_at(place.bucket, place.index));
+        }
+    }
+
+    /// Notes that a record, which nobody else can reach, will be given the token of one that it replaces.
+    pub(crate) fn await_token(record: &Record<K, V>) {
+        // Relaxed: published by the replacement.
+        let awaited = ptr::without_provenance_mut(AWAITED);
+        record.set_place(awaited, Ordering::Relaxed);
+    }
+
+    /// Makes this the place of a record to which its token was passed on, unless it was filed elsewhere since.
+    pub(crate) fn settle(&self, record: &Record<K, V>) {
+        // Release: pairs with `take`, as in `Bucket::file`.
+        let _ = record.place.compare_exchange(
+            ptr::without_provenance_mut(AWAITED),
+            Self::encode(self.bucket, self.index),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+    }
+
     /// Whether this is the record's place.
     pub(crate) fn is_of(&self, record: &Record<K, V>) -> bool {
         record.place.load(Ordering::Relaxed) == Self::encode(self.bucket, self.index)
@@ -105,17 +147,7 @@ impl<K, V> Place<K, V> {
     /// Leaves a record without a place. Only by who holds its token.
     pub(crate) fn erase(record: &Record<K, V>) {
         // Relaxed: nobody draws a conclusion from there being none.
-        Self::write(record, ptr::null_mut(), Ordering::Relaxed);
-    }
-
-    fn write(record: &Record<K, V>, place: *mut (), order: Ordering) {
-        if cfg!(dwell_loom) {
-            // loom does not order a store and a concurrent exchange (by `take`): it would let who has made the
-            // exchange read its outcome also when a newer place is in its sight.
-            record.place.swap(place, order);
-        } else {
-            record.place.store(place, order);
-        }
+        record.set_place(ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// Takes this place out of a record, if it is the record's place still.
@@ -177,26 +209,72 @@ pub(crate) unsafe fn bucket_at<K, V>(bucket: *mut Bucket<K, V>, guard: &Guard) -
 
 impl<K, V> Bucket<K, V> {
     pub(crate) fn new(key: Key, class: Class, hint: usize, size: usize) -> *mut Self {
-        let pointer = Box::into_raw(Box::new(Self {
-            pointer: ptr::null_mut(),
+        let layout = Self::layout(size);
+        // SAFETY: the layout is not empty.
+        let pointer = unsafe { alloc(layout) }.cast::<Self>();
+        if pointer.is_null() {
+            handle_alloc_error(layout);
+        }
+        assert_address(pointer);
+        let bucket = Self {
+            pointer,
             key,
             class,
+            size,
             hint,
             mark: Mark::new(),
             filled: AtomicUsize::new(0),
             cursor: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             cleared: AtomicUsize::new(0),
-            entries: (0..size).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
-        }));
-        assert_address(pointer);
-        // SAFETY: just made, and nobody else knows it.
-        unsafe { (*pointer).pointer = pointer };
+        };
+        // SAFETY: just allocated, with room for the entries.
+        unsafe {
+            pointer.write(bucket);
+            for index in 0..size {
+                let entry = Entry::new(ptr::without_provenance_mut(EMPTY));
+                Self::entry_at(pointer, index).write(entry);
+            }
+        }
         pointer
     }
 
+    /// # Safety
+    /// `new` returned the bucket, and nobody uses it any more.
+    pub(crate) unsafe fn free(bucket: *mut Self) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let layout = Self::layout((*bucket).size);
+            ptr::drop_in_place(ptr::from_ref((*bucket).entries()).cast_mut());
+            ptr::drop_in_place(bucket);
+            dealloc(bucket.cast(), layout);
+        }
+    }
+
+    fn layout(size: usize) -> Layout {
+        let entries = Layout::array::<Entry<K, V>>(size).expect("buckets are small");
+        let (layout, offset) = Layout::new::<Self>()
+            .extend(entries)
+            .expect("buckets are small");
+        debug_assert_eq!(offset, size_of::<Self>());
+        layout
+    }
+
+    /// The address of an entry.
+    fn entry_at(bucket: *mut Self, index: usize) -> *mut Entry<K, V> {
+        bucket
+            .wrapping_add(1)
+            .cast::<Entry<K, V>>()
+            .wrapping_add(index)
+    }
+
+    fn entries(&self) -> &[Entry<K, V>] {
+        // SAFETY: they were written by `new`, and live as long as the bucket.
+        unsafe { slice::from_raw_parts(Self::entry_at(self.pointer, 0), self.size) }
+    }
+
     pub(crate) fn size(&self) -> usize {
-        self.entries.len()
+        self.size
     }
 
     /// Files a token that the caller holds.
@@ -207,7 +285,7 @@ impl<K, V> Bucket<K, V> {
             return Filed::Full;
         }
         let index = self.filled.fetch_add(1, Ordering::Relaxed);
-        let Some(entry) = self.entries.get(index) else {
+        let Some(entry) = self.entries().get(index) else {
             return Filed::Full;
         };
         // Relaxed: a reservation publishes nothing.
@@ -223,7 +301,7 @@ impl<K, V> Bucket<K, V> {
         let this = self.pointer;
         // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
         // place finds a complete bucket.
-        Place::write(record, Place::encode(this, index), Ordering::Release);
+        record.set_place(Place::encode(this, index), Ordering::Release);
         // Release: pairs with `drain` and `peek`.
         let filed = entry.compare_exchange(
             ptr::without_provenance_mut(RESERVED),
@@ -249,11 +327,29 @@ impl<K, V> Bucket<K, V> {
     /// Takes the token of `record` out of an entry. True for one caller at most; it holds the token.
     pub(crate) fn clear(&self, place: &Place<K, V>, record: &Record<K, V>) -> bool {
         // Acquire: pairs with `file`.
-        self.entries[place.index]
+        self.entries()[place.index]
             .compare_exchange(
                 ptr::from_ref(record).cast_mut(),
                 ptr::without_provenance_mut(CLEARED),
                 Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Makes the token of a replaced record that of its successor, in the same entry. True for one caller at most.
+    pub(crate) fn pass_on(
+        &self,
+        place: &Place<K, V>,
+        replaced: &Record<K, V>,
+        successor: &Record<K, V>,
+    ) -> bool {
+        // Release: pairs with `drain` and `peek`, as in `file`. Acquire: pairs with `file`.
+        self.entries()[place.index]
+            .compare_exchange(
+                ptr::from_ref(replaced).cast_mut(),
+                ptr::from_ref(successor).cast_mut(),
+                Ordering::AcqRel,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -284,7 +380,7 @@ impl<K, V> Bucket<K, V> {
     pub(crate) fn drain(&self, index: usize) -> Drained<K, V> {
         // Acquire: pairs with `file`.
         let entry =
-            self.entries[index].swap(ptr::without_provenance_mut(DRAINED), Ordering::Acquire);
+            self.entries()[index].swap(ptr::without_provenance_mut(DRAINED), Ordering::Acquire);
         match entry.addr() {
             EMPTY | CLEARED | DRAINED => Drained::Nothing,
             RESERVED => Drained::Reserved,
@@ -295,7 +391,7 @@ impl<K, V> Bucket<K, V> {
     /// What is in an entry, without taking it.
     pub(crate) fn peek(&self, index: usize) -> Option<*mut Record<K, V>> {
         // Acquire: pairs with `file`.
-        let entry = self.entries[index].load(Ordering::Acquire);
+        let entry = self.entries()[index].load(Ordering::Acquire);
         (entry.addr() > RESERVED).then_some(entry)
     }
 

@@ -21,7 +21,8 @@
 
 use super::bucket::{Bucket, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use super::index::{Index, Key, OrderedIndex};
-use super::life::State;
+use super::life::{Observed, State};
+use super::memory::prefetch;
 use super::reclaim::Reclaim;
 use super::record::Record;
 use super::visit::Visit;
@@ -143,24 +144,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                         Class::Fresh
                     };
                     let place = self.put(record, class, quantum, filing, visit);
-                    // SeqCst: pairs with the one in `take_back`. Either who changed the record sees this
-                    // place and its entry, or the change is seen here.
-                    fence(Ordering::SeqCst);
-                    // Somebody may also have taken the place while the entry was not complete, and then
-                    // could not clear it.
-                    if let State::Live(seen) = record.life.load()
-                        && self.quantum_of(record.deadline(seen)) >= quantum
-                        && place.is_of(record)
-                    {
+                    if self.stays(record, &place, visit) {
                         return;
                     }
-                    place.forget(record);
-                    // SAFETY: put there during this visit.
-                    let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
-                    if !self.clear(bucket, &place, record) {
-                        return;
-                    }
-                    bucket.count_cleared();
                     filing = Filing::Again;
                 }
                 State::Forward(successor) => {
@@ -175,6 +161,62 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                 }
                 State::Pending => unreachable!("a token exists only of a committed record"),
             }
+        }
+    }
+
+    /// Gives a replaced record's token to its successor, in the entry in which it is. False if somebody else holds the
+    /// token: he follows it to the successor.
+    ///
+    /// The caller has made the replacement, and the successor [awaits](Place::await_token) its token.
+    pub(crate) fn inherit(
+        &self,
+        replaced: &Record<K, V>,
+        successor: &Record<K, V>,
+        visit: &Visit<'_, K, V>,
+    ) -> bool {
+        let pass_on =
+            |bucket: &Bucket<K, V>, place: &Place<K, V>| bucket.pass_on(place, replaced, successor);
+        let Some(place) = self.leave_place(replaced, pass_on, visit) else {
+            return false;
+        };
+        place.settle(successor);
+        if !self.stays(successor, &place, visit) {
+            self.file(successor, Filing::Again, visit);
+        }
+        true
+    }
+
+    /// After a token was put into a place: whether it can stay there, by what the record is now. If not, the caller holds
+    /// it again. True also if somebody else has taken it meanwhile.
+    fn stays(&self, record: &Record<K, V>, place: &Place<K, V>, visit: &Visit<'_, K, V>) -> bool {
+        // SeqCst: pairs with the one in `leave_place`. Either who changed the record sees this place and its
+        // entry, or the change is seen here.
+        fence(Ordering::SeqCst);
+        // SAFETY: the token was put there during this visit.
+        let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
+        // Somebody may also have taken the place while the entry was not complete, and then could not clear it.
+        if let State::Live(seen) = record.life.load()
+            && self.suits(bucket, record, seen)
+            && place.is_of(record)
+        {
+            return true;
+        }
+        place.forget(record);
+        let cleared = self.clear(bucket, place, record);
+        if cleared {
+            bucket.count_cleared();
+        }
+        !cleared
+    }
+
+    /// Whether a bucket is one for a record that was seen like this. One that was never accessed keeps its rank among
+    /// its like: it is in the bucket of its very quantum.
+    fn suits(&self, bucket: &Bucket<K, V>, record: &Record<K, V>, seen: Observed) -> bool {
+        let quantum = self.quantum_of(record.deadline(seen));
+        if seen.touched() {
+            bucket.key.quantum <= quantum
+        } else {
+            bucket.key.quantum == quantum && bucket.class == Class::Fresh
         }
     }
 
@@ -275,9 +317,12 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// The record was found live during the visit, and the caller keeps the calendar from giving up its
     /// share: it has ended the record's life, or has just advanced it.
     pub(crate) fn take_back(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) -> bool {
-        let Some(bucket) = self.clear_place_of(record, visit) else {
+        let clear = |bucket: &Bucket<K, V>, place: &Place<K, V>| self.clear(bucket, place, record);
+        let Some(place) = self.leave_place(record, clear, visit) else {
             return false;
         };
+        // SAFETY: the place was read during the visit, see `leave_place`.
+        let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
         if bucket.count_cleared() {
             // Most of the bucket is gone: file the rest elsewhere, so that it can go too.
             let again = |record: &Record<K, V>| self.file(record, Filing::Again, visit);
@@ -286,29 +331,29 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         true
     }
 
-    /// Clears the entry that a record's place leads to. Returns its bucket, if the caller holds the token.
-    fn clear_place_of<'v>(
+    /// Takes a record's place, and does to its entry what `step` does. Returns the place if that succeeded; none if
+    /// somebody else holds the token, who looks at the record's life once he has filed it.
+    fn leave_place(
         &self,
         record: &Record<K, V>,
-        visit: &'v Visit<'_, K, V>,
-    ) -> Option<&'v Bucket<K, V>> {
+        step: impl Fn(&Bucket<K, V>, &Place<K, V>) -> bool,
+        visit: &Visit<'_, K, V>,
+    ) -> Option<Place<K, V>> {
         let mut taken = Place::take(record);
+        let step = |place: &Place<K, V>| {
+            // SAFETY: the place was read during the visit from a record that is not retired.
+            step(unsafe { bucket_at(place.bucket, &visit.guard) }, place)
+        };
         loop {
-            let clear = || {
-                let place = taken.as_ref()?;
-                // SAFETY: the place was read during the visit from a record that is not retired.
-                let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
-                self.clear(bucket, place, record).then_some(bucket)
-            };
-            let cleared = clear().or_else(|| {
-                // SeqCst: pairs with the one in `file`. If the token is being filed, either its entry or
-                // its new place is found from here on, or its filer sees that the place was taken, and
-                // what the caller did to the record.
-                fence(Ordering::SeqCst);
-                clear()
-            });
-            if cleared.is_some() {
-                return cleared;
+            if taken.as_ref().is_some_and(step) {
+                return taken;
+            }
+            // SeqCst: pairs with the one in `stays`. If the token is being filed, either its entry or
+            // its new place is found from here on, or its filer sees that the place was taken, and
+            // what the caller did to the record.
+            fence(Ordering::SeqCst);
+            if taken.as_ref().is_some_and(step) {
+                return taken;
             }
             taken = Some(Place::take(record)?);
         }
@@ -416,8 +461,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             Ordering::Relaxed,
         );
         bucket.retire();
-        // SAFETY: the bucket came from a box; nothing leads to it any more.
-        unsafe { visit.guard.defer(move || drop(Box::from_raw(pointer))) };
+        // SAFETY: nothing leads to the bucket any more.
+        unsafe { visit.guard.defer(move || Bucket::free(pointer)) };
     }
 
     /// Calls `left` for each record that still has a token, and frees the buckets, for a map that is being
@@ -444,17 +489,4 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             }
         }
     }
-}
-
-/// Asks for a record's first cache line ahead of its use.
-#[inline]
-pub(crate) fn prefetch<T>(pointer: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch does not fault, whatever the address.
-    unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(pointer.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = pointer;
 }

@@ -1,5 +1,6 @@
 //! Operations that insert, replace, remove or re-date a record.
 
+use super::bucket::Place;
 use super::calendar::Filing;
 use super::end::Found;
 use super::handle::Handle;
@@ -181,6 +182,7 @@ where
     {
         let visit = self.visit();
         let (mut old, mut seen) = self.seen(key, &visit)?;
+        Place::prefetch(old);
         let handle = 'changed: loop {
             let value = change(old.value());
             // Making the value may have taken its time.
@@ -189,6 +191,7 @@ where
             terms.weight = self.weigh(old.key(), &value);
             let put = |record| visit.put(record);
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
+            Place::await_token(new.record());
             loop {
                 new.record().life.start(seen.touched_at(now));
                 if let Some(cause) = self.expired(old, seen, now) {
@@ -267,6 +270,7 @@ where
     {
         let visit = self.visit();
         let (record, seen) = self.seen(key, &visit)?;
+        Place::prefetch(record);
         let removed = self.remove_record(record, seen, &mut condition, &visit);
         self.tidy(&visit);
         removed
@@ -413,6 +417,7 @@ where
         visit: &Visit<'_, K, V>,
     ) -> Result<Handle<K, V>, Unlinked<K, V>> {
         let mut old = existing;
+        Place::await_token(record.record());
         loop {
             let Found::Live(live, seen) = self.look(old, visit) else {
                 return Err(record);

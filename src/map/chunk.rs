@@ -18,6 +18,7 @@
 //!
 //! **Progress.** Lock-free: an exchange fails only because another one succeeded.
 
+use super::memory::prefetch;
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use std::ptr;
 
@@ -141,6 +142,10 @@ impl<M: Memory> Chunk<M> {
                     let (name, own) = (self.memory.name(), ptr::from_ref(self).cast_mut());
                     if name.load(Ordering::Relaxed) != own {
                         name.store(own, Ordering::Relaxed);
+                    }
+                    if word.first != 0 {
+                        // Most likely the next one to be taken.
+                        prefetch(self.memory.link(word.first as usize - 1));
                     }
                     return Some(cell);
                 }

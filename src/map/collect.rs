@@ -117,11 +117,12 @@ where
     /// Frees what has ended, unless somebody is pinned and may be reading it.
     pub(super) fn free_garbage(&self) {
         self.limbo.send_all(&Guard::pin());
-        // An action runs when the epoch has moved on three times.
+        // A grace period is over when the epoch has moved on three times.
         for _ in 0..4 {
-            let guard = Guard::pin();
-            guard.flush();
-            self.limbo.reap(usize::MAX, &guard);
+            let visit = self.visit_at(0);
+            visit.guard.flush();
+            self.limbo.sweep(visit.lane(), &visit.guard);
+            self.limbo.reap_all();
         }
     }
 

@@ -1,6 +1,5 @@
 //! How a record's life ends, and what the winner of its death owes.
 
-use super::calendar::Filing;
 use super::handle::Handle;
 use super::life::{Observed, State};
 use super::reclaim::Reclaim;
@@ -152,9 +151,8 @@ where
         visit: &Visit<'_, K, V>,
     ) {
         self.table.hand_over(replaced, visit);
-        if self.calendar.take_back(replaced, visit) {
+        if self.calendar.inherit(replaced, successor, visit) {
             visit.left(replaced);
-            self.calendar.file(successor, Filing::New, visit);
         } else {
             // Whoever holds the token follows it to the successor.
             visit.leave_shell();
@@ -173,7 +171,8 @@ where
             lines.take_along(UNITS, visit);
         }
         visit.guard.count_write();
-        self.limbo.reap(REAPED, &visit.guard);
+        self.limbo.sweep(visit.lane(), &visit.guard);
+        self.limbo.reap(visit.lane(), REAPED);
     }
 }
 

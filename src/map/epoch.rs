@@ -39,7 +39,7 @@ const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
 /// A thread tries to advance after so many writes.
 const INTERVAL: usize = 4096;
-/// Deferring an action counts for as many writes: it may hold a batch of records.
+/// Deferring an action counts for as many writes: much may wait together with it.
 const ACTION: usize = 64;
 
 /// The threads that look out for each other.
@@ -175,15 +175,26 @@ impl Domain {
         depth == 0 && slot.is_brief.get()
     }
 
+    /// The epoch, also to stamp what was unlinked before.
+    pub(crate) fn epoch(&self) -> usize {
+        // Acquire: pairs with the Release of `advance`, so that what was read before the grace period of a stamp ended
+        // comes before what is freed then.
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether the grace period of a stamp is over at this epoch.
+    pub(crate) fn is_over(stamp: usize, epoch: usize) -> bool {
+        // As a signed number: the stamp may be newer than the epoch that was read.
+        epoch.wrapping_sub(stamp).cast_signed() >= GRACE.cast_signed()
+    }
+
     /// Runs an action when all who are pinned now have gone. The slot is pinned.
     ///
     /// # Safety
     /// The action may run on any thread, at any later time.
     pub(crate) unsafe fn defer(&self, slot: &Slot, run: Box<dyn FnOnce()>) {
-        // Relaxed: not less than what the pin read.
-        let stamp = self.epoch.load(Ordering::Relaxed);
         let action = Box::into_raw(Box::new(Action {
-            stamp,
+            stamp: self.epoch(),
             run,
             next: ptr::null_mut(),
         }));
@@ -209,17 +220,15 @@ impl Domain {
     /// Tries to advance the epoch, and runs what is due.
     pub(crate) fn flush(&self) {
         self.advance();
-        // Acquire: pairs with the Release of `advance`, so that what was read before an action's grace period
-        // ended comes before the action.
-        let epoch = self.epoch.load(Ordering::Acquire);
+        let epoch = self.epoch();
         for slot in self.slots() {
             slot.run_due(epoch);
         }
     }
 
     fn advance(&self) {
-        // Acquire: pairs with the Release below: what the advances before this one saw comes before this one.
-        let epoch = self.epoch.load(Ordering::Acquire);
+        // Acquire: pairs with the Release below, too: what the advances before this one saw comes before this one.
+        let epoch = self.epoch();
         // The first look saves the barrier where it would be in vain.
         if self.is_held_back(epoch) || !barrier::heavy() || self.is_held_back(epoch) {
             return;
@@ -286,8 +295,7 @@ impl Slot {
                 next = (*action).next;
                 (*action).stamp
             };
-            // As a signed number: an action may be newer than the epoch that was read.
-            if epoch.wrapping_sub(stamp).cast_signed() >= GRACE.cast_signed() {
+            if Domain::is_over(stamp, epoch) {
                 // SAFETY: as above, and from a box.
                 let action = unsafe { Box::from_raw(action) };
                 (action.run)();

@@ -1,7 +1,7 @@
 //! Reclamation under shuttle: the contract of `reclaim`, as a specification.
 //!
 //! An action runs at the first moment at which the contract allows it: when the last guard that was held at
-//! the time of the call is dropped. No scheme frees earlier, so that a schedule under which something is
+//! the time of the call is dropped; and a stamp is over from that moment on. No scheme frees earlier, so that a schedule under which something is
 //! freed too early for the map is not hidden by the scheme's own slowness. Each read of a record asserts that
 //! its reader was pinned before the record was retired.
 //!
@@ -18,6 +18,10 @@ pub(crate) trait Reclaim: Sized {
     /// # Safety
     /// The action must be sound to run on any thread at any later time.
     unsafe fn defer<F: FnOnce() + 'static>(&self, action: F);
+
+    fn stamp(&self) -> usize;
+
+    fn is_over(&self, stamp: usize) -> bool;
 
     fn count_write(&self);
 
@@ -78,6 +82,15 @@ impl Reclaim for Guard {
             let moment = graves.next_moment();
             graves.actions.push_back((moment, Box::new(action)));
         });
+    }
+
+    fn stamp(&self) -> usize {
+        GRAVES.with_borrow_mut(Graves::next_moment) as usize
+    }
+
+    fn is_over(&self, stamp: usize) -> bool {
+        let oldest = GRAVES.with_borrow(|graves| graves.held.first().copied());
+        oldest.is_none_or(|oldest| oldest > stamp as u64)
     }
 
     fn count_write(&self) {}

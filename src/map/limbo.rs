@@ -1,54 +1,58 @@
 //! Limbo: where retired records wait for their grace period, and then for somebody to free them.
 //!
 //! ```text
-//!   retire --> lane's stack --(batch)--> deferred by the reclaimer --> ready --> freed by writers
+//!   retire --> lane's stack --(batch)--> waiting, stamped --(grace period)--> ready --> freed by writers
 //! ```
 //!
-//! Freeing a record costs a cache miss and runs its value's `Drop`, and a deferred action runs on whichever thread
-//! finds it due. So the deferred action of a whole batch only puts it on the stack of ready batches, which writers
-//! and collections free, a few at a time. A reader never frees.
+//! Freeing a record costs a cache miss and runs its value's `Drop`. So it is left to writers and collections, which free
+//! a few batches at a time, those of their own lane first. A reader never frees; and who drops the map frees all that is
+//! left, for nobody is inside of an operation on it any more.
 //!
-//! **Invariant.** A retired record is in exactly one batch, linked through its `place`, which belongs to
-//! limbo from the retirement on.
+//! **Invariant.** A retired record is on one lane's stack, linked through its `place`, which belongs to limbo from the
+//! retirement on, or in exactly one batch. A batch is on one stack, or in the hands of the thread that took it off. It is
+//! freed when [`Reclaim::is_over`] holds for its stamp, which was read after each of its records was unlinked.
 //!
-//! **Progress.** Lock-free. A lane's stack is taken whole by swap, so that no foreign head is ever read; a ready
-//! batch is popped by exchange, see `Ready::free_one`.
+//! **Progress.** Lock-free. Stacks are taken whole by swap, so that no foreign head is ever read. A thread that stops with
+//! batches in its hands delays their freeing.
 
 use super::memory::Cells;
+use super::memory::prefetch;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, contain, disown};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 
-/// Retired records of a lane that are deferred together.
+/// Retired records of a lane that make up a batch.
 const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
 /// Marks `place` as limbo's.
 const LINK: usize = 0b010;
 
 pub(crate) struct Limbo<K: 'static, V: 'static> {
     lanes: Box<[CachePadded<Lane<K, V>>]>,
-    ready: Arc<Ready<K, V>>,
+    /// The stamp at which waiting batches were last gone through.
+    swept: AtomicUsize,
+    freed: AtomicU64,
+    panics: AtomicU64,
     cells: Cells<Record<K, V>>,
 }
 
 struct Lane<K, V> {
     stack: AtomicPtr<Record<K, V>>,
+    waiting: Batches<K, V>,
+    /// Batches whose grace period is over.
+    ready: Batches<K, V>,
     retired: AtomicUsize,
     /// Shells made less shells gone on this lane, wrapping.
     shells: AtomicUsize,
 }
 
-/// Batches whose grace period is over.
-struct Ready<K: 'static, V: 'static> {
-    stack: AtomicPtr<Batch<K, V>>,
-    freed: AtomicU64,
-    panics: AtomicU64,
-}
+/// A stack of batches.
+struct Batches<K, V>(AtomicPtr<Batch<K, V>>);
 
 struct Batch<K, V> {
-    first: *mut Record<K, V>,
+    stamp: usize,
+    records: Vec<NonNull<Record<K, V>>>,
     next: *mut Batch<K, V>,
 }
 
@@ -57,17 +61,17 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         let lane = |_| {
             CachePadded::new(Lane {
                 stack: AtomicPtr::new(ptr::null_mut()),
+                waiting: Batches::new(),
+                ready: Batches::new(),
                 retired: AtomicUsize::new(0),
                 shells: AtomicUsize::new(0),
             })
         };
         Self {
             lanes: (0..lanes).map(lane).collect(),
-            ready: Arc::new(Ready {
-                stack: AtomicPtr::new(ptr::null_mut()),
-                freed: AtomicU64::new(0),
-                panics: AtomicU64::new(0),
-            }),
+            swept: AtomicUsize::new(0),
+            freed: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
             cells: Cells::new(lanes),
         }
     }
@@ -88,7 +92,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         let mut head = lane.stack.load(Ordering::Relaxed);
         loop {
             // Relaxed: published by the exchange below.
-            record.place.store(
+            record.set_place(
                 head.map_addr(|address| address | LINK).cast(),
                 Ordering::Relaxed,
             );
@@ -104,38 +108,56 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         // Relaxed: a count.
         let retired = lane.retired.fetch_add(1, Ordering::Relaxed) + 1;
         if retired.is_multiple_of(BATCH) {
-            self.send(lane, guard);
+            lane.send(guard);
         }
     }
 
-    fn send(&self, lane: &Lane<K, V>, guard: &Guard) {
-        // Acquire: pairs with the push, so that the links can be followed.
-        let first = lane.stack.swap(ptr::null_mut(), Ordering::Acquire);
-        if first.is_null() {
-            return;
-        }
-        let ready = Arc::clone(&self.ready);
-        // SAFETY: the action owns the batch, keeps `ready` alive, and runs no user code. That batch and
-        // `ready` may be dropped on another thread is what the map's bounds on K and V are for.
-        unsafe {
-            guard.defer(move || ready.push(first));
-        }
-    }
-
-    /// Sends every lane's records on their way.
+    /// Lets every lane's records begin to wait.
     pub(crate) fn send_all(&self, guard: &Guard) {
         for lane in &self.lanes {
-            self.send(lane, guard);
+            lane.send(guard);
         }
-        guard.flush();
     }
 
-    /// Frees up to `batches` batches that are ready.
-    pub(crate) fn reap(&self, batches: usize, guard: &Guard) {
-        for _ in 0..batches {
-            if !self.ready.free_one(guard) {
-                return;
+    /// Looks which batches have waited long enough, if there is news about that.
+    pub(crate) fn sweep(&self, lane: usize, guard: &Guard) {
+        let stamp = guard.stamp();
+        // Relaxed, both: it saves work, and decides nothing.
+        if self.swept.load(Ordering::Relaxed) == stamp {
+            return;
+        }
+        self.swept.store(stamp, Ordering::Relaxed);
+        let own = &self.lanes[lane];
+        for other in &self.lanes {
+            // What nobody freed since the last time, maybe because no thread of its lane writes, comes to this lane.
+            let left_over = other.ready.take_all();
+            own.ready.push_all(left_over);
+            for batch in other.waiting.take_all() {
+                let is_over = guard.is_over(batch.stamp);
+                let queue = if is_over {
+                    &other.ready
+                } else {
+                    &other.waiting
+                };
+                queue.push(batch);
             }
+        }
+    }
+
+    /// Frees up to `batches` batches of a lane that are ready.
+    pub(crate) fn reap(&self, lane: usize, batches: usize) {
+        let ready = &self.lanes[lane].ready;
+        let mut taken = ready.take_all();
+        for batch in taken.by_ref().take(batches) {
+            self.free(&batch.records);
+        }
+        ready.push_all(taken);
+    }
+
+    /// Frees all batches that are ready.
+    pub(crate) fn reap_all(&self) {
+        for lane in 0..self.lanes.len() {
+            self.reap(lane, usize::MAX);
         }
     }
 
@@ -146,7 +168,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     /// For a map that is being dropped: a structure lets go, and the last one frees without a grace period.
     pub(crate) fn free_if_last(&self, record: &Record<K, V>) {
         if record.leave() {
-            self.ready.disown(NonNull::from(record));
+            self.disown(NonNull::from(record));
         }
     }
 
@@ -165,7 +187,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
 
     /// Records retired but not freed yet, except those that only handles keep.
     pub(crate) fn garbage(&self) -> usize {
-        let freed = self.ready.freed.load(Ordering::Relaxed);
+        let freed = self.freed.load(Ordering::Relaxed);
         let retired: usize = self
             .lanes
             .iter()
@@ -176,79 +198,19 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
 
     /// How many keys or values panicked when they were dropped.
     pub(crate) fn panics(&self) -> u64 {
-        self.ready.panics.load(Ordering::Relaxed)
-    }
-}
-
-impl<K: 'static, V: 'static> Ready<K, V> {
-    fn push(&self, first: *mut Record<K, V>) {
-        let mut head = self.stack.load(Ordering::Relaxed);
-        let batch = Box::into_raw(Box::new(Batch { first, next: head }));
-        // Release: pairs with `free_one` and `take`.
-        while let Err(newer) =
-            self.stack
-                .compare_exchange(head, batch, Ordering::Release, Ordering::Relaxed)
-        {
-            head = newer;
-            // SAFETY: not pushed yet, so that nobody else knows it.
-            unsafe { (*batch).next = head };
-        }
+        self.panics.load(Ordering::Relaxed)
     }
 
-    /// Frees the records of the newest batch. False if there is none.
-    ///
-    /// A batch that was popped is itself freed after a grace period: so its successor can be read while it is
-    /// the head, and no batch comes back at the same address under a guard (no ABA).
-    fn free_one(&self, guard: &Guard) -> bool {
-        // Acquire: pairs with `push`.
-        let mut head = self.stack.load(Ordering::Acquire);
-        loop {
-            if head.is_null() {
-                return false;
-            }
-            // SAFETY: read under the guard from the stack.
-            let next = unsafe { (*head).next };
-            // Acquire, on success too: who pops may not be who has seen the head first.
-            match self
-                .stack
-                .compare_exchange(head, next, Ordering::Acquire, Ordering::Acquire)
-            {
-                Ok(_) => break,
-                Err(newer) => head = newer,
-            }
+    /// Frees records whose grace period is over.
+    fn free(&self, records: &[NonNull<Record<K, V>>]) {
+        for record in records {
+            prefetch(record.as_ptr());
         }
-        // SAFETY: popped once, so that its records are the caller's to free; the batch comes from a box.
-        unsafe {
-            self.free((*head).first);
-            guard.defer(move || drop(Box::from_raw(head)));
-        }
-        true
-    }
-
-    /// Frees the records of all batches, when nobody else uses the stack any more.
-    fn free_all(&self) {
-        // Acquire: pairs with `push`.
-        let mut head = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
-        while !head.is_null() {
-            // SAFETY: batches come from boxes, and nobody else knows these.
-            let batch = unsafe { Box::from_raw(head) };
-            head = batch.next;
-            self.free(batch.first);
-        }
-    }
-
-    /// Frees linked records whose grace period is over.
-    fn free(&self, first: *mut Record<K, V>) {
-        let mut next = first;
-        let mut freed = 0;
-        while let Some(record) = NonNull::new(next) {
-            // SAFETY: the structures' ownership keeps the record until it is given up below.
-            let link = unsafe { (*record.as_ptr()).place.load(Ordering::Relaxed) };
-            next = link.map_addr(|address| address & !LINK).cast();
+        for &record in records {
             self.disown(record);
-            freed += 1;
         }
-        self.freed.fetch_add(freed, Ordering::Relaxed);
+        self.freed
+            .fetch_add(records.len() as u64, Ordering::Relaxed);
     }
 
     /// Gives up the structures' ownership of a record whose grace period is over.
@@ -260,28 +222,117 @@ impl<K: 'static, V: 'static> Ready<K, V> {
     }
 }
 
-impl<K, V> Drop for Ready<K, V>
-where
-    K: 'static,
-    V: 'static,
-{
-    fn drop(&mut self) {
-        self.free_all();
+impl<K: 'static, V: 'static> Lane<K, V> {
+    /// Makes a batch of the lane's retired records.
+    fn send(&self, guard: &Guard) {
+        let records = self.take_retired();
+        if !records.is_empty() {
+            self.waiting.push(Batch::new(guard.stamp(), records));
+        }
+    }
+
+    fn take_retired(&self) -> Vec<NonNull<Record<K, V>>> {
+        let mut records = Vec::with_capacity(BATCH);
+        // Acquire: pairs with the push, so that the links can be followed.
+        let mut next = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
+        while let Some(record) = NonNull::new(next) {
+            // SAFETY: retired, and freed only by whoever took it off the stack.
+            let link = unsafe { (*record.as_ptr()).place.load(Ordering::Relaxed) };
+            next = link.map_addr(|address| address & !LINK).cast();
+            records.push(record);
+        }
+        records
     }
 }
 
-impl<K, V> Drop for Limbo<K, V>
-where
-    K: 'static,
-    V: 'static,
-{
+impl<K, V> Batch<K, V> {
+    fn new(stamp: usize, records: Vec<NonNull<Record<K, V>>>) -> Box<Self> {
+        Box::new(Self {
+            stamp,
+            records,
+            next: ptr::null_mut(),
+        })
+    }
+}
+
+impl<K: 'static, V: 'static> Batches<K, V> {
+    fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    fn push(&self, batch: Box<Batch<K, V>>) {
+        let batch = Box::into_raw(batch);
+        let mut head = self.0.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: not pushed yet, so that it is still the caller's.
+            unsafe { (*batch).next = head };
+            // Release: pairs with `pop` and `take_all`.
+            match self
+                .0
+                .compare_exchange(head, batch, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(newer) => head = newer,
+            }
+        }
+    }
+
+    fn push_all(&self, taken: Taken<K, V>) {
+        if taken.0.is_null() {
+            return;
+        }
+        // Release: pairs with `take_all`. Mostly nothing was pushed meanwhile.
+        let is_done = self
+            .0
+            .compare_exchange(
+                ptr::null_mut(),
+                taken.0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            )
+            .is_ok();
+        if !is_done {
+            taken.for_each(|batch| self.push(batch));
+        }
+    }
+
+    /// Takes all batches.
+    fn take_all(&self) -> Taken<K, V> {
+        // Relaxed: mostly there are none, and then the line stays with whoever wrote it.
+        if self.0.load(Ordering::Relaxed).is_null() {
+            return Taken(ptr::null_mut());
+        }
+        // Acquire: pairs with `push`.
+        Taken(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+}
+
+/// Batches that were taken off a stack.
+struct Taken<K, V>(*mut Batch<K, V>);
+
+impl<K, V> Iterator for Taken<K, V> {
+    type Item = Box<Batch<K, V>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = NonNull::new(self.0)?;
+        // SAFETY: batches come from boxes, and who took the stack has them for his own.
+        let batch = unsafe { Box::from_raw(first.as_ptr()) };
+        self.0 = batch.next;
+        Some(batch)
+    }
+}
+
+impl<K: 'static, V: 'static> Drop for Limbo<K, V> {
     fn drop(&mut self) {
         // The map is gone: nobody is pinned for the sake of its records any more.
         for lane in &self.lanes {
-            self.ready
-                .free(lane.stack.swap(ptr::null_mut(), Ordering::Acquire));
+            self.free(&lane.take_retired());
+            for queue in [&lane.waiting, &lane.ready] {
+                for batch in queue.take_all() {
+                    self.free(&batch.records);
+                }
+            }
         }
-        self.ready.free_all();
     }
 }
 
@@ -289,7 +340,3 @@ where
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Limbo<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Limbo<K, V> {}
-// SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync> Send for Ready<K, V> {}
-// SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Ready<K, V> {}

@@ -61,7 +61,7 @@ mod cells {
             // SAFETY: as the caller says.
             unsafe {
                 if Self::IN_ARENA {
-                    Arena::give_back(value.cast());
+                    Arena::give_back(value.cast(), Layout::new::<T>());
                 } else {
                     drop(Box::from_raw(value.cast::<ManuallyDrop<T>>().as_ptr()));
                 }
@@ -98,3 +98,16 @@ mod cells {
 }
 
 pub(crate) use cells::Cells;
+
+/// Asks for a cache line ahead of its use.
+#[inline]
+pub(crate) fn prefetch<T>(pointer: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch does not fault, whatever the address.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(pointer.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pointer;
+}

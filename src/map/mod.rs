@@ -269,8 +269,7 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Frees every record that no handle keeps. The listener is not called. What ended shortly before is freed later, if
-    /// another thread is inside of an operation on any map right now.
+    /// Frees every record that no handle keeps. The listener is not called.
     fn drop(&mut self) {
         let visit = Visit::new(&self.limbo, 0);
         let left = |record: &record::Record<K, V>| self.limbo.free_if_last(record);

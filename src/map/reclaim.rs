@@ -1,11 +1,11 @@
 //! Reclamation: what was unlinked is freed when nobody can be reading it any more.
 //!
 //! **Contract.** What is retired was unreachable before, for every thread that pins from then on. A
-//! deferred action runs only when each guard that was held at the time of the call is gone.
+//! deferred action runs, and a stamp is over, only when each guard that was held at the time of the call is gone.
 //!
 //! **Two implementations**, chosen when the crate is built. `real` is the scheme of the file `epoch`. Under loom,
 //! `graveyard` is a specification of the contract: it runs all deferred actions at the end of the
-//! model, and asserts at each read of a record that its reader was pinned before it was retired. The
+//! model, lets no stamp be over, and asserts at each read of a record that its reader was pinned before it was retired. The
 //! real collector makes loom's search larger by five orders of magnitude and, in small models, frees
 //! nothing, so that it finds no use after retirement.
 //!
@@ -22,6 +22,12 @@ pub(crate) trait Reclaim: Sized {
     /// # Safety
     /// The action must be sound to run on any thread at any later time.
     unsafe fn defer<F: FnOnce() + 'static>(&self, action: F);
+
+    /// The time of now, for what was unlinked before this call.
+    fn stamp(&self) -> usize;
+
+    /// Whether every guard that was held at the time of the stamp is gone.
+    fn is_over(&self, stamp: usize) -> bool;
 
     /// Counts a write. From time to time one of them runs due actions.
     fn count_write(&self);
@@ -135,6 +141,14 @@ mod real {
             unsafe { current::DOMAIN.defer(self.slot, Box::new(action)) }
         }
 
+        fn stamp(&self) -> usize {
+            current::DOMAIN.epoch()
+        }
+
+        fn is_over(&self, stamp: usize) -> bool {
+            Domain::is_over(stamp, current::DOMAIN.epoch())
+        }
+
         fn count_write(&self) {
             current::DOMAIN.count_write(self.slot);
         }
@@ -218,6 +232,14 @@ mod graveyard {
 
         unsafe fn defer<F: FnOnce() + 'static>(&self, action: F) {
             GRAVES.0.lock().unwrap().push(Action(Box::new(action)));
+        }
+
+        fn stamp(&self) -> usize {
+            0
+        }
+
+        fn is_over(&self, _stamp: usize) -> bool {
+            false
         }
 
         fn count_write(&self) {}

@@ -5,9 +5,10 @@
 //! is given up after a grace period, so that who is pinned may read what it found, and may still take
 //! a handle. Who gives up the last ownership drops key and value and frees the memory.
 //!
-//! **Who writes `place`.** Before the commit, its inserter (the chain's stamp). Then whoever holds the
-//! record's token (see `calendar`). Once retired, the reclaimer (a link). Everybody else only
-//! exchanges a place it read for null, which fails if any of this happened in between.
+//! **Who writes `place`.** Before the commit, its inserter (the chain's stamp, or the mark of a successor). Then whoever
+//! holds the record's token (see `calendar`). Once retired, the reclaimer (a link). Everybody else only
+//! exchanges a place it read for null, or the successor's mark for a place, which fails if any of this happened in
+//! between.
 //!
 //! **Progress.** Everything here is wait-free but for the memory, see `chunk`: taking and freeing it is lock-free.
 
@@ -121,6 +122,17 @@ impl<K, V> Record<K, V> {
 
     pub(crate) fn weight(&self) -> u32 {
         (self.allowance.load(Ordering::Relaxed) >> IDLE_BITS) as u32
+    }
+
+    /// Only by who may, see above.
+    pub(crate) fn set_place(&self, place: *mut (), order: Ordering) {
+        if cfg!(dwell_loom) {
+            // loom does not order a store and a concurrent exchange: it would let who has made the exchange read
+            // its outcome also when a newer place is in its sight.
+            self.place.swap(place, order);
+        } else {
+            self.place.store(place, order);
+        }
     }
 
     /// The terms of a successor that is born at `birth`.

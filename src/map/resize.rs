@@ -24,7 +24,8 @@
 use super::array::Array;
 use super::line::{DoorState, DoorWord, Line, SLOTS, Slot, Word};
 use super::reclaim::Reclaim;
-use super::table::Table;
+use super::record::Record;
+use super::table::{Table, hand_over_all};
 use super::visit::Visit;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::ops::Range;
@@ -373,5 +374,29 @@ impl<K: 'static, V: 'static> Table<K, V> {
             drop(unsafe { Box::from_raw(new) });
         }
         published.is_ok()
+    }
+}
+
+impl<K: 'static, V: 'static> Table<K, V> {
+    /// Calls `left` for every record and frees the lines, for a map that is being dropped.
+    pub(crate) fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
+        self.lines(visit).finish(visit);
+        let lines = self.lines.load(Ordering::Relaxed);
+        // SAFETY: the map is exclusively ours, and the array was published by `new` or `fit`.
+        let lines = unsafe { Box::from_raw(lines) };
+        for index in 0..lines.len() {
+            let head = lines.line(index);
+            hand_over_all(head, visit);
+            for slot in chain(head).flat_map(|line| &line.slots) {
+                if let Some(record) = slot.load().record() {
+                    // SAFETY: the table still has its share in the record.
+                    left(unsafe { visit.at(record) });
+                }
+            }
+            if let DoorState::Link(rest) = head.door.load().decode() {
+                // SAFETY: linked lines come from boxes, and nobody else is left to read them.
+                unsafe { free_chain(rest) };
+            }
+        }
     }
 }

@@ -34,11 +34,11 @@
 //! insertion into the same chain, replaced the record, took the slot, or replaced the array. Look-ups in
 //! a table that is not being replaced are wait-free but for replaced records met on the way.
 
-use super::calendar::prefetch;
 use super::life::{Observed, State};
 use super::line::{Door, DoorState, DoorWord, Line, Slot, Tag, Word};
+use super::memory::prefetch;
 use super::record::{Record, Unlinked};
-use super::resize::{Lines, chain, free_chain};
+use super::resize::{Lines, chain};
 use super::visit::Visit;
 use crate::sync::{AtomicPtr, Ordering};
 use std::ptr;
@@ -415,7 +415,7 @@ fn slot_of<'v, K, V>(head: &'v Line<K, V>, record: &Record<K, V>) -> Option<&'v 
     })
 }
 
-fn hand_over_all<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
+pub(super) fn hand_over_all<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
     for line in chain(head) {
         for slot in &line.slots {
             if let Some(record) = slot.load().record() {
@@ -489,30 +489,6 @@ impl<K: 'static, V: 'static> Drop for Insertion<'_, '_, '_, K, V> {
     fn drop(&mut self) {
         if self.record.is_some() {
             self.withdraw();
-        }
-    }
-}
-
-impl<K: 'static, V: 'static> Table<K, V> {
-    /// Calls `left` for every record and frees the lines, for a map that is being dropped.
-    pub(crate) fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
-        self.lines(visit).finish(visit);
-        let lines = self.lines.load(Ordering::Relaxed);
-        // SAFETY: the map is exclusively ours, and the array was published by `new` or `fit`.
-        let lines = unsafe { Box::from_raw(lines) };
-        for index in 0..lines.len() {
-            let head = lines.line(index);
-            hand_over_all(head, visit);
-            for slot in chain(head).flat_map(|line| &line.slots) {
-                if let Some(record) = slot.load().record() {
-                    // SAFETY: the table still has its share in the record.
-                    left(unsafe { visit.at(record) });
-                }
-            }
-            if let DoorState::Link(rest) = head.door.load().decode() {
-                // SAFETY: linked lines come from boxes, and nobody else is left to read them.
-                unsafe { free_chain(rest) };
-            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::protocols::life::Observed;
 use crate::protocols::reclaim::{Guard, Reclaim};
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::watched::{Key, Value, boxed};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,8 +17,8 @@ type Token = Record<Key, Value>;
 /// Two records, and two buckets of two entries.
 struct World {
     records: [Unlinked<Key, Value>; 2],
-    first: Box<Bucket<Key, Value>>,
-    second: Box<Bucket<Key, Value>>,
+    first: Owned,
+    second: Owned,
     /// How often the first bucket was completed. std's, so that it orders nothing.
     completed: AtomicUsize,
 }
@@ -136,10 +137,33 @@ fn record(number: u64) -> Unlinked<Key, Value> {
     record
 }
 
-fn bucket(quantum: u64) -> Box<Bucket<Key, Value>> {
+/// A bucket that is freed with the model.
+struct Owned(*mut Bucket<Key, Value>);
+
+impl Deref for Owned {
+    type Target = Bucket<Key, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: freed when it is dropped.
+        unsafe { &*self.0 }
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: nobody else uses it any more.
+        unsafe { Bucket::free(self.0) };
+    }
+}
+
+// SAFETY: the threads of a model share the bucket.
+unsafe impl Send for Owned {}
+// SAFETY: as above.
+unsafe impl Sync for Owned {}
+
+fn bucket(quantum: u64) -> Owned {
     let key = BucketKey { quantum, number: 0 };
-    // SAFETY: just made.
-    unsafe { Box::from_raw(Bucket::new(key, Class::Fresh, 0, 2)) }
+    Owned(Bucket::new(key, Class::Fresh, 0, 2))
 }
 
 #[test]
