@@ -309,7 +309,11 @@ fn run(
     for (count, &number) in due.iter().enumerate() {
         let mutant = &workspace.mutants[number];
         let started = Instant::now();
-        let outcome = try_all(suites, &tests, number, mutant, seconds)?;
+        let mut outcome = try_all(suites, &tests, number, mutant, seconds)?;
+        if let Some(known) = workspace.results.get(&mutant.name) {
+            // Others may have been shown to it before, of other suites.
+            outcome.tests = outcome.tests.max(known.tests);
+        }
         println!(
             "{:3} of {} {} | {} | {:.0?}",
             count + 1,
