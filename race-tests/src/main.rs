@@ -62,7 +62,7 @@ fn operate(map: &Map, clock: &ManualClock, rng: &mut Rng) {
 fn run(seed: u64, lasts: Duration) -> u64 {
     let clock = ManualClock::new();
     let mut builder = Map::builder().idle_timeout(millis(16)).clock(clock.clone());
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         builder = builder.capacity(16);
     }
     let map = Arc::new(builder.build().expect("the settings are valid"));
