@@ -54,6 +54,9 @@ mod backend {
                 pub(crate) fn store(&self, value: $int, order: Ordering) {
                     self.0.swap(value, order);
                 }
+                pub(crate) fn swap(&self, value: $int, order: Ordering) -> $int {
+                    self.0.swap(value, order)
+                }
                 pub(crate) fn fetch_add(&self, value: $int, order: Ordering) -> $int {
                     self.0.fetch_add(value, order)
                 }

@@ -194,52 +194,116 @@ fn allocate_in_all_ways() {
     map.collect();
 }
 
-/// A failed allocation ends the process, as in the standard library: the map never goes on with a pointer to
-/// nothing. Tried for each of the allocations in turn, each in a process of its own.
-#[cfg(unix)]
-#[test]
-fn an_allocator_that_fails_ends_the_process_and_nothing_worse() {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
-    const ABORTED: i32 = 6;
+/// What the session layer allocates beside that: ids, attributes, states, owners.
+#[cfg(feature = "sessions")]
+fn allocate_for_sessions() {
+    use dwell::session::{SessionStore, Settings};
+    let clock = ManualClock::new();
+    let builder = SessionStore::builder(Settings::new(millis(100)).max_per_owner(1));
+    let store = builder.clock(clock.clone()).build().unwrap();
+    for number in 0..2_u32 {
+        let mut session = store.create().unwrap();
+        session.set("number", number).unwrap();
+        session.set_owner("ann").unwrap();
+        session.renew().unwrap();
+        assert!(store.find(session.id()).is_some());
+        session
+            .update("number", |old| old.unwrap_or(&0_u32) + 1)
+            .unwrap();
+        assert!(session.take::<u32>("number").unwrap().is_some());
+        assert!(!store.owned_by("ann").is_empty());
+    }
+    clock.advance(millis(101));
+    store.collect();
+    assert_eq!(store.stats().owners, 0);
+}
 
+/// Runs `name`, a test of this binary, in a process of its own.
+#[cfg(unix)]
+fn run_alone(name: &str, left: usize) -> (std::process::ExitStatus, String) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(SUCCEED, left.to_string())
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status, said)
+}
+
+#[cfg(unix)]
+fn assert_aborted(status: std::process::ExitStatus, said: &str) {
+    use std::os::unix::process::ExitStatusExt;
+    const ABORTED: i32 = 6;
+    assert_eq!(status.signal(), Some(ABORTED), "{status}, {said}");
+    assert!(said.contains("memory allocation of"), "{said}");
+}
+
+/// Lets each of the allocations of `act` fail in turn, each in a process of its own, which runs `name`.
+#[cfg(unix)]
+fn fail_each(name: &str, at_least: usize, act: fn()) {
     if let Ok(left) = std::env::var(SUCCEED) {
         LEFT.set(left.parse().unwrap());
-        allocate_in_all_ways();
+        act();
         LEFT.set(NEVER);
         return;
     }
-    let run = |left: usize| {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "an_allocator_that_fails_ends_the_process_and_nothing_worse",
-            ])
-            .args(["--nocapture", "--test-threads=1"])
-            .env(SUCCEED, left.to_string())
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status, said)
-    };
     let mut failed = 0;
     loop {
-        let (status, said) = run(failed);
+        let (status, said) = run_alone(name, failed);
         if status.success() {
             break;
         }
-        assert_eq!(
-            status.signal(),
-            Some(ABORTED),
-            "after {failed}: {status}, {said}"
-        );
-        assert!(
-            said.contains("memory allocation of"),
-            "after {failed}: {said}"
-        );
+        assert_aborted(status, &format!("after {failed}: {said}"));
         failed += 1;
     }
     println!("each of {failed} allocations failed once");
-    assert!(failed > 60, "{failed}");
+    assert!(failed > at_least, "{failed}");
+}
+
+/// A failed allocation ends the process, as in the standard library: the map never goes on with a pointer to
+/// nothing. An allocator must not panic, says `GlobalAlloc`; so there is nothing to catch.
+#[cfg(unix)]
+#[test]
+fn an_allocator_that_fails_ends_the_process_and_nothing_worse() {
+    fail_each(
+        "an_allocator_that_fails_ends_the_process_and_nothing_worse",
+        60,
+        allocate_in_all_ways,
+    );
+}
+
+#[cfg(all(unix, feature = "sessions"))]
+#[test]
+fn an_allocator_that_fails_a_session_ends_the_process_and_nothing_worse() {
+    fail_each(
+        "an_allocator_that_fails_a_session_ends_the_process_and_nothing_worse",
+        60,
+        allocate_for_sessions,
+    );
+}
+
+/// The pages of records and of large tables come from the operating system, past the allocator. Not under
+/// AddressSanitizer, which takes more addresses than there are here.
+#[cfg(all(target_os = "linux", not(dwell_boxed)))]
+#[test]
+fn a_system_without_memory_ends_the_process_and_nothing_worse() {
+    const NAME: &str = "a_system_without_memory_ends_the_process_and_nothing_worse";
+    if std::env::var(SUCCEED).is_ok() {
+        let map = IdleMap::<u64, [u64; 32]>::new(millis(1_000_000));
+        for key in 0..u64::MAX {
+            map.insert(key, [key; 32]);
+        }
+    }
+    let program = std::env::current_exe().unwrap();
+    // In kilobytes: enough to begin with.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 400000; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
+        .env(SUCCEED, "0")
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    assert_aborted(output.status, &String::from_utf8_lossy(&output.stderr));
 }

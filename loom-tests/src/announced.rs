@@ -34,6 +34,9 @@ macro_rules! integer {
             pub(crate) fn store(&self, value: $int, order: Ordering) {
                 self.announced().store(value, order)
             }
+            pub(crate) fn swap(&self, value: $int, order: Ordering) -> $int {
+                self.announced().swap(value, order)
+            }
             pub(crate) fn fetch_add(&self, value: $int, order: Ordering) -> $int {
                 self.announced().fetch_add(value, order)
             }

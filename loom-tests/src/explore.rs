@@ -23,6 +23,11 @@ pub(crate) enum Size {
     LongTrio,
     /// Two that resize or collect all beside each other, and one more.
     Longest,
+    /// Two threads with operations of a layer that has no atomics of its own. What is stale to it the map's own
+    /// models look after: here schedules count, so the second pass.
+    Layered,
+    /// The same with three threads, or with two such layers.
+    LongLayered,
 }
 
 impl Size {
@@ -44,6 +49,10 @@ impl Size {
             (Self::LongTrio, true) => [2, 4, 1],
             (Self::Longest, false) => [1, 2, 1],
             (Self::Longest, true) => [2, 3, 1],
+            (Self::Layered, false) => [0, 2, 0],
+            (Self::Layered, true) => [1, 3, 0],
+            (Self::LongLayered, false) => [0, 1, 0],
+            (Self::LongLayered, true) => [0, 2, 0],
         };
         Some(bounds[pass])
     }
@@ -57,6 +66,7 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// twice, also if the map caught the panic.
 pub(crate) fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
     note_panics();
+    crate::session::hash_repeatably();
     let iterations = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&iterations);
     let mut builder = Builder::new();

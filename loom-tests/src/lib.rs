@@ -14,15 +14,27 @@
 #[allow(dead_code)]
 #[path = "../../src/clock.rs"]
 mod clock;
+#[allow(dead_code)]
+#[path = "../../src/count.rs"]
+mod count;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/map/mod.rs"]
 mod map;
 #[allow(dead_code)]
 mod protocols;
+#[allow(dead_code, unused_imports)]
+mod session;
 #[allow(dead_code)]
 #[cfg_attr(dwell_shadow, path = "announced.rs")]
 #[cfg_attr(not(dwell_shadow), path = "../../src/sync.rs")]
 mod sync;
+
+// As the crate's root names them.
+#[allow(unused_imports)]
+use {
+    clock::{Clock, CoarseClock},
+    map::{BuildError, Collector, Handle, IdleMap, RemovalCause},
+};
 
 #[cfg(test)]
 mod calendars;

@@ -33,20 +33,18 @@ pub struct Mutant {
     pub kind: Kind,
     pub file: String,
     pub line: usize,
-    range: Range<usize>,
-    replacement: String,
+    /// The bytes of the file that are changed.
+    pub range: Range<usize>,
+    pub change: Change,
 }
 
-impl Mutant {
-    /// The file with the change.
-    pub fn apply(&self, source: &str) -> String {
-        let (before, after) = (&source[..self.range.start], &source[self.range.end..]);
-        let helper = match self.kind {
-            Kind::Store => "\nfn stored<T>(old: T) -> Result<T, T> {\n    Ok(old)\n}\n",
-            _ => "",
-        };
-        format!("{before}{}{after}{helper}", self.replacement)
-    }
+/// What becomes of an expression.
+#[derive(Debug)]
+pub enum Change {
+    /// Another expression takes its place.
+    Replace(String),
+    /// It is evaluated, and taken for this.
+    Outcome(bool),
 }
 
 /// The mutants of all files in a directory.
@@ -109,7 +107,7 @@ impl Finder<'_> {
         &self.source[span.byte_range()]
     }
 
-    fn add(&mut self, kind: Kind, span: Span, replacement: String, what: &str) {
+    fn add(&mut self, kind: Kind, span: Span, change: Change, what: &str) {
         let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
         let what = what.replace(" .", ".");
         let mut name = format!("{}, {}: {what}", self.file, self.function);
@@ -124,7 +122,7 @@ impl Finder<'_> {
             file: self.file.clone(),
             line: span.start().line,
             range: span.byte_range(),
-            replacement,
+            change,
         });
     }
 
@@ -153,7 +151,7 @@ impl Finder<'_> {
                 self.add(
                     Kind::Weaker,
                     argument.span(),
-                    format!("Ordering::{weaker}"),
+                    Change::Replace(format!("Ordering::{weaker}")),
                     &what,
                 );
             }
@@ -173,11 +171,9 @@ impl Finder<'_> {
                 let mut looks = Looks(false);
                 looks.visit_expr(part);
                 if looks.0 {
-                    for outcome in ["true", "false"] {
-                        // What it does is done; what came of it is not looked at.
-                        let replacement = format!("{{ let _ = {text}; {outcome} }}");
+                    for outcome in [true, false] {
                         let what = format!("`{text}` taken as {outcome}");
-                        self.add(Kind::Check, part.span(), replacement, &what);
+                        self.add(Kind::Check, part.span(), Change::Outcome(outcome), &what);
                     }
                 }
             }
@@ -227,6 +223,9 @@ impl<'a> Visit<'a> for Finder<'_> {
     }
 
     fn visit_expr_method_call(&mut self, call: &'a syn::ExprMethodCall) {
+        if !is_built(&call.attrs) {
+            return;
+        }
         let method = call.method.to_string();
         self.weaken(&method, false, &call.args);
         if method == "compare_exchange"
@@ -234,9 +233,15 @@ impl<'a> Visit<'a> for Finder<'_> {
         {
             let receiver = self.text(call.receiver.span());
             let (new, success) = (self.text(new.span()), self.text(success.span()));
-            let replacement = format!("stored({receiver}.swap({new}, {success}))");
+            let replacement =
+                format!("crate::sync::mutant::stored({receiver}.swap({new}, {success}))");
             let what = format!("`{receiver}` stored, not exchanged");
-            self.add(Kind::Store, call.span(), replacement, &what);
+            self.add(
+                Kind::Store,
+                call.span(),
+                Change::Replace(replacement),
+                &what,
+            );
         }
         visit::visit_expr_method_call(self, call);
     }
@@ -247,7 +252,12 @@ impl<'a> Visit<'a> for Finder<'_> {
         self.weaken(&name, is_fence, &call.args);
         if is_fence {
             let what = format!("`{name}` dropped");
-            self.add(Kind::Fence, call.span(), "()".into(), &what);
+            self.add(
+                Kind::Fence,
+                call.span(),
+                Change::Replace("()".into()),
+                &what,
+            );
         }
         visit::visit_expr_call(self, call);
     }
@@ -265,22 +275,26 @@ impl<'a> Visit<'a> for Finder<'_> {
     }
 }
 
-/// Whether an item is part of the crate as users build it.
+/// Whether an item is part of the crate as users build it, or as loom's models do: what stands in for a system call
+/// there is broken too.
 fn is_built(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().all(|attribute| match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg") => {
-            list.parse_args::<Meta>().is_ok_and(|cfg| holds(&cfg))
-        }
-        _ => true,
+    ["", "dwell_loom"].iter().any(|name| {
+        attributes.iter().all(|attribute| match &attribute.meta {
+            Meta::List(list) if list.path.is_ident("cfg") => {
+                list.parse_args::<Meta>().is_ok_and(|cfg| holds(&cfg, name))
+            }
+            _ => true,
+        })
     })
 }
 
-fn holds(cfg: &Meta) -> bool {
+/// Whether a condition holds if `name` is set, and none of the project's other names, nor `test`.
+fn holds(cfg: &Meta, name: &str) -> bool {
     match cfg {
         Meta::List(list) => {
             let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
             let parts = parts.unwrap_or_default();
-            let mut parts = parts.iter().map(holds);
+            let mut parts = parts.iter().map(|part| holds(part, name));
             if list.path.is_ident("not") {
                 !parts.any(|part| part)
             } else if list.path.is_ident("any") {
@@ -289,8 +303,7 @@ fn holds(cfg: &Meta) -> bool {
                 parts.all(|part| part)
             }
         }
-        // None of the project's own names is set, nor `test`.
-        Meta::Path(_) => false,
+        Meta::Path(path) => path.is_ident(name),
         Meta::NameValue(_) => true,
     }
 }

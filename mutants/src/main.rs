@@ -8,21 +8,30 @@
 //! cargo run -p mutants -- run                         on all; what was run before is not run again
 //! ```
 //!
-//! The sources are copied, and broken there. Results are kept in `mutants/results.toml` after each mutant, so
-//! that a run can be stopped and taken up again, and told in `docs/mutants.md`. A mutant is named by its
-//! function and its text: after a change of other lines its result stands. Those of a file that was changed
-//! are forgotten with `--again`.
+//! The sources are copied, with all mutants in them; which one is active is decided by the environment when a
+//! test starts. So each suite of `mutants/suites.toml` is built once. A first run without mutants tells how long
+//! each test takes, and which mutants it comes to at all. A mutant is then shown to those tests that come to it, the
+//! quick ones first, until one fails or the time for it is used up. The copy and what is built of it are below the
+//! target directory. Needs Linux: time is processor time, so that a machine with other work gives the same results.
+//!
+//! Results are kept in `mutants/results.toml` after each mutant, so that a run can be stopped and taken up again,
+//! and told in `docs/mutants.md`. A mutant is named by its function and its text: after a change of other lines
+//! its result stands. Those of a file that was changed are forgotten with `--again`. Survivors of a run are shown to
+//! more tests by one with more `--seconds`.
 
 mod check;
 mod find;
+mod schemata;
 
-use check::{Check, Copy, Verdict};
+use check::{Copy, Suite, Test, Verdict};
 use clap::{Parser, Subcommand};
 use find::{Kind, Mutant};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -51,24 +60,42 @@ enum Task {
         /// Also on those that have one
         #[arg(long)]
         again: bool,
-        /// Before that, see that the checks pass when nothing is broken
+        /// Processor time for a mutant, after which it is taken to survive
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// Tests that take longer are left out
+        #[arg(long, default_value_t = 120)]
+        longest: u64,
+        /// Only with these suites
         #[arg(long)]
-        baseline: bool,
+        suite: Vec<String>,
     },
     /// Writes docs/mutants.md anew
     Report,
 }
 
 #[derive(Deserialize)]
-struct Checks {
-    check: Vec<Check>,
+struct Suites {
+    suite: Vec<Suite>,
+}
+
+/// The tests as they are without mutants.
+#[derive(Default, Serialize, Deserialize)]
+struct Baseline {
+    /// What was measured: a hash of the copy, and the longest that a test was given.
+    of: (u64, u64),
+    suites: Vec<String>,
+    test: Vec<Test>,
 }
 
 /// What came of a mutant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Outcome {
-    /// The check that failed; none if all passed.
+    /// The test that failed; none if all passed.
     killed_by: Option<String>,
+    /// The tests that it was shown to, and the time for them.
+    tests: usize,
+    seconds: u64,
 }
 
 /// By the names of mutants.
@@ -127,12 +154,13 @@ impl Workspace {
         match (self.results.get(name), self.proofs.get(name)) {
             (
                 Some(Outcome {
-                    killed_by: Some(check),
+                    killed_by: Some(test),
+                    ..
                 }),
                 _,
-            ) => check.clone(),
+            ) => test.clone(),
             (_, Some(proof)) => format!("equivalent: {proof}"),
-            (Some(_), None) => "**survives**".into(),
+            (Some(outcome), None) => format!("{SURVIVES} {} tests", outcome.tests),
             (None, None) => "not run yet".into(),
         }
     }
@@ -142,11 +170,9 @@ impl Workspace {
         let mut counts = [0; 4];
         for mutant in &self.mutants {
             let verdict = self.verdict(mutant);
-            let index = match verdict.as_str() {
-                "**survives**" => 2,
-                "not run yet" => 3,
-                other => usize::from(other.starts_with("equivalent")),
-            };
+            let starts = ["equivalent", SURVIVES, "not run yet"];
+            let index = starts.iter().position(|start| verdict.starts_with(start));
+            let index = index.map_or(0, |index| index + 1);
             counts[index] += 1;
             let name = mutant.name.replace('|', "\\|");
             let _ = writeln!(page, "| {name} | {verdict} |");
@@ -164,81 +190,139 @@ impl Workspace {
     }
 }
 
+const SURVIVES: &str = "**survives**";
+
 const REPORT: &str = "\
 # What the checks notice
 
 Each atomic ordering of `src/map` one step weaker, each fence dropped, each compare-and-exchange turned into a
 store, and each look at shared memory in a condition taken as true or as false: one at a time, by
-`cargo run --release -p mutants -- run`. The right column names the first of the checks in
-`mutants/checks.toml` that failed. \"the compiler\" has refused a mutant that does not compile.
+`cargo run --release -p mutants -- run`. The right column names the first of the tests in
+`mutants/suites.toml` that failed.
 
 | mutant | killed by |
 |---|---|
 ";
 
-fn run(
-    workspace: &mut Workspace,
-    file: &Option<String>,
-    again: bool,
-    baseline: bool,
-) -> Anything<()> {
-    let checks: Checks = read(&workspace.root.join("mutants/checks.toml"))?;
+/// Builds those suites that were not measured since something has changed, and measures their tests.
+fn baseline(workspace: &Workspace, suites: &[Suite], longest: u64) -> Anything<Baseline> {
     let target = std::env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or(workspace.root.join("target"), PathBuf::from);
-    let copy = Copy::make(&workspace.root, &target.join("mutants"))?;
+    let hash = RefCell::new(DefaultHasher::new());
+    let copy = Copy::make(&workspace.root, &target, |path, text| {
+        let mut text = text;
+        if path.starts_with("src/map/") {
+            let mutants = check::of_file(&workspace.mutants, path);
+            text = schemata::instrument(&text, &mutants);
+        } else if ["src/sync.rs", "loom-tests/src/announced.rs"].contains(&path) {
+            text.push_str(schemata::SWITCH);
+        }
+        if path.ends_with(".rs") && !path.starts_with("mutants/") {
+            text.hash(&mut *hash.borrow_mut());
+        }
+        text
+    })?;
+    let of = hash.into_inner().finish();
+    let path = copy.directory.join("baseline.toml");
+    let of = (of, longest);
+    let mut baseline: Baseline = read(&path).unwrap_or_default();
+    if baseline.of != of {
+        baseline = Baseline {
+            of,
+            ..Baseline::default()
+        };
+    }
+    for suite in suites {
+        if baseline.suites.contains(&suite.name) {
+            continue;
+        }
+        for mut found in copy.build(suite)? {
+            let is_short = copy.measure(suite, &mut found, longest as f64)?;
+            let (name, seconds, reached) = (&found.name, found.seconds, found.reached.len());
+            println!("{}: {name}, {seconds:.2} s, {reached} mutants", suite.name);
+            if is_short {
+                baseline.test.push(found);
+            }
+        }
+        baseline.suites.push(suite.name.clone());
+        fs::write(&path, toml::to_string(&baseline)?)?;
+    }
+    Ok(baseline)
+}
+
+/// Shows a mutant to the tests that come to it.
+fn try_all(
+    suites: &[Suite],
+    tests: &[Test],
+    number: usize,
+    mutant: &Mutant,
+    seconds: u64,
+) -> Anything<Outcome> {
+    let mut outcome = Outcome {
+        killed_by: None,
+        tests: 0,
+        seconds,
+    };
+    let mut used = 0.0;
+    for test in tests.iter().filter(|test| test.reached.contains(&number)) {
+        let suite = suites.iter().find(|suite| suite.name == test.suite);
+        let Some(suite) = suite.filter(|suite| suite.is_for(mutant.kind)) else {
+            continue;
+        };
+        if used + test.seconds > seconds as f64 {
+            break;
+        }
+        let (verdict, took) = check::kills(suite, test, number)?;
+        used += took;
+        match verdict {
+            Verdict::Failed => {
+                outcome.killed_by = Some(format!("{}, {}", suite.name, test.name));
+                break;
+            }
+            Verdict::Passed => outcome.tests += 1,
+            Verdict::Endless => {}
+        }
+    }
+    Ok(outcome)
+}
+
+fn run(
+    workspace: &mut Workspace,
+    suites: &[Suite],
+    baseline: Baseline,
+    file: &Option<String>,
+    again: bool,
+    seconds: u64,
+) -> Anything<()> {
+    let mut tests = baseline.test;
+    tests.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
     let due: Vec<usize> = (0..workspace.mutants.len())
         .filter(|&index| {
             let mutant = &workspace.mutants[index];
-            let is_due = again || !workspace.results.contains_key(&mutant.name);
-            is_due && file.as_ref().is_none_or(|file| *file == mutant.file)
+            let is_open = match workspace.results.get(&mutant.name) {
+                Some(known) => known.killed_by.is_none() && known.seconds < seconds,
+                None => true,
+            };
+            (again || is_open) && file.as_ref().is_none_or(|file| *file == mutant.file)
         })
         .collect();
-    if baseline {
-        for check in &checks.check {
-            let started = Instant::now();
-            let verdict = copy.run(check)?;
-            println!(
-                "BASELINE {:?} {} {:.0?}",
-                verdict,
-                check.name,
-                started.elapsed()
-            );
-            if verdict != Verdict::Passed {
-                return Err(format!("{} fails when nothing is broken", check.name).into());
-            }
-        }
-    }
-    // A mutant that does not compile was refused by the compiler only if everything else compiles.
-    for check in &checks.check {
-        let mut due = due.iter().map(|&index| &workspace.mutants[index]);
-        if due.any(|mutant| check.is_for(mutant)) && !copy.compiles(check)? {
-            return Err(format!("{} does not compile when nothing is broken", check.name).into());
-        }
-    }
-    for (number, &index) in due.iter().enumerate() {
-        let mutant = &workspace.mutants[index];
+    for (count, &number) in due.iter().enumerate() {
+        let mutant = &workspace.mutants[number];
         let started = Instant::now();
-        let killed_by = copy.with(mutant, || -> Anything<Option<String>> {
-            for check in checks.check.iter().filter(|check| check.is_for(mutant)) {
-                match copy.run(check)? {
-                    Verdict::Passed => {}
-                    Verdict::Failed => return Ok(Some(check.name.clone())),
-                    Verdict::Refused => return Ok(Some("the compiler".into())),
-                }
-            }
-            Ok(None)
-        })??;
+        let mut outcome = try_all(suites, &tests, number, mutant, seconds)?;
+        if let Some(known) = workspace.results.get(&mutant.name) {
+            // Others may have been shown to it before, of other suites.
+            outcome.tests = outcome.tests.max(known.tests);
+        }
         println!(
             "{:3} of {} {} | {} | {:.0?}",
-            number + 1,
+            count + 1,
             due.len(),
             mutant.name,
-            killed_by.as_deref().unwrap_or("SURVIVES"),
+            outcome.killed_by.as_deref().unwrap_or("SURVIVES"),
             started.elapsed(),
         );
-        workspace
-            .results
-            .insert(mutant.name.clone(), Outcome { killed_by });
+        workspace.results.insert(mutant.name.clone(), outcome);
         workspace.save()?;
     }
     Ok(())
@@ -268,11 +352,27 @@ fn main() -> Anything<ExitCode> {
         Task::Run {
             file,
             again,
-            baseline,
-        } => run(&mut workspace, &file, again, baseline)?,
+            seconds,
+            longest,
+            suite,
+        } => {
+            let mut suites: Suites = read(&workspace.root.join("mutants/suites.toml"))?;
+            suites
+                .suite
+                .retain(|of| suite.is_empty() || suite.contains(&of.name));
+            let baseline = baseline(&workspace, &suites.suite, longest)?;
+            run(
+                &mut workspace,
+                &suites.suite,
+                baseline,
+                &file,
+                again,
+                seconds,
+            )?;
+        }
         Task::Report => workspace.save()?,
     }
     let survivors = workspace.mutants.iter();
-    let survivors = survivors.filter(|mutant| workspace.verdict(mutant) == "**survives**");
+    let survivors = survivors.filter(|mutant| workspace.verdict(mutant).starts_with(SURVIVES));
     Ok(ExitCode::from(u8::from(survivors.count() > 0)))
 }

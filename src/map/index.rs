@@ -5,7 +5,7 @@
 //! asks for none of them: keys are unique, so that nothing is ever replaced; whether a removal won does
 //! not matter; and there is no range.
 //!
-//! Under loom and shuttle the index is its own specification, a sorted map behind a mutex: the skip list
+//! Under loom, shuttle and ThreadSanitizer the index is its own specification, a sorted map behind a mutex: the skip list
 //! makes its towers of zeroed memory, which their atomics cannot be. `tests/skiplist.rs` checks the real one.
 //!
 //! **Progress.** All operations are lock-free (under loom and shuttle they are a specification).
@@ -43,7 +43,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Send for Pointer<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Pointer<K, V> {}
 
-#[cfg(not(any(dwell_loom, dwell_shuttle)))]
+#[cfg(not(any(dwell_loom, dwell_shuttle, dwell_tsan)))]
 mod skip_list {
     use super::{Bucket, Key, NonNull, OrderedIndex, Pointer};
     use crossbeam_skiplist::SkipMap;
@@ -86,10 +86,10 @@ mod skip_list {
     }
 }
 
-#[cfg(not(any(dwell_loom, dwell_shuttle)))]
+#[cfg(not(any(dwell_loom, dwell_shuttle, dwell_tsan)))]
 pub(crate) use skip_list::Index;
 
-#[cfg(any(dwell_loom, dwell_shuttle))]
+#[cfg(any(dwell_loom, dwell_shuttle, dwell_tsan))]
 mod specification {
     use super::{Bucket, Key, NonNull, OrderedIndex, Pointer};
     use std::collections::BTreeMap;
@@ -122,8 +122,69 @@ mod specification {
         }
     }
 
+    /// ThreadSanitizer sees the atomics of this crate, and not those of std, which is compiled without it.
+    #[cfg(dwell_tsan)]
+    mod seen {
+        use crate::sync::{AtomicUsize, Ordering};
+        use std::sync::{LockResult, MutexGuard};
+
+        /// The inner lock is never waited for: who has made the exchange has it.
+        pub(super) struct Mutex<T> {
+            is_held: AtomicUsize,
+            inner: std::sync::Mutex<T>,
+        }
+
+        pub(super) struct Guard<'m, T> {
+            is_held: &'m AtomicUsize,
+            inner: Option<MutexGuard<'m, T>>,
+        }
+
+        impl<T> Mutex<T> {
+            pub(super) fn new(value: T) -> Self {
+                Self {
+                    is_held: AtomicUsize::new(0),
+                    inner: std::sync::Mutex::new(value),
+                }
+            }
+
+            pub(super) fn lock(&self) -> LockResult<Guard<'_, T>> {
+                let is_held = &self.is_held;
+                let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
+                while is_held.compare_exchange(0, 1, acquire, relaxed).is_err() {
+                    std::thread::yield_now();
+                }
+                let inner = self.inner.lock().expect("nobody panics with the lock");
+                let inner = Some(inner);
+                Ok(Guard { is_held, inner })
+            }
+        }
+
+        impl<T> std::ops::Deref for Guard<'_, T> {
+            type Target = T;
+
+            fn deref(&self) -> &T {
+                self.inner.as_ref().expect("held until the drop")
+            }
+        }
+
+        impl<T> std::ops::DerefMut for Guard<'_, T> {
+            fn deref_mut(&mut self) -> &mut T {
+                self.inner.as_mut().expect("held until the drop")
+            }
+        }
+
+        impl<T> Drop for Guard<'_, T> {
+            fn drop(&mut self) {
+                self.inner = None;
+                self.is_held.store(0, Ordering::Release);
+            }
+        }
+    }
+
     #[cfg(dwell_loom)]
     use loom::sync::Mutex;
+    #[cfg(dwell_tsan)]
+    use seen::Mutex;
     #[cfg(dwell_shuttle)]
     use step::Mutex;
 
@@ -165,5 +226,5 @@ mod specification {
     }
 }
 
-#[cfg(any(dwell_loom, dwell_shuttle))]
+#[cfg(any(dwell_loom, dwell_shuttle, dwell_tsan))]
 pub(crate) use specification::Index;

@@ -15,7 +15,9 @@
 use super::life::{Life, Observed};
 use super::memory::Cells;
 use super::reclaim::{Guard, Mark, Reclaim};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace, fence};
+#[cfg(not(dwell_tsan))]
+use crate::sync::fence;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace};
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -311,7 +313,11 @@ pub(crate) unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
     // Release: what this owner did comes before the record is freed.
     if count.fetch_sub(OWNER, Ordering::Release) / OWNER == 1 {
         // Acquire: pairs with that Release of every other owner.
+        #[cfg(not(dwell_tsan))]
         fence(Ordering::Acquire);
+        // ThreadSanitizer knows no fences.
+        #[cfg(dwell_tsan)]
+        count.load(Ordering::Acquire);
         // SAFETY: nobody owns the record any more, so nobody can reach it.
         unsafe { free(record) }
     }

@@ -74,38 +74,24 @@ impl Store {
         self.sessions.remove_if(key, is_owned).is_some()
     }
 
-    /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to
-    /// the owner again by then, it is put back.
-    pub(super) fn disown(&self, owner: &Arc<str>, key: SessionKey) {
-        loop {
-            self.shared.owners.remove(owner, key);
-            if !self.belongs_to(&key, owner) {
-                return;
-            }
-            self.shared.owners.add(owner, key);
-            if self.belongs_to(&key, owner) {
-                return;
-            }
-        }
-    }
-
     /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays.
     pub(super) fn end_surplus(&self, owner: &str, most: usize, newest: SessionKey) {
         // In one step: of two logins at the same time, the first decides who goes. A session that does not
         // say yet whose it is looks for surplus itself, when it does.
-        let surplus = self.shared.owners.claim(owner, |keys| {
-            if !keys.contains(&newest) {
+        let surplus = self.shared.owners.claim(owner, |mut others| {
+            if !others.contains(&newest) {
                 // Another login has claimed it: it is about to end.
                 return Vec::new();
             }
-            let mut others: Vec<_> = keys.iter().copied().filter(|key| *key != newest).collect();
-            others.retain(|key| self.belongs_to(key, owner));
+            others.retain(|key| *key != newest && self.belongs_to(key, owner));
             others.sort_by_key(|key| Reverse(self.sessions.idle_for(key)));
             others.truncate((others.len() + 1).saturating_sub(most));
             others
         });
         for key in surplus {
-            self.end_if_owned(&key, owner);
+            if !self.end_if_owned(&key, owner) {
+                self.shared.owners.unclaim(owner, key);
+            }
         }
     }
 }
@@ -130,17 +116,15 @@ impl SessionStore {
             Ok((_, before)) => before,
             Err(error) => {
                 if let Some(owner) = &owner {
-                    store.disown(owner, *key);
+                    shared.owners.remove(owner, *key);
                 }
                 return Err(error);
             }
         };
         shared.owned.up(u64::from(owner.is_some()));
         shared.owned.down(u64::from(before.is_some()));
-        if let Some(before) = before
-            && Some(&before) != owner.as_ref()
-        {
-            store.disown(&before, *key);
+        if let Some(before) = before {
+            shared.owners.remove(&before, *key);
         }
         if let (Some(owner), Some(most)) = (&owner, store.settings.max_per_owner) {
             store.end_surplus(owner, most, *key);

@@ -111,7 +111,7 @@ fn a_renewal_that_is_overtaken_by_a_logout_fails() {
 }
 
 #[test]
-fn who_takes_a_session_out_of_an_index_too_late_puts_it_back() {
+fn who_takes_a_session_out_of_an_index_too_late_leaves_what_was_added_meanwhile() {
     let store = store();
     let session = store.create().unwrap();
     let key = session.key();
@@ -122,20 +122,48 @@ fn who_takes_a_session_out_of_an_index_too_late_puts_it_back() {
     // Another one makes it ann's again, from beginning to end.
     session.set_owner("ann").unwrap();
     // The first one goes on.
-    store.store.disown(&"ann".into(), key);
+    store.store.shared.owners.remove("ann", key);
     assert_eq!(keys_of(&store, "ann"), [key]);
     assert!(keys_of(&store, "bob").is_empty());
 }
 
 #[test]
-fn who_claims_a_session_for_its_owner_in_vain_takes_it_back() {
+fn who_sets_an_owner_while_another_one_takes_it_away_is_found_in_the_index() {
     let store = store();
     let session = store.create().unwrap();
-    // It is in the index before it says so, and ends in between.
-    store.store.shared.owners.add(&"ann".into(), session.key());
+    let key = session.key();
+    session.set_owner("ann").unwrap();
+    // One request has begun to make it ann's again, when another one makes it nobody's.
+    store.store.shared.owners.add(&"ann".into(), key);
+    session.clear_owner().unwrap();
+    // The first one goes on: the state before it names nobody.
+    write_owner(&store, &key, "ann");
+    assert_eq!(keys_of(&store, "ann"), [key]);
+    session.destroy();
+    assert_eq!(store.stats().owners, 0);
+}
+
+#[test]
+fn who_sets_the_owner_of_a_session_that_ended_leaves_no_trace() {
+    let store = store();
+    let session = store.create().unwrap();
     session.clone().destroy();
     assert!(session.set_owner("ann").is_err());
     assert_eq!(store.stats().owners, 0);
+}
+
+#[test]
+fn a_login_that_is_spared_because_it_was_anothers_counts_again() {
+    let store = store();
+    let (one, two) = (store.create().unwrap(), store.create().unwrap());
+    one.set_owner("ann").unwrap();
+    two.set_owner("ann").unwrap();
+    // Another login claims the first one's session, finds that it is bob's, and gives it up.
+    let owners = &store.store.shared.owners;
+    assert_eq!(owners.claim("ann", |_| vec![one.key()]), [one.key()]);
+    owners.unclaim("ann", one.key());
+    store.store.end_surplus("ann", 1, two.key());
+    assert_eq!(keys_of(&store, "ann"), [two.key()]);
 }
 
 #[test]

@@ -9,4 +9,5 @@ mod life;
 mod map;
 mod record;
 mod resize;
+mod session;
 mod table;

@@ -38,7 +38,7 @@ loom::thread_local! {
 }
 
 /// Shows each thread the time that it set.
-struct OwnTime;
+pub(super) struct OwnTime;
 
 impl Clock for OwnTime {
     fn now_millis(&self) -> u64 {
@@ -47,14 +47,14 @@ impl Clock for OwnTime {
 }
 
 /// What this thread does from here on takes place at `millis`.
-fn at(millis: u64) {
+pub(super) fn at(millis: u64) {
     NOW.with(|now| now.set(millis));
 }
 
 /// In milliseconds; so a quantum is one millisecond.
-const IDLE: u64 = 10;
+pub(super) const IDLE: u64 = 10;
 /// When what was created at zero has expired, and is due for collection.
-const DUE: u64 = IDLE + 1;
+pub(super) const DUE: u64 = IDLE + 1;
 
 fn builder() -> Builder<Key, Value, BuildHasherDefault<Identity>> {
     IdleMap::<Key, Value>::builder()
