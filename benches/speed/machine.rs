@@ -41,7 +41,7 @@ pub fn head() -> String {
 pub fn command() -> String {
     let arguments = env::args()
         .skip(1)
-        .filter(|a| a != "--bench" && !a.contains('/'));
+        .filter(|a| a != "--bench" && a != "--file" && !a.contains('/'));
     let arguments: Vec<_> = arguments.collect();
     let commit = said("git", &["describe", "--always", "--dirty"]);
     let today = OffsetDateTime::now_utc().date();

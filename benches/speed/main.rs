@@ -4,6 +4,7 @@
 //! `cargo bench -p dwell-benches --bench speed -- measure|tables|pictures [OPTION]...`
 
 mod calm;
+mod cost;
 mod driver;
 mod growth;
 mod life;

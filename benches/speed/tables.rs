@@ -5,6 +5,7 @@ use std::path::Path;
 
 use contenders::NAMES;
 
+use crate::cost;
 use crate::sheet;
 use crate::summary::{Key, Spread, Summary, nanoseconds};
 use crate::tails::QUANTILES;
@@ -37,6 +38,7 @@ pub fn print(file: &Path) -> Result<(), Box<dyn Error>> {
     growth(&summary);
     tails(&summary);
     memory(&summary);
+    cost::print(&summary);
     targets::print(&summary);
     losses(&summary);
     Ok(())
