@@ -87,7 +87,7 @@ fn throughput(summary: &Summary, path: &Path) -> Result<(), Box<dyn Error>> {
             places: threads.iter().map(u64::to_string).collect(),
             height: "million operations a second, by threads",
             lines,
-            label: |millions| format!("{millions}"),
+            label: |millions| format!("{}", (millions * 1e3).round() / 1e3),
         }
     });
     paint(path, &charts)
@@ -144,7 +144,7 @@ fn memory(summary: &Summary, path: &Path) -> Result<(), Box<dyn Error>> {
         places: sizes.iter().map(u64::to_string).collect(),
         height: "sessions",
         lines,
-        label: |bytes| format!("{bytes} B"),
+        label: |bytes| format!("{bytes:.0} B"),
     };
     paint(path, &[chart])
 }
@@ -191,11 +191,8 @@ fn paint_chart(area: &Area<'_>, chart: &Chart<'_>) -> Result<(), Box<dyn Error>>
         .flat_map(|line| line.points.iter().map(|point| point.1));
     let least = heights.clone().fold(f64::INFINITY, f64::min);
     let most = heights.fold(0.0, f64::max);
-    // Whole powers of ten.
-    let (from, to) = (
-        least.log10().floor(),
-        most.log10().ceil().max(least.log10().floor() + 1.0),
-    );
+    let ticks = ticks(least, most);
+    let (from, to) = (ticks[0].log10(), ticks[ticks.len() - 1].log10());
     let right = chart.places.len() as f64 - 0.8;
     let ink = colour(INK.0);
     let text = ("sans-serif", 13).into_font().color(&ink);
@@ -214,28 +211,26 @@ fn paint_chart(area: &Area<'_>, chart: &Chart<'_>) -> Result<(), Box<dyn Error>>
             .filter(|_| (at - x).abs() < 1e-6 && at >= 0.0);
         name.cloned().unwrap_or_default()
     };
-    let height = |exponent: &f64| {
-        let is_whole = (exponent.round() - exponent).abs() < 1e-6;
-        if is_whole {
-            (chart.label)(10f64.powf(*exponent))
-        } else {
-            String::new()
-        }
-    };
     plot.configure_mesh()
-        .disable_x_mesh()
-        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(colour(GRID.0))
+        .disable_mesh()
         .axis_style(ink)
         .label_style(text.clone())
         .x_labels(chart.places.len() * 2)
-        .y_labels((to - from) as usize + 1)
         .x_label_formatter(&place)
-        .y_label_formatter(&height)
+        .set_tick_mark_size(LabelAreaPosition::Left, 0)
+        .y_label_formatter(&|_| String::new())
         .x_desc(chart.height)
-        .axis_desc_style(text)
+        .axis_desc_style(text.clone())
         .draw()?;
+    let (left, top) = area.get_base_pixel();
+    for tick in ticks {
+        let line = [(-0.2, tick.log10()), (right, tick.log10())];
+        let (x, y) = plot.backend_coord(&line[0]);
+        plot.draw_series([PathElement::new(line, colour(GRID.0))])?;
+        let style = text.clone().pos(Pos::new(HPos::Right, VPos::Center));
+        let at = (x - left - 8, y - top);
+        area.draw(&Text::new((chart.label)(tick), at, style))?;
+    }
     for line in &chart.lines {
         let points = line.points.iter().map(|(x, y)| (*x, y.log10()));
         let width = if line.contender == "dwell" { 3 } else { 1 };
@@ -244,6 +239,28 @@ fn paint_chart(area: &Area<'_>, chart: &Chart<'_>) -> Result<(), Box<dyn Error>>
         plot.draw_series(points.map(|at| Circle::new(at, width + 1, of(line.contender).filled())))?;
     }
     label(area, &plot, &chart.lines)
+}
+
+/// Round numbers from one not above `least` to one not below `most`.
+fn ticks(least: f64, most: f64) -> Vec<f64> {
+    let (first, last) = (least.log10().floor() as i32, most.log10().ceil() as i32);
+    let steps: &[f64] = if last - first > 3 {
+        &[1.0]
+    } else {
+        &[1.0, 2.0, 5.0]
+    };
+    let decades = (first..=last).map(|decade| 10f64.powi(decade));
+    let numbers = decades.flat_map(|decade| steps.iter().map(move |step| step * decade));
+    let numbers: Vec<_> = numbers.collect();
+    let from = numbers
+        .iter()
+        .rposition(|number| *number <= least)
+        .unwrap_or(0);
+    let to = numbers
+        .iter()
+        .position(|number| *number >= most && *number > numbers[from]);
+    let to = to.unwrap_or(numbers.len() - 1);
+    numbers[from..=to].to_vec()
 }
 
 /// Names at the ends of the lines, moved apart where they would overlap.
