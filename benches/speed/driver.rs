@@ -20,6 +20,9 @@ use crate::plan::{Pace, Round, Sample};
 use crate::sheet::{Row, Sheet};
 use crate::subject::{END, Line};
 
+/// The quantity of a sample that could not be taken.
+const FAILED: &str = "failed";
+
 /// The memory that a session may take up in the most wasteful contender.
 const BYTES: u64 = 800;
 
@@ -58,7 +61,9 @@ pub fn measure(
     }
     bar.finish();
     if given_up > 0 {
-        return Err(format!("{given_up} samples failed; the same command tries them again").into());
+        eprintln!(
+            "{given_up} samples failed; delete their rows, and the same command tries them again"
+        );
     }
     Ok(())
 }
@@ -164,6 +169,7 @@ fn take(
                 Err(error) => {
                     failed += 1;
                     bar.println(format!("{sample:?}: {error}"));
+                    sheet.add(vec![row(sample, Line::new(FAILED, f64::NAN, "count"))])?;
                     subjects.remove(sample.contender);
                 }
             }
@@ -178,6 +184,22 @@ fn take(
         );
     }
     Ok(failed)
+}
+
+fn row(sample: &Sample, line: Line) -> Row {
+    Row {
+        repetition: sample.repetition,
+        allocator: ALLOCATOR_NAME.into(),
+        job: sample.job.name(),
+        cell: sample.cell.into(),
+        contender: sample.contender.into(),
+        sessions: sample.sessions,
+        threads: sample.threads,
+        quantity: line.quantity,
+        value: line.value,
+        unit: line.unit,
+        waited: line.waited,
+    }
 }
 
 /// A process with one contender.
@@ -230,25 +252,7 @@ impl Subject {
             if line == END {
                 return Ok(rows);
             }
-            let Line {
-                quantity,
-                value,
-                unit,
-                waited,
-            } = Line::parse(&line)?;
-            rows.push(Row {
-                repetition: sample.repetition,
-                allocator: ALLOCATOR_NAME.into(),
-                job: sample.job.name(),
-                cell: sample.cell.into(),
-                contender: sample.contender.into(),
-                sessions: sample.sessions,
-                threads: sample.threads,
-                quantity,
-                value,
-                unit,
-                waited,
-            });
+            rows.push(row(sample, Line::parse(&line)?));
         }
     }
 }
