@@ -4,6 +4,9 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::Zipf;
 
 use super::{FOLD, Store, id, value};
 
@@ -17,6 +20,8 @@ pub enum Work {
     Dependent,
     /// Look-ups of uniform random sessions, free to overlap.
     Uniform,
+    /// Look-ups of sessions by Zipf's law with exponent 0.99.
+    Zipf,
     /// Look-ups of ids nobody issued.
     Unknown,
     /// Look-ups of one session.
@@ -31,14 +36,41 @@ pub enum Work {
 pub struct Lanes {
     heads: Vec<CachePadded<AtomicU64>>,
     width: u64,
+    /// Session numbers for [`Work::Zipf`]: read in order, they add no cache misses to speak of.
+    zipf: Vec<u32>,
 }
+
+/// Session numbers that are drawn in advance.
+const DRAWN: usize = 1 << 20;
 
 impl Lanes {
     /// `sessions` is a multiple of [`LANES`].
     pub fn new(sessions: u64) -> Self {
         let heads = (0..LANES).map(|_| CachePadded::default()).collect();
         let width = sessions / LANES;
-        Self { heads, width }
+        Self {
+            heads,
+            width,
+            zipf: Vec::new(),
+        }
+    }
+
+    /// The numbers of the sessions that live.
+    pub fn living(&self) -> impl Iterator<Item = u64> {
+        (0..LANES).flat_map(|lane| {
+            let head = self.heads[lane as usize].load(Relaxed);
+            (head..head + self.width).map(move |place| place * LANES + lane)
+        })
+    }
+
+    /// Readies [`Work::Zipf`].
+    pub fn draw(&mut self) {
+        let sessions = self.width * LANES;
+        let law = Zipf::new(sessions as f64, 0.99).expect("a valid law");
+        let ranks = SmallRng::seed_from_u64(1).sample_iter(law);
+        // The popular sessions are not those that were created first, side by side.
+        let session = |rank: f64| (rank as u64 * 0x9e37_79b1 % sessions) as u32;
+        self.zipf = ranks.map(session).take(DRAWN).collect();
     }
 }
 
@@ -105,6 +137,8 @@ pub struct Worker<'a> {
     lanes: &'a Lanes,
     random: Random,
     threads: u64,
+    /// The place in the session numbers that were drawn.
+    drawn: usize,
     /// The owned lane that is created in and removed from next.
     lane: u64,
     /// A session has been created in it and the oldest is to be removed.
@@ -120,16 +154,11 @@ impl<'a> Worker<'a> {
             lanes,
             random: Random(thread + 1),
             threads,
+            drawn: DRAWN / threads as usize * thread as usize,
             lane: thread,
             full: false,
             tally: Tally::default(),
         }
-    }
-
-    /// Creates the first sessions of the owned lanes.
-    pub fn fill(&self, store: &mut impl Store) {
-        let sessions = self.lanes.width * LANES;
-        create(store, (self.lane..sessions).step_by(self.threads as usize));
     }
 
     /// Runs `operations` operations.
@@ -143,6 +172,11 @@ impl<'a> Worker<'a> {
             Work::Uniform => (0..operations).for_each(|_| {
                 let session = self.any();
                 self.tally.look_up(store.get(&id(session)));
+            }),
+            Work::Zipf => (0..operations).for_each(|_| {
+                let session = self.lanes.zipf[self.drawn];
+                self.drawn = (self.drawn + 1) % DRAWN;
+                self.tally.look_up(store.get(&id(u64::from(session))));
             }),
             Work::Unknown => (0..operations).for_each(|_| {
                 let session = self.any() | 1 << 63;

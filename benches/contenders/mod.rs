@@ -1,14 +1,23 @@
 //! The maps measured, behind one trait, and the load put on them.
 
+mod caches;
+mod entry;
+mod limits;
 pub mod load;
-pub mod own;
-pub mod peers;
+mod own;
+mod registry;
+mod seed;
+mod skiplist;
+mod tables;
+mod time;
+mod tower;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::ops::Range;
+use std::thread;
 use std::time::Duration;
 
-use dwell::{Builder, Clock, IdleMap};
+pub use registry::{NAMES, Task, run};
+pub use time::{Coarse, Skewed, Time};
 
 /// A random session id, as a server would issue it.
 pub type Id = [u8; 16];
@@ -59,85 +68,76 @@ fn mix(mut x: u64) -> u64 {
 
 /// What one thread does with a map.
 pub trait Store {
+    /// Looks up, touches, and reads the value.
+    fn with<R>(&mut self, id: &Id, read: impl FnOnce(&Value) -> R) -> Option<R>;
+
     /// Looks up, touches, and folds the value.
-    fn get(&mut self, id: &Id) -> Option<u64>;
-    /// Replaces the value by [`updated`], atomically, and touches; whether the id was known.
+    #[inline]
+    fn get(&mut self, id: &Id) -> Option<u64> {
+        self.with(id, fold)
+    }
+
+    /// Replaces the value by [`updated`] and touches; whether the id was known.
     fn update(&mut self, id: &Id) -> bool;
+
     /// Whether the id was new.
     fn create(&mut self, id: Id, value: Value) -> bool;
+
     /// Whether the id was known.
     fn remove(&mut self, id: &Id) -> bool;
+
     /// Ends what is due and returns how many sessions that was.
     fn collect(&mut self) -> usize;
 }
 
+/// Threads that fill a map; a contender of which each thread has its own has as many maps.
+pub const FILLERS: u64 = 2;
+
 /// A map, or for the unshared limit as many maps as there are threads.
-pub trait Contender: Send {
+pub trait Contender: Send + Sized {
     /// False where each thread has a map of its own.
     const SHARED: bool = true;
     /// True where sessions lapse by a clock that cannot be set.
     const OWN_CLOCK: bool = false;
+    /// False where a filled map is only read.
+    const CHANGES: bool = true;
+    /// False where nothing ends sessions that have lapsed.
+    const COLLECTS: bool = true;
+    /// False where [`Store::create`] does not learn whether the id was new.
+    const TELLS_CREATED: bool = true;
+    /// False where [`Store::remove`] does not learn whether the id was known.
+    const TELLS_REMOVED: bool = true;
     type Time: Time;
     type Store<'a>: Store + Send
     where
         Self: 'a;
 
-    /// `idle` is [`IDLE`] but for a contender with [`Self::OWN_CLOCK`].
-    fn new(time: Self::Time, idle: Duration) -> Self;
+    /// A map without a bound. `idle` is [`IDLE`] but for a contender with [`Self::OWN_CLOCK`];
+    /// `sessions` is for those that must know in advance how many there will be.
+    fn new(time: Self::Time, idle: Duration, sessions: u64) -> Self;
+
+    /// A map that ends other sessions to have no more than `capacity`; none if it has no bound.
+    fn bounded(_time: Self::Time, _idle: Duration, _capacity: u64) -> Option<Self> {
+        None
+    }
 
     /// One store for each of `threads` threads.
     fn stores(&mut self, threads: usize) -> Vec<Self::Store<'_>>;
-}
 
-/// A clock for the peers, with the builder of a [`dwell::IdleMap`] that reads the same.
-pub trait Time: Clock + Clone + Default {
-    fn builder(self) -> Builder<Id, Value>;
-}
-
-/// The clock [`dwell::CoarseClock`] reads, read independently of it.
-#[derive(Clone, Copy, Default)]
-pub struct Coarse;
-
-impl Clock for Coarse {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    #[inline]
-    fn now_millis(&self) -> u64 {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    #[inline]
-    fn now_millis(&self) -> u64 {
-        dwell::CoarseClock.now_millis()
-    }
-}
-
-impl Time for Coarse {
-    fn builder(self) -> Builder<Id, Value> {
-        IdleMap::builder()
-    }
-}
-
-/// [`Coarse`], ticking on, but it can be moved ahead so that sessions lapse.
-#[derive(Clone, Default)]
-pub struct Skewed(Arc<AtomicU64>);
-
-impl Skewed {
-    pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_millis() as u64, Relaxed);
-    }
-}
-
-impl Clock for Skewed {
-    #[inline]
-    fn now_millis(&self) -> u64 {
-        Coarse.now_millis() + self.0.load(Relaxed)
-    }
-}
-
-impl Time for Skewed {
-    fn builder(self) -> Builder<Id, Value> {
-        IdleMap::builder().clock(self)
+    /// Creates the sessions of these numbers; in each map, if there are several.
+    fn fill(&mut self, sessions: Range<u64>) {
+        thread::scope(|scope| {
+            for (thread, mut store) in (0..).zip(self.stores(FILLERS as usize)) {
+                let sessions = sessions.clone();
+                let (first, step) = if Self::SHARED {
+                    (thread, FILLERS)
+                } else {
+                    (0, 1)
+                };
+                scope.spawn(move || {
+                    load::create(&mut store, sessions.skip(first).step_by(step as usize));
+                });
+            }
+        });
     }
 }

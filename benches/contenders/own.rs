@@ -3,26 +3,20 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use dwell::IdleMap;
+use dwell::{Builder, IdleMap};
 
-use super::{Contender, Id, Store, Time, Value, fold, updated};
+use super::{Contender, Id, Store, Time, Value, updated};
 
 /// `HANDLE`: read through an owned handle instead of a closure.
 /// `RESOLUTION`: the touch resolution in milliseconds; zero is every clock tick.
-pub struct Dwell<T, const HANDLE: bool = false, const RESOLUTION: u64 = 0> {
+pub struct Dwell<T, const HANDLE: bool, const RESOLUTION: u64> {
     map: IdleMap<Id, Value>,
     time: PhantomData<T>,
 }
 
-impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Contender
-    for Dwell<T, HANDLE, RESOLUTION>
-{
-    type Time = T;
-    type Store<'a> = &'a Self;
-
-    fn new(time: T, idle: Duration) -> Self {
-        let map = time
-            .builder()
+impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Dwell<T, HANDLE, RESOLUTION> {
+    fn build(builder: Builder<Id, Value>, idle: Duration) -> Self {
+        let map = builder
             .idle_timeout(idle)
             .touch_resolution(Duration::from_millis(RESOLUTION))
             .build()
@@ -32,6 +26,25 @@ impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Contender
             time: PhantomData,
         }
     }
+}
+
+impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Contender
+    for Dwell<T, HANDLE, RESOLUTION>
+{
+    type Time = T;
+    type Store<'a>
+        = &'a Self
+    where
+        Self: 'a;
+
+    fn new(time: T, idle: Duration, _: u64) -> Self {
+        Self::build(time.builder(), idle)
+    }
+
+    fn bounded(time: T, idle: Duration, capacity: u64) -> Option<Self> {
+        let builder = time.builder().capacity(capacity as usize);
+        Some(Self::build(builder, idle))
+    }
 
     fn stores(&mut self, threads: usize) -> Vec<&Self> {
         vec![self; threads]
@@ -40,11 +53,11 @@ impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Contender
 
 impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Store for &Dwell<T, HANDLE, RESOLUTION> {
     #[inline]
-    fn get(&mut self, id: &Id) -> Option<u64> {
+    fn with<R>(&mut self, id: &Id, read: impl FnOnce(&Value) -> R) -> Option<R> {
         if HANDLE {
-            self.map.get(id).map(|handle| fold(&handle))
+            self.map.get(id).map(|handle| read(&handle))
         } else {
-            self.map.with(id, fold)
+            self.map.with(id, read)
         }
     }
 
