@@ -48,6 +48,8 @@ pub use attributes::{Attributes, Change, Changes};
 pub use builder::Builder;
 pub use error::{AttributeError, SessionError};
 pub use event::{Event, EventKind};
+#[cfg(feature = "redis")]
+pub(crate) use id::digest;
 pub use id::{SessionId, SessionKey, Tag};
 pub use list::SessionStats;
 pub use live::LiveSession;
