@@ -60,6 +60,8 @@ mod map;
 pub mod provider;
 #[cfg(feature = "sessions")]
 pub mod session;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod sync;
 
 #[doc = include_str!("../docs/guarantees.md")]
@@ -76,6 +78,8 @@ struct Readme;
 struct Types;
 
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
+#[cfg(feature = "snapshot")]
+pub(crate) use map::History;
 pub use map::{
     BuildError, Builder, Collector, Handle, IdleMap, Iter, Occupied, RemovalCause, Stats,
 };

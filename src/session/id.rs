@@ -65,6 +65,16 @@ impl SessionKey {
         decode(text, Self::TEXT_LENGTH).map(Self)
     }
 
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
+        self.0
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(bytes)
+    }
+
     /// What another process may know it by.
     #[cfg(feature = "redis")]
     pub(crate) fn digest(&self) -> [u8; 32] {
@@ -130,7 +140,7 @@ impl Secret {
     }
 
     /// What is kept outside of the process: from it nobody gets the secret back, which has 256 random bits.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "snapshot"))]
     pub(crate) fn digest(&self) -> [u8; 32] {
         digest("dwell session secret", &self.0)
     }
@@ -241,7 +251,7 @@ impl fmt::Debug for SessionId {
 }
 
 /// A hash for one purpose.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "snapshot"))]
 pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let hash = Sha256::new().chain_update(purpose).chain_update([0]);
