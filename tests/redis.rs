@@ -148,7 +148,8 @@ fn nothing_is_left_of_an_owner_whose_sessions_lapsed() {
         for _ in 0..20 {
             lab.clock.advance(IDLE / 2);
             one.update(&kept).await.unwrap();
-            assert_eq!(one.owned_by("ann").await.unwrap()[0].key, kept);
+            let listed = one.owned_by("ann").await.unwrap();
+            assert!(listed.iter().any(|session| session.key == kept));
         }
         let keys = lab.server.keys();
         let index = names(&keys, "owner")[0];

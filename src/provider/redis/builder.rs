@@ -3,17 +3,19 @@
 use super::RedisProvider;
 use super::link::Link;
 use super::names::Names;
-use super::remote::Remote;
+use super::near::Near;
+use super::remote::{Remote, resolution};
 use super::scripts::Scripts;
 use crate::session::Settings;
-use crate::{BuildError, Clock, IdleMap};
-use redis::{Client, RedisError};
+use crate::{BuildError, Clock, CoarseClock, IdleMap};
+use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_CONNECTIONS: usize = 4;
+const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
 
 /// Makes a [`RedisProvider`], from [`RedisProvider::builder`].
 ///
@@ -36,6 +38,8 @@ pub struct RedisBuilder {
     connections: usize,
     prefix: String,
     clock: Option<Arc<dyn Clock>>,
+    near: Option<usize>,
+    staleness: Duration,
 }
 
 /// Why a [`RedisProvider`] could not be built.
@@ -59,7 +63,10 @@ pub enum RedisBuildError {
     /// The server's memory is bounded by the server.
     #[error("a capacity cannot be set here: set `maxmemory` in the server")]
     Capacity,
-    /// A timeout of zero, or no connections.
+    /// A near cache without a touch resolution would keep nothing.
+    #[error("a near cache needs a touch resolution: set `Settings::touch_resolution`")]
+    NoResolution,
+    /// A timeout of zero, no connections, or a near cache for no sessions.
     #[error("{setting} is 0: give at least 1")]
     Zero {
         /// The builder's method.
@@ -79,6 +86,8 @@ impl RedisBuilder {
             connections: DEFAULT_CONNECTIONS,
             prefix: "dwell".into(),
             clock: None,
+            near: None,
+            staleness: DEFAULT_STALENESS,
         }
     }
 
@@ -99,6 +108,25 @@ impl RedisBuilder {
     /// `dwell`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// Keeps copies of so many sessions in this process, and has the server tell when one changes (client
+    /// tracking): the tiered provider. Default: none.
+    ///
+    /// A session in use then costs the server one command in each
+    /// [touch resolution](Settings::touch_resolution), however many requests there are. What this provider
+    /// changes, it sees at once; what another one changes, as soon as the server says so, and if the
+    /// connection is dead without anybody knowing, after [`staleness`](Self::staleness) at the latest.
+    pub fn near_cache(mut self, sessions: usize) -> Self {
+        self.near = Some(sessions);
+        self
+    }
+
+    /// For how long at the most a copy in the near cache counts after another machine has changed or ended the
+    /// session, whatever happens to the connection. Default: 2 seconds.
+    pub fn staleness(mut self, staleness: Duration) -> Self {
+        self.staleness = staleness;
         self
     }
 
@@ -127,16 +155,37 @@ impl RedisBuilder {
         for (setting, is_zero) in [
             ("timeout", self.timeout.is_zero()),
             ("connections", self.connections == 0),
+            ("near_cache", self.near == Some(0)),
+            ("staleness", self.staleness.is_zero()),
         ] {
             if is_zero {
                 return Err(RedisBuildError::Zero { setting });
             }
         }
         check_durations(&settings)?;
-        let client = Client::open(self.address).map_err(RedisBuildError::Address)?;
+        let mut address = self
+            .address
+            .into_connection_info()
+            .map_err(RedisBuildError::Address)?;
+        let names = Names::new(&self.prefix);
+        let near = match self.near {
+            None => None,
+            Some(_) if resolution(&settings) == 0 => return Err(RedisBuildError::NoResolution),
+            Some(sessions) => {
+                // The server speaks by itself in this one only.
+                let with_pushes = address.redis_settings().clone();
+                let with_pushes = with_pushes.set_protocol(ProtocolVersion::RESP3);
+                address = address.set_redis_settings(with_pushes);
+                let clock = self.clock.clone().unwrap_or_else(|| Arc::new(CoarseClock));
+                let (bound, resolution) = (self.staleness, resolution(&settings));
+                let near = Near::new(sessions, bound, resolution, names.clone(), clock);
+                Some(Arc::new(near))
+            }
+        };
+        let client = Client::open(address).map_err(RedisBuildError::Address)?;
         Ok(RedisProvider::from_parts(Remote {
-            link: Link::new(client, self.connections, self.timeout),
-            names: Names::new(&self.prefix),
+            link: Link::new(client, self.connections, self.timeout, near),
+            names,
             scripts: Scripts::new(),
             settings,
             clock: self.clock,

@@ -9,9 +9,11 @@
 //! the pauses between included.
 
 use super::failure::RedisFailure;
+use super::near::Near;
 use crate::{Handle, IdleMap};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, ScriptInvocation};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, ScriptInvocation};
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(8);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A place for a connection, which whoever comes first makes.
-type Place = Arc<OnceCell<MultiplexedConnection>>;
+pub(super) type Place = Arc<OnceCell<MultiplexedConnection>>;
 
 /// What a request may be asked twice for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +43,19 @@ pub(super) struct Link {
     connections: IdleMap<usize, Place>,
     count: usize,
     timeout: Duration,
+    /// Has the server tell what becomes of what was read.
+    near: Option<Arc<Near>>,
 }
 
 impl Link {
-    pub(super) fn new(client: Client, count: usize, timeout: Duration) -> Self {
+    pub(super) fn new(
+        client: Client,
+        count: usize,
+        timeout: Duration,
+        near: Option<Arc<Near>>,
+    ) -> Self {
         Self {
+            near,
             client,
             connections: IdleMap::new(FOREVER),
             count,
@@ -58,6 +68,15 @@ impl Link {
         Instant::now() + self.timeout
     }
 
+    pub(super) fn near(&self) -> Option<&Near> {
+        self.near.as_deref()
+    }
+
+    /// The connection for a hash.
+    pub(super) fn number(&self, hash: u8) -> usize {
+        usize::from(hash) % self.count
+    }
+
     /// Has a script run. `hash` chooses the connection.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
@@ -66,7 +85,7 @@ impl Link {
         repeat: Repeat,
         end: Instant,
     ) -> Result<T, RedisFailure> {
-        let number = usize::from(hash) % self.count;
+        let number = self.number(hash);
         let mut pause = FIRST_PAUSE;
         loop {
             let failure = match self.attempt(number, script, end).await {
@@ -93,8 +112,9 @@ impl Link {
             .connections
             .get_or_insert_with(number, || Arc::new(OnceCell::new()));
         let mut asked = false;
+        let began = std::time::Instant::now();
         let work = async {
-            let connect = || self.connect();
+            let connect = || self.connect(number);
             let connection = place.get_or_try_init(connect).await;
             let mut connection = connection.map_err(RedisFailure::to_connect)?.clone();
             asked = true;
@@ -109,25 +129,49 @@ impl Link {
         });
         if result.as_ref().is_err_and(RedisFailure::is_of_connection) {
             self.give_up(number, &place);
+        } else if let Some(near) = self.near() {
+            near.heard(number, &place, began);
         }
         result
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
+    async fn connect(&self, number: usize) -> Result<MultiplexedConnection, redis::RedisError> {
         // The time of the request counts, not the client's own.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(None);
-        let client = &self.client;
-        client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
+        let Some(near) = self.near.clone() else {
+            return self.open(&config).await;
+        };
+        // Called in the order in which things come, before the answers that come later.
+        let config = config.set_push_sender(move |push: PushInfo| {
+            near.told(number, &push);
+            Ok::<(), Infallible>(())
+        });
+        let mut connection = self.open(&config).await?;
+        let mut tracking = redis::cmd("CLIENT");
+        tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
+        tracking.exec_async(&mut connection).await?;
+        Ok(connection)
+    }
+
+    async fn open(
+        &self,
+        config: &AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, redis::RedisError> {
+        let opened = self
+            .client
+            .get_multiplexed_async_connection_with_config(config);
+        opened.await
     }
 
     /// Lets nobody else find a connection that broke. Who uses it still has it.
     fn give_up(&self, number: usize, place: &Handle<usize, Place>) {
         let is_it = |other: &Place| Arc::ptr_eq(other, place);
         self.connections.remove_if(&number, is_it);
+        if let Some(near) = self.near() {
+            near.lost(number);
+        }
     }
 }
 

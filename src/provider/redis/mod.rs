@@ -27,6 +27,7 @@ mod builder;
 mod failure;
 mod link;
 mod names;
+mod near;
 mod owners;
 mod record;
 mod remote;
@@ -109,7 +110,10 @@ impl Provider for RedisProvider {
                 touches: true,
             };
             let end = self.remote.link.end();
-            let record = self.remote.read(Name::of(&id.key()), look, end).await?;
+            let record = self
+                .remote
+                .read_near(Name::of(&id.key()), look, end)
+                .await?;
             Ok(record.map(|record| record.snapshot()))
         })
     }
@@ -121,7 +125,7 @@ impl Provider for RedisProvider {
                 touches: access == Access::Touch,
             };
             let end = self.remote.link.end();
-            let record = self.remote.read(Name::of(key), look, end).await?;
+            let record = self.remote.read_near(Name::of(key), look, end).await?;
             Ok(record.map(|record| record.snapshot()))
         })
     }

@@ -53,6 +53,13 @@ impl Names {
         format!("{}:session:{{{}}}", self.prefix, name.to_text())
     }
 
+    /// The session that is there.
+    pub(super) fn parse_session(&self, key: &[u8]) -> Option<Name> {
+        let name = key.strip_prefix(self.prefix.as_bytes())?;
+        let name = name.strip_prefix(b":session:{")?.strip_suffix(b"}")?;
+        Name::parse(name)
+    }
+
     /// Where the index of an owner is: under a hash, for an owner may be called anything.
     pub(super) fn owner(&self, owner: &str) -> String {
         let hash = digest("dwell owner", owner.as_bytes());

@@ -132,6 +132,7 @@ impl Remote {
         owner: Option<&str>,
         end: Instant,
     ) -> Result<(), SessionError> {
+        let _writing = self.writing(name);
         let mut call = self.call(&self.scripts.set_owner, self.names.session(name));
         call.arg(self.resolution());
         call.arg(u8::from(owner.is_some()));

@@ -15,6 +15,9 @@ pub(super) struct Record {
     created: u64,
     accessed: u64,
     attributes: Attributes,
+    secret: String,
+    /// Secrets that may still answer, and until when.
+    replaced: Vec<(String, u64)>,
 }
 
 /// What decides how long a session lives, and where the owner index has it.
@@ -85,8 +88,8 @@ impl Record {
     /// Reads the fields and values of a whole session.
     pub(super) fn read(now: u64, fields: Vec<Value>) -> Result<Self, RedisFailure> {
         let mut attributes = Attributes::default();
-        let mut known: [Option<Value>; 8] = Default::default();
-        const NAMES: [&[u8]; 8] = [b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t"];
+        let mut known: [Option<Value>; 10] = Default::default();
+        const NAMES: [&[u8]; 10] = [b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t", b"s", b"r"];
         let mut fields = fields.into_iter();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
             let name = bytes(name)?;
@@ -107,6 +110,8 @@ impl Record {
             version,
             created,
             accessed,
+            secret,
+            replaced,
         ] = known.map(|value| value.unwrap_or(Value::Nil));
         Ok(Self {
             now,
@@ -115,7 +120,28 @@ impl Record {
             created: number(&created)?,
             accessed: number(&accessed)?,
             attributes,
+            secret: text(secret)?,
+            replaced: replaced_secrets(&option(replaced, text)?.unwrap_or_default()),
         })
+    }
+
+    /// What it is so many milliseconds later, if nobody accesses it.
+    pub(super) fn later_by(&self, millis: u64) -> Self {
+        Self {
+            now: self.now.saturating_add(millis),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it answers to a secret, by its hash.
+    pub(super) fn admits(&self, secret: &str) -> bool {
+        let is_in_grace =
+            |(replaced, until): &(String, u64)| replaced == secret && self.now < *until;
+        self.secret == secret || self.replaced.iter().any(is_in_grace)
+    }
+
+    pub(super) fn accessed(&self) -> u64 {
+        self.accessed
     }
 
     pub(super) fn snapshot(self) -> Snapshot {
@@ -134,7 +160,7 @@ impl Record {
     }
 
     /// When it ends if it is not accessed any more.
-    fn ends(&self) -> u64 {
+    pub(super) fn ends(&self) -> u64 {
         let idle = self.accessed.saturating_add(self.terms.idle);
         idle.min(self.terms.limit.unwrap_or(u64::MAX))
             .min(self.terms.held_until.unwrap_or(u64::MAX))
@@ -158,6 +184,15 @@ impl Terms {
             held_until: option(held_until, |until| number(&until))?,
         })
     }
+}
+
+/// Hashes, each with a time, as the scripts write them.
+fn replaced_secrets(text: &str) -> Vec<(String, u64)> {
+    let words: Vec<_> = text.split(' ').collect();
+    let pairs = words.chunks_exact(2);
+    pairs
+        .filter_map(|pair| Some((pair[0].to_owned(), pair[1].parse().ok()?)))
+        .collect()
 }
 
 fn option<T>(

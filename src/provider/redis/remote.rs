@@ -3,6 +3,7 @@
 use super::failure::RedisFailure;
 use super::link::{Link, Repeat};
 use super::names::{Name, Names};
+use super::near::Writing;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::Scripts;
 use crate::Clock;
@@ -51,6 +52,11 @@ impl Remote {
         self.call(script, self.names.session(name))
     }
 
+    /// To be kept while a session is written to.
+    pub(super) fn writing(&self, name: Name) -> Writing<'_> {
+        Writing::to(self.link.near(), name)
+    }
+
     async fn ask<T: FromRedisValue>(
         &self,
         name: Name,
@@ -61,10 +67,8 @@ impl Remote {
         self.link.run(name.hash(), call, repeat, end).await
     }
 
-    /// The resolution of a touch: more than half of the idle timeout would let sessions end between two.
     pub(super) fn resolution(&self) -> u64 {
-        let most = millis(self.settings.idle_timeout).div_ceil(2);
-        millis(self.settings.touch_resolution).min(most)
+        resolution(&self.settings)
     }
 
     pub(super) async fn init(
@@ -109,6 +113,33 @@ impl Remote {
         }
     }
 
+    /// As [`read`](Self::read), from the near cache if there is one and it may say.
+    pub(super) async fn read_near(
+        &self,
+        name: Name,
+        look: Look<'_>,
+        end: Instant,
+    ) -> Result<Option<Record>, SessionError> {
+        let Some(near) = self.link.near() else {
+            return self.read(name, look, end).await;
+        };
+        let number = self.link.number(name.hash());
+        if let Some(record) = near.find(name, number) {
+            let is_admitted = look.id.is_none_or(|id| record.admits(&hash_of(id)));
+            return Ok(is_admitted.then_some(record));
+        }
+        if !look.touches {
+            return self.read(name, look, end).await;
+        }
+        let mark = near.mark(name, number);
+        let read = self.read(name, look, end).await;
+        match &read {
+            Ok(Some(record)) => near.keep(name, mark, record),
+            _ => near.give_up(name, &mark),
+        }
+        read
+    }
+
     pub(super) async fn apply(
         &self,
         name: Name,
@@ -116,6 +147,7 @@ impl Remote {
         version: Option<u64>,
         end: Instant,
     ) -> Result<Record, SessionError> {
+        let _writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.apply, name);
         call.arg(version.map_or(String::new(), |version| version.to_string()));
         call.arg(self.resolution());
@@ -140,6 +172,14 @@ impl Remote {
     }
 
     pub(super) async fn touch(&self, name: Name, end: Instant) -> Result<(), SessionError> {
+        if self.link.near().is_some() {
+            let look = Look {
+                id: None,
+                touches: true,
+            };
+            let record = self.read_near(name, look, end).await?;
+            return record.map(drop).ok_or(SessionError::Ended);
+        }
         let mut call = self.call_session(&self.scripts.touch, name);
         call.arg(self.resolution());
         let value = self.ask(name, &call, Repeat::Always, end).await?;
@@ -153,6 +193,7 @@ impl Remote {
         lifetime: Option<Duration>,
         end: Instant,
     ) -> Result<(), SessionError> {
+        let _writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.set_terms, name);
         let idle = idle.map(|idle| idle.max(Duration::from_millis(1)));
         call.arg(idle.map_or(String::new(), to_text));
@@ -180,6 +221,7 @@ impl Remote {
         owner: Option<&str>,
         end: Instant,
     ) -> Result<bool, SessionError> {
+        let _writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.destroy, name);
         call.arg(owner.unwrap_or_default());
         call.arg(u8::from(owner.is_some()));
@@ -201,6 +243,7 @@ impl Remote {
         end: Instant,
     ) -> Result<Issued, SessionError> {
         let name = Name::of(&id.key());
+        let _writing = self.writing(name);
         let new = id.renewed()?;
         let mut call = self.call_session(&self.scripts.renew, name);
         call.arg(self.resolution());
@@ -215,6 +258,12 @@ impl Remote {
             snapshot: record.snapshot(),
         })
     }
+}
+
+/// The resolution of a touch: more than half of the idle timeout would let sessions end between two.
+pub(super) fn resolution(settings: &Settings) -> u64 {
+    let most = millis(settings.idle_timeout).div_ceil(2);
+    millis(settings.touch_resolution).min(most)
 }
 
 fn hash_of(id: &SessionId) -> String {
