@@ -46,9 +46,11 @@
 //! - `session`: sessions in this process, with ids, typed attributes, renewal, owners and events.
 //! - `provider`: where sessions are kept, behind one trait, and the conformance suite for it.
 //! - `manager`: sessions for a web application, with cookies.
+//! - `provider::redis` (feature `redis`) and `snapshot` (feature `snapshot`): beyond one process. See
+//!   `docs/providers.md`.
 //!
-//! The last three are told in `docs/sessions.md`. They are there with the feature `sessions`, which is on by
-//! default.
+//! `session`, `provider` and `manager` are told in `docs/sessions.md`. They are there with the feature `sessions`,
+//! which is on by default.
 
 mod clock;
 #[cfg(feature = "sessions")]
