@@ -29,7 +29,7 @@ const SESSION_BYTES: usize = 96;
 ///     println!("{} of {}", progress.sessions, progress.expected);
 /// };
 /// SnapshotFile::new(path).write_with(&store, show)?;
-/// # Ok::<(), dwell::snapshot::SnapshotError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,7 +53,7 @@ pub struct Progress {
 /// # let path = directory.path().join("sessions.dwell");
 /// let written = SnapshotFile::new(path).write(&SessionStore::new(Duration::from_secs(60)))?;
 /// assert_eq!((written.sessions, written.skipped), (0, 0));
-/// # Ok::<(), dwell::snapshot::SnapshotError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
