@@ -46,9 +46,11 @@
 //! - `session`: sessions in this process, with ids, typed attributes, renewal, owners and events.
 //! - `provider`: where sessions are kept, behind one trait, and the conformance suite for it.
 //! - `manager`: sessions for a web application, with cookies.
+//! - `provider::redis` (feature `redis`) and `snapshot` (feature `snapshot`): beyond one process. See
+//!   `docs/providers.md`.
 //!
-//! The last three are told in `docs/sessions.md`. They are there with the feature `sessions`, which is on by
-//! default.
+//! `session`, `provider` and `manager` are told in `docs/sessions.md`. They are there with the feature `sessions`,
+//! which is on by default.
 
 mod clock;
 #[cfg(feature = "sessions")]
@@ -60,6 +62,8 @@ mod map;
 pub mod provider;
 #[cfg(feature = "sessions")]
 pub mod session;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod sync;
 
 #[doc = include_str!("../docs/guarantees.md")]
@@ -76,6 +80,8 @@ struct Readme;
 struct Types;
 
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
+#[cfg(feature = "snapshot")]
+pub(crate) use map::History;
 pub use map::{
     BuildError, Builder, Collector, Handle, IdleMap, Iter, Occupied, RemovalCause, Stats,
 };

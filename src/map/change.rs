@@ -384,7 +384,7 @@ where
     }
 
     /// `hash` is the one that the record was made with: a key is hashed once, for it might lie.
-    fn insert_unlinked<'v>(
+    pub(super) fn insert_unlinked<'v>(
         &self,
         hash: u64,
         record: Unlinked<K, V>,

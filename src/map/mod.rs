@@ -32,6 +32,8 @@ mod pages;
 mod reclaim;
 mod record;
 mod resize;
+#[cfg(feature = "snapshot")]
+mod restore;
 mod stats;
 mod table;
 mod visit;
@@ -41,6 +43,8 @@ pub use change::Occupied;
 pub use collector::Collector;
 pub use handle::Handle;
 pub use iter::Iter;
+#[cfg(feature = "snapshot")]
+pub(crate) use restore::History;
 pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;

@@ -21,11 +21,15 @@
 //! ```
 
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod registry;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use memory::MemoryProvider;
+#[cfg(feature = "redis")]
+pub use redis::RedisProvider;
 pub use registry::{Registry, RegistryError, register};
 
 use crate::Collector;

@@ -60,6 +60,21 @@ impl Builder {
         self
     }
 
+    /// Lets the store's clock begin so long before the origin of the one that it was given, that sessions can
+    /// be older than that: the machine may have been started since.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn with_a_past(mut self) -> Self {
+        struct Late(Arc<dyn Clock>);
+        impl Clock for Late {
+            fn now_millis(&self) -> u64 {
+                // 34 years.
+                self.0.now_millis().saturating_add(1 << 40)
+            }
+        }
+        self.clock = Arc::new(Late(self.clock));
+        self
+    }
+
     /// Calls `listener` for each event, in a thread of its own.
     ///
     /// Each event is told exactly once, and no operation waits for the listener: events queue up while it is

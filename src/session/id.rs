@@ -65,6 +65,22 @@ impl SessionKey {
         decode(text, Self::TEXT_LENGTH).map(Self)
     }
 
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
+        self.0
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// What another process may know it by.
+    #[cfg(feature = "redis")]
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        digest("dwell session key", &self.0)
+    }
+
     /// What a log may show of the session.
     pub fn tag(&self) -> Tag {
         static STATE: OnceLock<RandomState> = OnceLock::new();
@@ -121,6 +137,12 @@ impl Secret {
 
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+
+    /// What is kept outside of the process: from it nobody gets the secret back, which has 256 random bits.
+    #[cfg(any(feature = "redis", feature = "snapshot"))]
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        digest("dwell session secret", &self.0)
     }
 }
 
@@ -226,6 +248,14 @@ impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({})", self.tag())
     }
+}
+
+/// A hash for one purpose.
+#[cfg(any(feature = "redis", feature = "snapshot"))]
+pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::new().chain_update(purpose).chain_update([0]);
+    hash.chain_update(bytes).finalize().into()
 }
 
 /// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray last bits.

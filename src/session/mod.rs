@@ -35,6 +35,8 @@ mod id;
 mod list;
 mod live;
 mod owner;
+#[cfg(feature = "snapshot")]
+mod saved;
 mod settings;
 mod snapshot;
 mod state;
@@ -48,9 +50,13 @@ pub use attributes::{Attributes, Change, Changes};
 pub use builder::Builder;
 pub use error::{AttributeError, SessionError};
 pub use event::{Event, EventKind};
+#[cfg(any(feature = "redis", feature = "snapshot"))]
+pub(crate) use id::digest;
 pub use id::{SessionId, SessionKey, Tag};
 pub use list::SessionStats;
 pub use live::LiveSession;
+#[cfg(feature = "snapshot")]
+pub(crate) use saved::Saved;
 pub use settings::Settings;
 pub use snapshot::{Issued, Listed, Snapshot};
 pub use store::SessionStore;

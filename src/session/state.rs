@@ -4,6 +4,8 @@ use super::attributes::Attributes;
 use super::id::Secret;
 use std::mem::size_of;
 use std::sync::Arc;
+#[cfg(feature = "snapshot")]
+use subtle::ConstantTimeEq;
 
 /// Replaced secrets that still answer, at the most: a client that renews its id without end does not make
 /// its session grow.
@@ -47,21 +49,48 @@ impl State {
 /// The secret that the session answers to, and those that it answered to a moment ago.
 #[derive(Clone)]
 pub(crate) struct Secrets {
-    current: Secret,
+    pub(super) current: Known,
     /// Oldest first.
-    replaced: Vec<Replaced>,
+    pub(super) replaced: Vec<Replaced>,
 }
 
 #[derive(Clone)]
-struct Replaced {
-    secret: Secret,
-    until: u64,
+pub(super) struct Replaced {
+    pub(super) secret: Known,
+    pub(super) until: u64,
+}
+
+/// What is known of a secret.
+#[derive(Clone, Copy)]
+pub(super) enum Known {
+    Secret(Secret),
+    /// Its hash: the session comes from a file.
+    #[cfg(feature = "snapshot")]
+    Digest([u8; 32]),
+}
+
+impl Known {
+    fn is(&self, shown: &Secret) -> bool {
+        match self {
+            Self::Secret(secret) => secret.is(shown),
+            #[cfg(feature = "snapshot")]
+            Self::Digest(digest) => shown.digest().ct_eq(digest).into(),
+        }
+    }
+
+    #[cfg(feature = "snapshot")]
+    pub(super) fn digest(&self) -> [u8; 32] {
+        match self {
+            Self::Secret(secret) => secret.digest(),
+            Self::Digest(digest) => *digest,
+        }
+    }
 }
 
 impl Secrets {
     pub(crate) fn new(current: Secret) -> Self {
         Self {
-            current,
+            current: Known::Secret(current),
             replaced: Vec::new(),
         }
     }
@@ -79,7 +108,7 @@ impl Secrets {
 
     /// Puts a new secret in the place of the current one, which still answers for `grace`.
     pub(crate) fn replace(&mut self, secret: Secret, now: u64, grace: u64) {
-        let old = std::mem::replace(&mut self.current, secret);
+        let old = std::mem::replace(&mut self.current, Known::Secret(secret));
         if grace == 0 {
             return;
         }

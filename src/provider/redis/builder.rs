@@ -1,0 +1,215 @@
+//! How a provider of sessions in a server is built.
+
+use super::RedisProvider;
+use super::link::Link;
+use super::names::Names;
+use super::near::Near;
+use super::remote::{Remote, resolution};
+use super::scripts::Scripts;
+use crate::session::Settings;
+use crate::{BuildError, Clock, CoarseClock, IdleMap};
+use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
+const DEFAULT_CONNECTIONS: usize = 4;
+const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
+
+/// Makes a [`RedisProvider`], from [`RedisProvider::builder`].
+///
+/// ```
+/// use dwell::provider::RedisProvider;
+/// use dwell::session::Settings;
+/// use std::time::Duration;
+///
+/// let settings = Settings::new(Duration::from_secs(30 * 60));
+/// let provider = RedisProvider::builder("redis://127.0.0.1:6379/", settings)
+///     .timeout(Duration::from_millis(500))
+///     .prefix("shop")
+///     .build()?; // connects when it is first needed
+/// # Ok::<(), dwell::provider::redis::RedisBuildError>(())
+/// ```
+pub struct RedisBuilder {
+    address: String,
+    settings: Settings,
+    timeout: Duration,
+    connections: usize,
+    prefix: String,
+    clock: Option<Arc<dyn Clock>>,
+    near: Option<usize>,
+    staleness: Duration,
+}
+
+/// Why a [`RedisProvider`] could not be built.
+///
+/// ```
+/// use dwell::provider::RedisProvider;
+/// use dwell::provider::redis::RedisBuildError;
+/// use dwell::session::Settings;
+/// use std::time::Duration;
+///
+/// let settings = Settings::new(Duration::from_secs(60)).capacity(1_000);
+/// let refused = RedisProvider::builder("redis://127.0.0.1/", settings).build();
+/// assert!(matches!(refused, Err(RedisBuildError::Capacity)));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisBuildError {
+    /// The address is none, or has parts that this build does not support, such as TLS.
+    #[error("the server's address is of no use: {0}")]
+    Address(#[source] RedisError),
+    /// The server's memory is bounded by the server.
+    #[error("a capacity cannot be set here: set `maxmemory` in the server")]
+    Capacity,
+    /// A near cache without a touch resolution would keep nothing.
+    #[error("a near cache needs a touch resolution: set `Settings::touch_resolution`")]
+    NoResolution,
+    /// A timeout of zero, no connections, or a near cache for no sessions.
+    #[error("{setting} is 0: give at least 1")]
+    Zero {
+        /// The builder's method.
+        setting: &'static str,
+    },
+    /// A setting that no provider takes.
+    #[error(transparent)]
+    Settings(#[from] BuildError),
+}
+
+impl RedisBuilder {
+    pub(super) fn new(address: String, settings: Settings) -> Self {
+        Self {
+            address,
+            settings,
+            timeout: DEFAULT_TIMEOUT,
+            connections: DEFAULT_CONNECTIONS,
+            prefix: "dwell".into(),
+            clock: None,
+            near: None,
+            staleness: DEFAULT_STALENESS,
+        }
+    }
+
+    /// How long an operation takes at the most, connecting and repeating included. Default: one second.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many connections there are, over which sessions are spread. Default: 4. One is enough for most:
+    /// requests that overlap are pipelined. More help where single values are large.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// What the names of everything in the server begin with, so that applications can share it. Default:
+    /// `dwell`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Keeps copies of so many sessions in this process, and has the server tell when one changes (client
+    /// tracking): the tiered provider. Default: none.
+    ///
+    /// A session in use then costs the server one command in each
+    /// [touch resolution](Settings::touch_resolution), however many requests there are. What this provider
+    /// changes, it sees at once; what another one changes, as soon as the server says so, and if the
+    /// connection is dead without anybody knowing, after [`staleness`](Self::staleness) at the latest.
+    pub fn near_cache(mut self, sessions: usize) -> Self {
+        self.near = Some(sessions);
+        self
+    }
+
+    /// For how long at the most a copy in the near cache counts after another machine has changed or ended the
+    /// session, whatever happens to the connection. Default: 2 seconds.
+    pub fn staleness(mut self, staleness: Duration) -> Self {
+        self.staleness = staleness;
+        self
+    }
+
+    /// What time it is. Default: the server's time, so that all machines agree. Another clock is for tests: the
+    /// server then keeps each session for an hour after its end, which nobody can see.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Builds the provider. Does not connect yet.
+    ///
+    /// # Errors
+    /// If the address is none, or if a setting is of no use.
+    pub fn build(self) -> Result<RedisProvider, RedisBuildError> {
+        let settings = self.settings;
+        if settings.capacity.is_some() || settings.capacity_bytes.is_some() {
+            return Err(RedisBuildError::Capacity);
+        }
+        if settings.max_per_owner == Some(0) {
+            return Err(BuildError::ZeroCapacity {
+                setting: "max_per_owner",
+            }
+            .into());
+        }
+        for (setting, is_zero) in [
+            ("timeout", self.timeout.is_zero()),
+            ("connections", self.connections == 0),
+            ("near_cache", self.near == Some(0)),
+            ("staleness", self.staleness.is_zero()),
+        ] {
+            if is_zero {
+                return Err(RedisBuildError::Zero { setting });
+            }
+        }
+        check_durations(&settings)?;
+        let mut address = self
+            .address
+            .into_connection_info()
+            .map_err(RedisBuildError::Address)?;
+        let names = Names::new(&self.prefix);
+        let near = match self.near {
+            None => None,
+            Some(_) if resolution(&settings) == 0 => return Err(RedisBuildError::NoResolution),
+            Some(sessions) => {
+                // The server speaks by itself in this one only.
+                let with_pushes = address.redis_settings().clone();
+                let with_pushes = with_pushes.set_protocol(ProtocolVersion::RESP3);
+                address = address.set_redis_settings(with_pushes);
+                let clock = self.clock.clone().unwrap_or_else(|| Arc::new(CoarseClock));
+                let (bound, resolution) = (self.staleness, resolution(&settings));
+                let near = Near::new(sessions, bound, resolution, names.clone(), clock);
+                Some(Arc::new(near))
+            }
+        };
+        let client = Client::open(address).map_err(RedisBuildError::Address)?;
+        Ok(RedisProvider::from_parts(Remote {
+            link: Link::new(client, self.connections, self.timeout, near),
+            names,
+            scripts: Scripts::new(),
+            settings,
+            clock: self.clock,
+        }))
+    }
+}
+
+/// Durations that a map refuses are refused here too.
+fn check_durations(settings: &Settings) -> Result<(), BuildError> {
+    let mut map = IdleMap::<u8, u8>::builder().idle_timeout(settings.idle_timeout);
+    if let Some(lifetime) = settings.max_lifetime {
+        map = map.max_lifetime(lifetime);
+    }
+    map.build().map(drop)
+}
+
+impl fmt::Debug for RedisBuilder {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("settings", &self.settings)
+            .field("timeout", &self.timeout)
+            .field("connections", &self.connections)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}

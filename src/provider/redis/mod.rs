@@ -1,0 +1,196 @@
+//! Sessions in a Redis or Valkey server, for several machines. Needs the feature `redis`, and a tokio runtime.
+//!
+//! Each session is one hash in the server, and each operation on it one script: what machines do at the same
+//! time is done one after the other, and nothing is lost. The server removes what has ended. It keeps a hash
+//! of each secret, not the secret, and names sessions by a hash of their keys: nobody logs in with a copy of
+//! its data. It should be Redis 6 or newer, or Valkey, with `maxmemory-policy noeviction`, and with
+//! `appendonly yes` if sessions shall survive its restart. How it is done, and what becomes of each fault, is
+//! told in `docs/providers.md`.
+//!
+//! ```no_run
+//! use dwell::manager::Manager;
+//! use dwell::provider::RedisProvider;
+//! use dwell::session::Settings;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::new(Duration::from_secs(30 * 60))
+//!     .max_lifetime(Duration::from_secs(12 * 60 * 60))
+//!     .touch_resolution(Duration::from_secs(60));
+//! let provider = RedisProvider::builder("redis://127.0.0.1/", settings).build()?;
+//! let manager = Manager::builder("sid").provider(Arc::new(provider)).build()?;
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod failure;
+mod link;
+mod names;
+mod near;
+mod owners;
+mod record;
+mod remote;
+mod scripts;
+
+pub use builder::{RedisBuildError, RedisBuilder};
+pub use failure::RedisFailure;
+
+use super::{Access, Answer, Provider};
+use crate::session::{
+    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Settings, Snapshot,
+};
+use names::Name;
+use remote::{Look, Remote};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sessions in a Redis or Valkey server, which any number of machines share. A clone shares the connections.
+///
+/// Each operation is over within [`RedisBuilder::timeout`], whatever the server does, and fails with a
+/// [`RedisFailure`] that tells whether anything may have been done. A request that was certainly not done is
+/// repeated until then, and so is one that may as well be done twice: a read, a touch, a destruction. So
+/// [`destroy`](Provider::destroy) may return false for a session that it ended itself, if a connection broke
+/// on the way.
+///
+/// Reading, writing, touching and destroying take one round trip each; what concerns an owner takes several. An
+/// operation on a session is atomic in the server, and linearizable there.
+///
+/// ```no_run
+/// use dwell::provider::{Provider, RedisProvider};
+/// use dwell::session::{Attributes, Settings};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = Settings::new(Duration::from_secs(30 * 60));
+/// let one = RedisProvider::builder("redis://127.0.0.1/", settings).build()?;
+/// let other = RedisProvider::builder("redis://127.0.0.1/", settings).build()?;
+/// let id = one.init(Attributes::default()).await?.id;
+/// assert!(other.read(&id).await?.is_some());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct RedisProvider {
+    remote: Arc<Remote>,
+}
+
+impl RedisProvider {
+    /// Builds a provider for the server at an address, such as `redis://:password@host:6379/0`. With the
+    /// feature `redis-tls` also `rediss://host:6379`.
+    pub fn builder(address: impl Into<String>, settings: Settings) -> RedisBuilder {
+        RedisBuilder::new(address.into(), settings)
+    }
+
+    fn from_parts(remote: Remote) -> Self {
+        Self {
+            remote: Arc::new(remote),
+        }
+    }
+
+    /// What the provider was built with.
+    pub fn settings(&self) -> &Settings {
+        &self.remote.settings
+    }
+}
+
+impl Provider for RedisProvider {
+    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+        Box::pin(async move {
+            let end = self.remote.link.end();
+            let (id, record) = self.remote.init(&attributes, end).await?;
+            let snapshot = record.snapshot();
+            Ok(Issued { id, snapshot })
+        })
+    }
+
+    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>> {
+        Box::pin(async move {
+            let look = Look {
+                id: Some(id),
+                touches: true,
+            };
+            let end = self.remote.link.end();
+            let record = self
+                .remote
+                .read_near(Name::of(&id.key()), look, end)
+                .await?;
+            Ok(record.map(|record| record.snapshot()))
+        })
+    }
+
+    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>> {
+        Box::pin(async move {
+            let look = Look {
+                id: None,
+                touches: access == Access::Touch,
+            };
+            let end = self.remote.link.end();
+            let record = self.remote.read_near(Name::of(key), look, end).await?;
+            Ok(record.map(|record| record.snapshot()))
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        changes: Changes,
+        version: Option<u64>,
+    ) -> Answer<'a, Snapshot> {
+        Box::pin(async move {
+            let end = self.remote.link.end();
+            let applied = self.remote.apply(Name::of(key), &changes, version, end);
+            Ok(applied.await?.snapshot())
+        })
+    }
+
+    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()> {
+        let end = self.remote.link.end();
+        Box::pin(self.remote.touch(Name::of(key), end))
+    }
+
+    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool> {
+        let end = self.remote.link.end();
+        Box::pin(self.remote.destroy(Name::of(key), None, end))
+    }
+
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+        let end = self.remote.link.end();
+        Box::pin(self.remote.renew(id, grace, end))
+    }
+
+    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()> {
+        let end = self.remote.link.end();
+        Box::pin(self.remote.set_owner(Name::of(key), owner, end))
+    }
+
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+        let end = self.remote.link.end();
+        Box::pin(self.remote.owned_by(owner, end))
+    }
+
+    fn destroy_owned_by<'a>(
+        &'a self,
+        owner: &'a str,
+        except: Option<&'a SessionKey>,
+    ) -> Answer<'a, usize> {
+        let end = self.remote.link.end();
+        Box::pin(self.remote.destroy_owned_by(owner, except, end))
+    }
+
+    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()> {
+        let end = self.remote.link.end();
+        let name = Name::of(key);
+        Box::pin(self.remote.set_terms(name, Some(timeout), None, end))
+    }
+
+    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()> {
+        let end = self.remote.link.end();
+        let name = Name::of(key);
+        Box::pin(self.remote.set_terms(name, None, Some(lifetime), end))
+    }
+
+    /// Nothing to do: the server removes what has ended.
+    fn gc(&self) -> Answer<'_, usize> {
+        Box::pin(std::future::ready(Ok::<_, SessionError>(0)))
+    }
+}

@@ -1,0 +1,256 @@
+//! The owner index in the server.
+//!
+//! An owner and a session may be on different machines of a cluster, so no script touches both. What keeps the
+//! index exact are the three rules of `session::owner`, and a fourth: the index holds a session until a time,
+//! and an owned session does not live longer than that. So nothing leaks, wherever a program stops: what the
+//! index holds lapses by itself, and no session that lives is missing from it. A session that is in use
+//! has that time put off, about once in each idle timeout.
+
+use super::failure::RedisFailure;
+use super::link::Repeat;
+use super::names::Name;
+use super::record::{Record, Terms, answer, number};
+use super::remote::{Look, Remote, millis};
+use crate::session::{Listed, SessionError, SessionKey};
+use futures_util::future::join_all;
+use redis::{FromRedisValue, ScriptInvocation, Value};
+use std::cmp::Reverse;
+use tokio::time::Instant;
+
+/// For how many idle timeouts the index holds a session.
+const HELD: u64 = 3;
+/// Sooner than so many idle timeouts before the end of that, it is put off.
+const KEPT: u64 = 2;
+
+impl Remote {
+    fn index(&self, owner: &str, what: &str) -> ScriptInvocation<'_> {
+        let mut call = self.call(&self.scripts.index, self.names.owner(owner));
+        call.arg(what);
+        call
+    }
+
+    async fn ask_index<T: FromRedisValue>(
+        &self,
+        owner: &str,
+        call: &ScriptInvocation<'_>,
+        end: Instant,
+    ) -> Result<T, RedisFailure> {
+        let hash = owner.bytes().fold(0, u8::wrapping_add);
+        self.link.run(hash, call, Repeat::Always, end).await
+    }
+
+    /// Has the index hold a session. Returns until when it does.
+    async fn index_add(
+        &self,
+        owner: &str,
+        name: Name,
+        idle: u64,
+        limit: Option<u64>,
+        end: Instant,
+    ) -> Result<u64, RedisFailure> {
+        let mut call = self.index(owner, "add");
+        call.arg(name.to_text()).arg(HELD.saturating_mul(idle));
+        call.arg(limit.map_or(String::new(), |limit| limit.to_string()));
+        number(&self.ask_index(owner, &call, end).await?)
+    }
+
+    pub(super) async fn index_remove(
+        &self,
+        owner: &str,
+        name: Name,
+        end: Instant,
+    ) -> Result<(), RedisFailure> {
+        let mut call = self.index(owner, "remove");
+        call.arg(name.to_text());
+        self.ask_index(owner, &call, end).await
+    }
+
+    async fn index_list(&self, owner: &str, end: Instant) -> Result<Vec<Name>, RedisFailure> {
+        let call = self.index(owner, "list");
+        let names: Vec<Vec<u8>> = self.ask_index(owner, &call, end).await?;
+        Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
+    }
+
+    /// Puts off the end of what the index holds, if it comes near. If that fails, the next access tries again,
+    /// and the session does not outlive what the index holds.
+    pub(super) async fn hold_longer(&self, name: Name, terms: &Terms, now: u64, end: Instant) {
+        let Some(owner) = &terms.owner else {
+            return;
+        };
+        let needed = now.saturating_add(KEPT.saturating_mul(terms.idle));
+        let needed = needed.min(terms.limit.unwrap_or(u64::MAX));
+        if terms.held_until.is_some_and(|until| needed <= until) {
+            return;
+        }
+        let added = self.index_add(owner, name, terms.idle, terms.limit, end);
+        if let Ok(until) = added.await {
+            let mut call = self.call(&self.scripts.lease, self.names.session(name));
+            call.arg(until).arg(&**owner);
+            let held = self.link.run(name.hash(), &call, Repeat::Always, end);
+            let _: Result<Value, RedisFailure> = held.await;
+        }
+    }
+
+    async fn owner_of(&self, name: Name, end: Instant) -> Result<Option<Record>, SessionError> {
+        let look = Look {
+            id: None,
+            touches: false,
+        };
+        self.read(name, look, end).await
+    }
+
+    /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to the
+    /// owner again by then, it is put back.
+    async fn disown(&self, owner: &str, name: Name, end: Instant) -> Result<(), SessionError> {
+        loop {
+            self.index_remove(owner, name, end).await?;
+            let Some(terms) = self.terms_if_owned(owner, name, end).await? else {
+                return Ok(());
+            };
+            self.index_add(owner, name, terms.idle, terms.limit, end)
+                .await?;
+            if self.terms_if_owned(owner, name, end).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn terms_if_owned(
+        &self,
+        owner: &str,
+        name: Name,
+        end: Instant,
+    ) -> Result<Option<Terms>, SessionError> {
+        let record = self.owner_of(name, end).await?;
+        let terms = record.map(|record| record.terms);
+        Ok(terms.filter(|terms| terms.owner.as_deref() == Some(owner)))
+    }
+
+    pub(super) async fn set_owner(
+        &self,
+        name: Name,
+        owner: Option<&str>,
+        end: Instant,
+    ) -> Result<(), SessionError> {
+        let _writing = self.writing(name);
+        let mut call = self.call(&self.scripts.set_owner, self.names.session(name));
+        call.arg(self.resolution());
+        call.arg(u8::from(owner.is_some()));
+        call.arg(owner.unwrap_or_default());
+        if let Some(owner) = owner {
+            let idle = millis(self.settings.idle_timeout);
+            call.arg(self.index_add(owner, name, idle, None, end).await?);
+        } else {
+            call.arg("");
+        }
+        let read = |now, mut fields: Vec<Value>| {
+            let before = fields.pop();
+            Ok((now, Terms::read(fields)?, before))
+        };
+        let asked = self.link.run(name.hash(), &call, Repeat::IfNotDone, end);
+        let written = match asked.await {
+            Ok(value) => answer(value, read)?.session(),
+            Err(failure) => Err(failure.into()),
+        };
+        let (now, terms, before) = match (written, owner) {
+            (Ok(written), _) => written,
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(owner)) => {
+                // What the index holds for nothing lapses, should this fail too.
+                let _ = self.disown(owner, name, end).await;
+                return Err(error);
+            }
+        };
+        self.hold_longer(name, &terms, now, end).await;
+        if let Some(Value::BulkString(before)) = before {
+            let before = String::from_utf8_lossy(&before).into_owned();
+            if Some(&*before) != owner {
+                self.disown(&before, name, end).await?;
+            }
+        }
+        if let (Some(owner), Some(most)) = (owner, self.settings.max_per_owner) {
+            self.end_surplus(owner, most, name, end).await?;
+        }
+        Ok(())
+    }
+
+    /// The live sessions of an owner, by their names.
+    async fn of_owner(
+        &self,
+        owner: &str,
+        end: Instant,
+    ) -> Result<Vec<(Name, Listed)>, SessionError> {
+        let names = self.index_list(owner, end).await?;
+        // Together: they are pipelined.
+        let looks = names.iter().map(|name| self.owner_of(*name, end));
+        let mut listed = Vec::new();
+        for (name, record) in names.iter().zip(join_all(looks).await) {
+            if let Some(record) = record?
+                && record.terms.owner.as_deref() == Some(owner)
+            {
+                listed.push((*name, record.listed()));
+            }
+        }
+        Ok(listed)
+    }
+
+    pub(super) async fn owned_by(
+        &self,
+        owner: &str,
+        end: Instant,
+    ) -> Result<Vec<Listed>, SessionError> {
+        let listed = self.of_owner(owner, end).await?;
+        Ok(listed.into_iter().map(|(_, session)| session).collect())
+    }
+
+    pub(super) async fn destroy_owned_by(
+        &self,
+        owner: &str,
+        except: Option<&SessionKey>,
+        end: Instant,
+    ) -> Result<usize, SessionError> {
+        let mut names = self.index_list(owner, end).await?;
+        let except = except.map(Name::of);
+        names.retain(|name| Some(*name) != except);
+        let ends = names
+            .iter()
+            .map(|name| self.destroy(*name, Some(owner), end));
+        let mut ended = 0;
+        for result in join_all(ends).await {
+            ended += usize::from(result?);
+        }
+        Ok(ended)
+    }
+
+    /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays. Of two logins
+    /// at the same time, the first decides who goes.
+    async fn end_surplus(
+        &self,
+        owner: &str,
+        most: usize,
+        newest: Name,
+        end: Instant,
+    ) -> Result<(), SessionError> {
+        let mut others = self.of_owner(owner, end).await?;
+        others.retain(|(name, _)| *name != newest);
+        if others.len() < most {
+            return Ok(());
+        }
+        others.sort_by_key(|(_, session)| Reverse(session.idle_for));
+        let mut call = self.index(owner, "claim");
+        call.arg(newest.to_text()).arg(most);
+        for (name, _) in &others {
+            call.arg(name.to_text());
+        }
+        let claimed: Vec<Vec<u8>> = self.ask_index(owner, &call, end).await?;
+        for name in claimed.iter().filter_map(|name| Name::parse(name)) {
+            if let Err(error) = self.destroy(name, Some(owner), end).await {
+                let idle = millis(self.settings.idle_timeout);
+                // If this fails too, the session is held again when it is used for another idle timeout.
+                let _ = self.index_add(owner, name, idle, None, end).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! A session as the server has it.
+
+use super::failure::RedisFailure;
+use crate::session::{Attributes, Listed, SessionError, SessionKey, Snapshot, Value as Json};
+use redis::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the scripts answer about a session. Times are in milliseconds, by the clock that the scripts see.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) now: u64,
+    pub(super) terms: Terms,
+    version: u64,
+    created: u64,
+    accessed: u64,
+    attributes: Attributes,
+    secret: String,
+    /// Secrets that may still answer, and until when.
+    replaced: Vec<(String, u64)>,
+}
+
+/// What decides how long a session lives, and where the owner index has it.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) key: SessionKey,
+    pub(super) idle: u64,
+    pub(super) limit: Option<u64>,
+    pub(super) owner: Option<Arc<str>>,
+    pub(super) held_until: Option<u64>,
+}
+
+/// A script's answer.
+#[derive(Debug)]
+pub(super) enum Answer<T> {
+    Session(T),
+    /// There is none.
+    Ended,
+    Superseded,
+    Collision,
+    Conflict {
+        current: u64,
+    },
+}
+
+impl<T> Answer<T> {
+    /// What most operations make of it.
+    pub(super) fn session(self) -> Result<T, SessionError> {
+        match self {
+            Self::Session(session) => Ok(session),
+            Self::Ended => Err(SessionError::Ended),
+            Self::Superseded => Err(SessionError::Superseded),
+            Self::Collision => Err(SessionError::Collision),
+            Self::Conflict { current } => Err(SessionError::Conflict {
+                expected: current,
+                current,
+            }),
+        }
+    }
+}
+
+/// Reads an answer; `read` what it says about a session, and the time of that.
+pub(super) fn answer<T>(
+    value: Value,
+    read: impl FnOnce(u64, Vec<Value>) -> Result<T, RedisFailure>,
+) -> Result<Answer<T>, RedisFailure> {
+    match value {
+        Value::Nil | Value::Boolean(false) => Ok(Answer::Ended),
+        Value::BulkString(word) if word == b"superseded" => Ok(Answer::Superseded),
+        Value::BulkString(word) if word == b"collision" => Ok(Answer::Collision),
+        Value::Array(parts) => {
+            let [first, second] = <[Value; 2]>::try_from(parts)
+                .map_err(|_| RedisFailure::NotASession("an answer of another length"))?;
+            if matches!(&first, Value::BulkString(word) if word == b"conflict") {
+                let current = number(&second)?;
+                return Ok(Answer::Conflict { current });
+            }
+            let Value::Array(fields) = second else {
+                return Err(RedisFailure::NotASession("no fields"));
+            };
+            read(number(&first)?, fields).map(Answer::Session)
+        }
+        _ => Err(RedisFailure::NotASession("an answer of another kind")),
+    }
+}
+
+impl Record {
+    /// Reads the fields and values of a whole session.
+    pub(super) fn read(now: u64, fields: Vec<Value>) -> Result<Self, RedisFailure> {
+        let mut attributes = Attributes::default();
+        let mut known: [Option<Value>; 10] = Default::default();
+        const NAMES: [&[u8]; 10] = [b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t", b"s", b"r"];
+        let mut fields = fields.into_iter();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            let name = bytes(name)?;
+            if let Some(name) = name.strip_prefix(b"a:") {
+                let name = std::str::from_utf8(name)
+                    .map_err(|_| RedisFailure::NotASession("an attribute without a name"))?;
+                attributes.set_value(name, Json::from_json(bytes(value)?));
+            } else if let Some(at) = NAMES.iter().position(|known| **known == *name) {
+                known[at] = Some(value);
+            }
+        }
+        let [
+            key,
+            idle,
+            limit,
+            owner,
+            held_until,
+            version,
+            created,
+            accessed,
+            secret,
+            replaced,
+        ] = known.map(|value| value.unwrap_or(Value::Nil));
+        Ok(Self {
+            now,
+            terms: Terms::of([key, idle, limit, owner, held_until])?,
+            version: number(&version)?,
+            created: number(&created)?,
+            accessed: number(&accessed)?,
+            attributes,
+            secret: text(secret)?,
+            replaced: replaced_secrets(&option(replaced, text)?.unwrap_or_default()),
+        })
+    }
+
+    /// What it is so many milliseconds later, if nobody accesses it.
+    pub(super) fn later_by(&self, millis: u64) -> Self {
+        Self {
+            now: self.now.saturating_add(millis),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it answers to a secret, by its hash.
+    pub(super) fn admits(&self, secret: &str) -> bool {
+        let is_in_grace =
+            |(replaced, until): &(String, u64)| replaced == secret && self.now < *until;
+        self.secret == secret || self.replaced.iter().any(is_in_grace)
+    }
+
+    pub(super) fn accessed(&self) -> u64 {
+        self.accessed
+    }
+
+    pub(super) fn snapshot(self) -> Snapshot {
+        let left = |limit: u64| Duration::from_millis(limit.saturating_sub(self.now));
+        let mut snapshot = Snapshot::new(self.terms.key, self.attributes, self.version);
+        snapshot.owner = self.terms.owner;
+        snapshot.age = Duration::from_millis(self.now.saturating_sub(self.created));
+        snapshot.lifetime_left = self.terms.limit.map(left);
+        snapshot
+    }
+
+    pub(super) fn listed(self) -> Listed {
+        let idle_for = Duration::from_millis(self.now.saturating_sub(self.accessed));
+        let left = Duration::from_millis(self.ends().saturating_sub(self.now));
+        Listed::new(self.snapshot(), idle_for, left)
+    }
+
+    /// When it ends if it is not accessed any more.
+    pub(super) fn ends(&self) -> u64 {
+        let idle = self.accessed.saturating_add(self.terms.idle);
+        idle.min(self.terms.limit.unwrap_or(u64::MAX))
+            .min(self.terms.held_until.unwrap_or(u64::MAX))
+    }
+}
+
+impl Terms {
+    /// Reads the fields `k`, `i`, `d`, `o`, `x`.
+    pub(super) fn read(fields: Vec<Value>) -> Result<Self, RedisFailure> {
+        let fields = <[Value; 5]>::try_from(fields);
+        Self::of(fields.map_err(|_| RedisFailure::NotASession("other fields"))?)
+    }
+
+    fn of([key, idle, limit, owner, held_until]: [Value; 5]) -> Result<Self, RedisFailure> {
+        Ok(Self {
+            key: SessionKey::parse(&text(key)?)
+                .ok_or(RedisFailure::NotASession("a key of another form"))?,
+            idle: number(&idle)?,
+            limit: option(limit, |limit| number(&limit))?,
+            owner: option(owner, text)?.map(Arc::from),
+            held_until: option(held_until, |until| number(&until))?,
+        })
+    }
+}
+
+/// Hashes, each with a time, as the scripts write them.
+fn replaced_secrets(text: &str) -> Vec<(String, u64)> {
+    let words: Vec<_> = text.split(' ').collect();
+    let pairs = words.chunks_exact(2);
+    pairs
+        .filter_map(|pair| Some((pair[0].to_owned(), pair[1].parse().ok()?)))
+        .collect()
+}
+
+fn option<T>(
+    value: Value,
+    read: impl FnOnce(Value) -> Result<T, RedisFailure>,
+) -> Result<Option<T>, RedisFailure> {
+    match value {
+        Value::Nil | Value::Boolean(false) => Ok(None),
+        value => read(value).map(Some),
+    }
+}
+
+fn bytes(value: Value) -> Result<Vec<u8>, RedisFailure> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        _ => Err(RedisFailure::NotASession("a field of another kind")),
+    }
+}
+
+pub(super) fn text(value: Value) -> Result<String, RedisFailure> {
+    String::from_utf8(bytes(value)?).map_err(|_| RedisFailure::NotASession("text of another kind"))
+}
+
+pub(super) fn number(value: &Value) -> Result<u64, RedisFailure> {
+    let digits = match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    };
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or(RedisFailure::NotASession("a number that is none"))
+}

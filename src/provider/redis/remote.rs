@@ -1,0 +1,289 @@
+//! The operations on one session, each a script that changes one key.
+
+use super::failure::RedisFailure;
+use super::link::{Link, Repeat};
+use super::names::{Name, Names};
+use super::near::Writing;
+use super::record::{Answer, Record, Terms, answer, text};
+use super::scripts::Scripts;
+use crate::Clock;
+use crate::session::{Attributes, Change, Changes, Issued, SessionError, SessionId, Settings};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use redis::{FromRedisValue, Script, ScriptInvocation, Value};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Replaced secrets that still answer, at the most: as in memory.
+const MOST_REPLACED: usize = 8;
+/// With a clock that is not the server's, the server may remove a session that much later than it ends.
+const SLACK: Duration = Duration::from_secs(60 * 60);
+
+/// Whether a read counts as an access, and under which secret.
+pub(super) struct Look<'a> {
+    pub(super) id: Option<&'a SessionId>,
+    pub(super) touches: bool,
+}
+
+/// Sessions in a server.
+pub(super) struct Remote {
+    pub(super) link: Link,
+    pub(super) names: Names,
+    pub(super) scripts: Scripts,
+    pub(super) settings: Settings,
+    /// None for the server's.
+    pub(super) clock: Option<Arc<dyn Clock>>,
+}
+
+impl Remote {
+    /// A call of a script on a key, with the time.
+    pub(super) fn call<'a>(&self, script: &'a Script, key: String) -> ScriptInvocation<'a> {
+        let mut call = script.key(key);
+        match &self.clock {
+            None => call.arg("").arg(0),
+            Some(clock) => call.arg(clock.now_millis()).arg(millis(SLACK)),
+        };
+        call
+    }
+
+    fn call_session<'a>(&self, script: &'a Script, name: Name) -> ScriptInvocation<'a> {
+        self.call(script, self.names.session(name))
+    }
+
+    /// To be kept while a session is written to.
+    pub(super) fn writing(&self, name: Name) -> Writing<'_> {
+        Writing::to(self.link.near(), name)
+    }
+
+    async fn ask<T: FromRedisValue>(
+        &self,
+        name: Name,
+        call: &ScriptInvocation<'_>,
+        repeat: Repeat,
+        end: Instant,
+    ) -> Result<T, RedisFailure> {
+        self.link.run(name.hash(), call, repeat, end).await
+    }
+
+    pub(super) fn resolution(&self) -> u64 {
+        resolution(&self.settings)
+    }
+
+    pub(super) async fn init(
+        &self,
+        attributes: &Attributes,
+        end: Instant,
+    ) -> Result<(SessionId, Record), SessionError> {
+        let id = SessionId::generate()?;
+        let name = Name::of(&id.key());
+        let mut call = self.call_session(&self.scripts.init, name);
+        call.arg(id.key().to_text()).arg(hash_of(&id));
+        call.arg(millis(self.settings.idle_timeout));
+        call.arg(self.settings.max_lifetime.map_or(String::new(), to_text));
+        for (key, value) in attributes.values() {
+            call.arg(key)
+                .arg(value.to_json().map_err(RedisFailure::Encode)?);
+        }
+        let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
+        let record = answer(value, Record::read)?.session()?;
+        Ok((id, record))
+    }
+
+    pub(super) async fn read(
+        &self,
+        name: Name,
+        look: Look<'_>,
+        end: Instant,
+    ) -> Result<Option<Record>, SessionError> {
+        let mut call = self.call_session(&self.scripts.read, name);
+        call.arg(look.id.map_or(String::new(), hash_of));
+        match look.touches {
+            true => call.arg(self.resolution()),
+            false => call.arg(""),
+        };
+        let value = self.ask(name, &call, Repeat::Always, end).await?;
+        match answer(value, Record::read)? {
+            Answer::Session(record) => {
+                self.hold_longer(name, &record.terms, record.now, end).await;
+                Ok(Some(record))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// As [`read`](Self::read), from the near cache if there is one and it may say.
+    pub(super) async fn read_near(
+        &self,
+        name: Name,
+        look: Look<'_>,
+        end: Instant,
+    ) -> Result<Option<Record>, SessionError> {
+        let Some(near) = self.link.near() else {
+            return self.read(name, look, end).await;
+        };
+        let number = self.link.number(name.hash());
+        if let Some(record) = near.find(name, number) {
+            let is_admitted = look.id.is_none_or(|id| record.admits(&hash_of(id)));
+            return Ok(is_admitted.then_some(record));
+        }
+        if !look.touches {
+            return self.read(name, look, end).await;
+        }
+        let mark = near.mark(name, number);
+        let read = self.read(name, look, end).await;
+        match &read {
+            Ok(Some(record)) => near.keep(name, mark, record),
+            _ => near.give_up(name, &mark),
+        }
+        read
+    }
+
+    pub(super) async fn apply(
+        &self,
+        name: Name,
+        changes: &Changes,
+        version: Option<u64>,
+        end: Instant,
+    ) -> Result<Record, SessionError> {
+        let _writing = self.writing(name);
+        let mut call = self.call_session(&self.scripts.apply, name);
+        call.arg(version.map_or(String::new(), |version| version.to_string()));
+        call.arg(self.resolution());
+        for change in changes.iter() {
+            match change {
+                Change::Set(key, value) => {
+                    let json = value.to_json().map_err(RedisFailure::Encode)?;
+                    call.arg("=").arg(&**key).arg(json)
+                }
+                Change::Delete(key) => call.arg("-").arg(&**key),
+            };
+        }
+        let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
+        let record = match (answer(value, Record::read)?, version) {
+            (Answer::Conflict { current }, Some(expected)) => {
+                return Err(SessionError::Conflict { expected, current });
+            }
+            (answer, _) => answer.session()?,
+        };
+        self.hold_longer(name, &record.terms, record.now, end).await;
+        Ok(record)
+    }
+
+    pub(super) async fn touch(&self, name: Name, end: Instant) -> Result<(), SessionError> {
+        if self.link.near().is_some() {
+            let look = Look {
+                id: None,
+                touches: true,
+            };
+            let record = self.read_near(name, look, end).await?;
+            return record.map(drop).ok_or(SessionError::Ended);
+        }
+        let mut call = self.call_session(&self.scripts.touch, name);
+        call.arg(self.resolution());
+        let value = self.ask(name, &call, Repeat::Always, end).await?;
+        self.by_new_terms(name, value, end).await
+    }
+
+    pub(super) async fn set_terms(
+        &self,
+        name: Name,
+        idle: Option<Duration>,
+        lifetime: Option<Duration>,
+        end: Instant,
+    ) -> Result<(), SessionError> {
+        let _writing = self.writing(name);
+        let mut call = self.call_session(&self.scripts.set_terms, name);
+        let idle = idle.map(|idle| idle.max(Duration::from_millis(1)));
+        call.arg(idle.map_or(String::new(), to_text));
+        call.arg(lifetime.map_or(String::new(), to_text));
+        let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
+        self.by_new_terms(name, value, end).await
+    }
+
+    async fn by_new_terms(
+        &self,
+        name: Name,
+        value: Value,
+        end: Instant,
+    ) -> Result<(), SessionError> {
+        let read = |now, fields| Ok((now, Terms::read(fields)?));
+        let (now, terms) = answer(value, read)?.session()?;
+        self.hold_longer(name, &terms, now, end).await;
+        Ok(())
+    }
+
+    /// Ends a session, if it is the owner's, or whosever it is. Whether there was one.
+    pub(super) async fn destroy(
+        &self,
+        name: Name,
+        owner: Option<&str>,
+        end: Instant,
+    ) -> Result<bool, SessionError> {
+        let _writing = self.writing(name);
+        let mut call = self.call_session(&self.scripts.destroy, name);
+        call.arg(owner.unwrap_or_default());
+        call.arg(u8::from(owner.is_some()));
+        let value: Value = self.ask(name, &call, Repeat::Always, end).await?;
+        let Value::Array(parts) = value else {
+            return Ok(false);
+        };
+        if let Some(owner @ Value::BulkString(_)) = parts.into_iter().next() {
+            // It has ended. What the index holds of it lapses, should this fail.
+            let _ = self.index_remove(&text(owner)?, name, end).await;
+        }
+        Ok(true)
+    }
+
+    pub(super) async fn renew(
+        &self,
+        id: &SessionId,
+        grace: Option<Duration>,
+        end: Instant,
+    ) -> Result<Issued, SessionError> {
+        let name = Name::of(&id.key());
+        let _writing = self.writing(name);
+        let new = id.renewed()?;
+        let mut call = self.call_session(&self.scripts.renew, name);
+        call.arg(self.resolution());
+        call.arg(hash_of(id)).arg(hash_of(&new));
+        call.arg(to_text(grace.unwrap_or(self.settings.grace)));
+        call.arg(MOST_REPLACED);
+        let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
+        let record = answer(value, Record::read)?.session()?;
+        self.hold_longer(name, &record.terms, record.now, end).await;
+        Ok(Issued {
+            id: new,
+            snapshot: record.snapshot(),
+        })
+    }
+}
+
+/// The resolution of a touch: more than half of the idle timeout would let sessions end between two.
+pub(super) fn resolution(settings: &Settings) -> u64 {
+    let most = millis(settings.idle_timeout).div_ceil(2);
+    millis(settings.touch_resolution).min(most)
+}
+
+fn hash_of(id: &SessionId) -> String {
+    URL_SAFE_NO_PAD.encode(id.secret().digest())
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    // A script's numbers are exact up to 2^53; a sum of two of these is.
+    u64::try_from(duration.as_millis()).map_or(1 << 51, |millis| millis.min(1 << 51))
+}
+
+fn to_text(duration: Duration) -> String {
+    millis(duration).to_string()
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("link", &self.link)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

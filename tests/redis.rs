@@ -1,0 +1,245 @@
+//! Sessions in a Redis server: the conformance suite, and what only such a provider has.
+
+mod redis_server;
+
+use dwell::ManualClock;
+use dwell::provider::testing::{Subject, conformance};
+use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::session::{Attributes, Changes, SessionError, Settings};
+use redis_server::{LONG, Server, runtime};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The provider over a server, with a clock to set.
+struct Lab {
+    server: Server,
+    clock: ManualClock,
+    runtime: Runtime,
+    prefixes: AtomicUsize,
+}
+
+impl Lab {
+    fn new(server: Server) -> Self {
+        let clock = ManualClock::new();
+        clock.set(Duration::from_secs(1_000_000));
+        Self {
+            server,
+            clock,
+            runtime: runtime(),
+            prefixes: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Subject for Lab {
+    fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
+        let prefix = self.prefixes.fetch_add(1, Ordering::Relaxed);
+        let provider = RedisProvider::builder(self.server.address(), *settings)
+            .prefix(prefix.to_string())
+            .clock(self.clock.clone())
+            .timeout(LONG)
+            .build();
+        provider.ok().map(|provider| Arc::new(provider) as _)
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + Send + '_>>) {
+        self.runtime.block_on(task);
+    }
+}
+
+/// A provider with the server's own time.
+fn provider(server: &Server, settings: Settings) -> RedisProvider {
+    let builder = RedisProvider::builder(server.address(), settings);
+    builder
+        .timeout(LONG)
+        .build()
+        .expect("the settings are right")
+}
+
+#[test]
+fn it_passes_the_conformance_suite() {
+    let lab = Lab::new(Server::start());
+    let report = conformance(&lab);
+    assert_eq!(report.passed.len(), 28);
+    assert_eq!(
+        report.skipped,
+        ["a full store takes new sessions and keeps its bound"]
+    );
+}
+
+#[test]
+fn it_passes_the_conformance_suite_in_a_cluster() {
+    let server = Server::with(&["--cluster-enabled", "yes"]);
+    server.must("CLUSTER ADDSLOTSRANGE 0 16383");
+    while !server.must("CLUSTER INFO").contains("cluster_state:ok") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let report = conformance(&Lab::new(server));
+    assert_eq!(report.passed.len(), 28);
+}
+
+/// Milliseconds until the server removes a key.
+fn time_to_live(server: &Server, name: &str) -> u64 {
+    let answer = server.must(&format!("PTTL {name}"));
+    answer
+        .trim_start_matches(':')
+        .trim()
+        .parse()
+        .expect("a time")
+}
+
+fn names<'a>(keys: &'a [String], part: &str) -> Vec<&'a String> {
+    keys.iter().filter(|key| key.contains(part)).collect()
+}
+
+#[test]
+fn the_server_removes_what_has_ended() {
+    let server = Server::start();
+    let settings = Settings::new(IDLE).max_lifetime(IDLE * 3);
+    let provider = provider(&server, settings);
+    runtime().block_on(async {
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        let keys = server.keys();
+        let session = names(&keys, "session")[0];
+        let left = || Duration::from_millis(time_to_live(&server, session));
+        assert!(left() <= IDLE && left() > IDLE / 2, "its idle timeout");
+        let longer = IDLE * 2;
+        provider.set_idle_timeout(&key, longer).await.unwrap();
+        assert!(left() <= longer && left() > IDLE, "its own idle timeout");
+        provider.set_idle_timeout(&key, IDLE * 10).await.unwrap();
+        assert!(
+            left() <= IDLE * 3 && left() > longer,
+            "its absolute deadline"
+        );
+        provider.set_owner(&key, Some("ann")).await.unwrap();
+        let keys = server.keys();
+        let index = names(&keys, "owner")[0];
+        assert!(
+            time_to_live(&server, index) + 1_000 >= time_to_live(&server, session),
+            "the index holds the session for as long as it lives"
+        );
+        assert!(provider.destroy(&key).await.unwrap());
+        assert!(server.keys().is_empty(), "{:?}", server.keys());
+    });
+}
+
+#[test]
+fn nothing_is_left_of_an_owner_whose_sessions_lapsed() {
+    let lab = Lab::new(Server::start());
+    let one = lab.provider(&Settings::new(IDLE)).unwrap();
+    lab.runtime.block_on(async {
+        let kept = one.init(Attributes::default()).await.unwrap().id.key();
+        one.set_owner(&kept, Some("ann")).await.unwrap();
+        for _ in 0..5 {
+            let lapsed = one.init(Attributes::default()).await.unwrap().id.key();
+            one.set_owner(&lapsed, Some("ann")).await.unwrap();
+        }
+        // In use for long enough that what the index holds must be put off.
+        for _ in 0..20 {
+            lab.clock.advance(IDLE / 2);
+            one.update(&kept).await.unwrap();
+            let listed = one.owned_by("ann").await.unwrap();
+            assert!(listed.iter().any(|session| session.key == kept));
+        }
+        let keys = lab.server.keys();
+        let index = names(&keys, "owner")[0];
+        let held = lab.server.must(&format!("ZCARD {index}"));
+        assert_eq!(held.trim(), ":1", "those that lapsed are gone");
+    });
+}
+
+#[test]
+fn a_copy_of_the_servers_data_logs_nobody_in() {
+    let server = Server::start();
+    let provider = provider(&server, Settings::new(IDLE));
+    runtime().block_on(async {
+        let first = provider.init(Attributes::default()).await.unwrap().id;
+        let second = provider.renew(&first, Some(IDLE)).await.unwrap().id;
+        let keys = server.keys();
+        let all = server.must(&format!("HGETALL {}", keys[0]));
+        for id in [first, second] {
+            let cookie = id.to_cookie();
+            // The key is 16 bytes of 48: the secret begins with the 22nd character.
+            let secret = &cookie[22..];
+            assert!(!all.contains(secret), "the secret is in the server");
+            assert!(
+                !keys[0].contains(&id.key().to_text()),
+                "a name tells the key"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_touch_writes_no_data_and_only_once_in_its_resolution() {
+    let server = Server::start();
+    let settings = Settings::new(IDLE).touch_resolution(IDLE / 4);
+    let provider = provider(&server, settings);
+    runtime().block_on(async {
+        let mut large = Attributes::default();
+        large.set("large", "x".repeat(1 << 20)).unwrap();
+        let id = provider.init(large).await.unwrap().id;
+        server.must("CONFIG RESETSTAT");
+        for _ in 0..10 {
+            assert!(provider.read(&id).await.unwrap().is_some());
+        }
+        let stats = server.must("INFO commandstats");
+        assert!(stats.contains("cmdstat_hgetall:calls=10"), "{stats}");
+        assert!(!stats.contains("cmdstat_hset"), "{stats}");
+        assert!(!stats.contains("cmdstat_pexpire"), "{stats}");
+    });
+}
+
+#[test]
+fn what_does_not_look_like_a_session_is_an_error() {
+    let server = Server::start();
+    let provider = provider(&server, Settings::new(IDLE));
+    runtime().block_on(async {
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        let name = server.keys().remove(0);
+        server.must(&format!("HSET {name} v many"));
+        let error = provider.read(&id).await.unwrap_err();
+        assert!(
+            error.to_string().contains("a number that is none"),
+            "{error}"
+        );
+        server.must(&format!("HDEL {name} v"));
+        assert!(provider.read(&id).await.is_err());
+        server.must(&format!("DEL {name}"));
+        server.must(&format!("SET {name} 1"));
+        assert!(matches!(
+            provider.read(&id).await,
+            Err(SessionError::Backend(_))
+        ));
+    });
+}
+
+#[test]
+fn machines_agree_on_the_time_whatever_their_clocks_say() {
+    let server = Server::start();
+    let (one, other) = (
+        provider(&server, Settings::new(IDLE)),
+        provider(&server, Settings::new(IDLE)),
+    );
+    runtime().block_on(async {
+        let id = one.init(Attributes::default()).await.unwrap().id;
+        let changes = Changes::default().set("by", String::from("one")).unwrap();
+        one.apply(&id.key(), changes, None).await.unwrap();
+        let seen = other.load(&id.key(), Access::Peek).await.unwrap().unwrap();
+        assert_eq!(
+            *seen.attributes.get::<String>("by").unwrap().unwrap(),
+            "one"
+        );
+        assert!(seen.age < IDLE);
+    });
+}

@@ -1,0 +1,421 @@
+//! What a caller sees when the server is down, slow, full, or not what it was. Nothing that was acknowledged is
+//! lost, and nothing hangs.
+
+mod redis_server;
+
+use dwell::provider::redis::RedisFailure;
+use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::session::{Attributes, Changes, SessionError, SessionId, SessionKey, Settings};
+use redis_server::{LONG, Server, free_port, runtime};
+use std::future::Future;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const IDLE: Duration = Duration::from_secs(600);
+/// What the tests allow where the server will not answer.
+const SHORT: Duration = Duration::from_millis(300);
+
+fn provider(address: String, timeout: Duration) -> RedisProvider {
+    let builder = RedisProvider::builder(address, Settings::new(IDLE)).timeout(timeout);
+    builder
+        .connections(1)
+        .build()
+        .expect("the settings are right")
+}
+
+/// Runs a test. One that hangs fails.
+fn run(test: impl Future<Output = ()>) {
+    runtime().block_on(async {
+        let ended = tokio::time::timeout(LONG, test).await;
+        ended.expect("nothing hangs");
+    });
+}
+
+#[track_caller]
+fn failure<T>(result: &Result<T, SessionError>) -> &RedisFailure {
+    match result {
+        Ok(_) => panic!("it should have failed"),
+        Err(error) => RedisFailure::of(error).expect("a failure of the server's"),
+    }
+}
+
+fn set(name: &str, value: u64) -> Changes {
+    Changes::default()
+        .set(name, value)
+        .expect("a number is JSON")
+}
+
+async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
+    let session = provider.load(key, Access::Peek).await.expect("a server")?;
+    let value = session.attributes.get::<u64>(name).expect("a number");
+    value.map(|value| *value)
+}
+
+/// What every operation says.
+async fn all_fail(
+    provider: &RedisProvider,
+    id: &SessionId,
+    expected: impl Fn(&RedisFailure) -> bool,
+) {
+    let key = id.key();
+    let failures = [
+        provider.init(Attributes::default()).await.err(),
+        provider.read(id).await.err(),
+        provider.load(&key, Access::Peek).await.err(),
+        provider.apply(&key, set("n", 0), None).await.err(),
+        provider.update(&key).await.err(),
+        provider.destroy(&key).await.err(),
+        provider.renew(id, None).await.err(),
+        provider.set_owner(&key, Some("ann")).await.err(),
+        provider.owned_by("ann").await.err(),
+        provider.destroy_owned_by("ann", None).await.err(),
+        provider.set_idle_timeout(&key, IDLE).await.err(),
+        provider.set_lifetime(&key, IDLE).await.err(),
+    ];
+    for (number, error) in failures.iter().enumerate() {
+        let error = error
+            .as_ref()
+            .unwrap_or_else(|| panic!("operation {number} succeeds"));
+        let failure = RedisFailure::of(error);
+        assert!(
+            failure.is_some_and(&expected),
+            "operation {number}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_out_of_reach_and_nothing_was_done() {
+    run(async {
+        let nobody = provider(format!("redis://127.0.0.1:{}/", free_port()), SHORT);
+        let id = SessionId::generate().unwrap();
+        all_fail(&nobody, &id, |failure| {
+            matches!(failure, RedisFailure::Unreachable(_)) && !failure.may_have_been_done()
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_server_that_stands_still_is_given_up_in_time_and_found_again() {
+    run(async {
+        let server = Server::start();
+        let hasty = provider(server.address(), SHORT);
+        let id = provider(server.address(), LONG)
+            .init(Attributes::default())
+            .await
+            .unwrap()
+            .id;
+        // A connection that was made before, and one that cannot be made.
+        hasty.read(&id).await.unwrap();
+        server.signal("STOP");
+        all_fail(&hasty, &id, |failure| {
+            matches!(failure, RedisFailure::TimedOut { after, .. } if *after == SHORT)
+                || matches!(failure, RedisFailure::Unreachable(_))
+        })
+        .await;
+        server.signal("CONT");
+        let patient = provider(server.address(), LONG);
+        // What timed out may have been done; the session is whole or gone, whichever came last.
+        let _ = patient.read(&id).await.unwrap();
+        let key = patient.init(Attributes::default()).await.unwrap().id.key();
+        while hasty.apply(&key, set("n", 1), None).await.is_err() {}
+        assert_eq!(get(&patient, &key, "n").await, Some(1));
+    });
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_has_what_it_acknowledged() {
+    run(async {
+        let mut server = Server::start();
+        let provider = provider(server.address(), LONG);
+        let ended = provider.init(Attributes::default()).await.unwrap().id;
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        let key = id.key();
+        provider.set_owner(&key, Some("ann")).await.unwrap();
+        assert!(provider.destroy(&ended.key()).await.unwrap());
+        for round in 1..=3 {
+            provider.apply(&key, set("n", round), None).await.unwrap();
+            server.kill();
+            // What is asked while it is away is done when it is back.
+            let waiting = tokio::spawn({
+                let provider = provider.clone();
+                async move { get(&provider, &key, "n").await }
+            });
+            server.restart();
+            assert_eq!(waiting.await.unwrap(), Some(round));
+            assert!(provider.read(&id).await.unwrap().is_some());
+            assert!(
+                provider.read(&ended).await.unwrap().is_none(),
+                "a logout stays"
+            );
+            assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
+        }
+    });
+}
+
+#[test]
+fn writers_lose_nothing_that_was_acknowledged_while_the_server_dies_over_and_over() {
+    const WRITERS: u64 = 4;
+    run(async {
+        let mut server = Server::start();
+        let provider = provider(server.address(), Duration::from_secs(10));
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        let writers = (0..WRITERS).map(|writer| {
+            let provider = provider.clone();
+            tokio::spawn(async move {
+                let name = format!("writer {writer}");
+                let mut acknowledged = 0;
+                for n in 1..=200 {
+                    match provider.apply(&key, set(&name, n), None).await {
+                        Ok(_) => acknowledged = n,
+                        Err(error) => {
+                            let failure = RedisFailure::of(&error).expect("the server's failure");
+                            assert!(failure.may_have_been_done(), "{failure}");
+                        }
+                    }
+                }
+                (name, acknowledged)
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            server.kill();
+            server.restart();
+        }
+        for writer in writers {
+            let (name, acknowledged) = writer.await.unwrap();
+            let found = get(&provider, &key, &name).await.unwrap_or(0);
+            assert!(found >= acknowledged, "{name}: {found} of {acknowledged}");
+        }
+    });
+}
+
+#[test]
+fn a_server_without_memory_refuses_writes_and_still_reads() {
+    run(async {
+        let server = Server::with(&["--maxmemory-policy", "noeviction"]);
+        let provider = provider(server.address(), LONG);
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        let key = id.key();
+        provider.apply(&key, set("n", 1), None).await.unwrap();
+        server.must("CONFIG SET maxmemory 1");
+        let refusals = [
+            provider.apply(&key, set("n", 2), None).await.map(drop),
+            provider.init(Attributes::default()).await.map(drop),
+            provider.renew(&id, None).await.map(drop),
+            provider.set_owner(&key, Some("ann")).await,
+            provider.set_lifetime(&key, IDLE).await,
+        ];
+        for refusal in &refusals {
+            let failure = failure(refusal);
+            assert!(matches!(failure, RedisFailure::OutOfMemory(_)), "{failure}");
+            assert!(!failure.may_have_been_done());
+        }
+        let session = provider.read(&id).await.unwrap().expect("it can be read");
+        assert_eq!((session.version, session.owner), (2, None));
+        assert_eq!(get(&provider, &key, "n").await, Some(1));
+        assert!(
+            provider.destroy(&key).await.unwrap(),
+            "a logout needs no memory"
+        );
+        server.must("CONFIG SET maxmemory 0");
+        assert!(provider.read(&id).await.unwrap().is_none());
+        provider.init(Attributes::default()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_server_that_became_a_replica_takes_no_writes_until_one_takes_over() {
+    run(async {
+        let server = Server::start();
+        let (hasty, patient) = (
+            provider(server.address(), SHORT),
+            provider(server.address(), LONG),
+        );
+        let key = hasty.init(Attributes::default()).await.unwrap().id.key();
+        hasty.apply(&key, set("n", 1), None).await.unwrap();
+        server.must(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
+        let refused = hasty.apply(&key, set("n", 2), None).await;
+        assert!(
+            matches!(failure(&refused), RedisFailure::ReadOnly(_)),
+            "{refused:?}"
+        );
+        assert!(!failure(&refused).may_have_been_done());
+        assert_eq!(get(&hasty, &key, "n").await, Some(1), "it can be read");
+        // A caller with time waits for the failover, and is done in the end.
+        let waiting = tokio::spawn(async move { patient.apply(&key, set("n", 3), None).await });
+        server.must("REPLICAOF NO ONE");
+        waiting.await.unwrap().unwrap();
+        assert_eq!(get(&hasty, &key, "n").await, Some(3));
+    });
+}
+
+/// A server that answers to everything alike, and counts the scripts that it was asked to run.
+fn stub(answer: &'static [u8]) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = format!("redis://{}/", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let count = Arc::clone(&count);
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while let Some(command) = read_command(&mut reader) {
+                    if command != "EVALSHA" {
+                        if stream.write_all(b"+OK\r\n").is_err() {
+                            return;
+                        }
+                        continue;
+                    }
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if answer.is_empty() || stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, asked)
+}
+
+/// Reads a command, and returns its first word.
+fn read_command(reader: &mut impl BufRead) -> Option<String> {
+    let length = |reader: &mut dyn BufRead| {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.get(1..)?.trim().parse::<usize>().ok()
+    };
+    let mut first = None;
+    for _ in 0..length(reader)? {
+        let mut word = vec![0; length(reader)? + 2];
+        reader.read_exact(&mut word).ok()?;
+        first.get_or_insert_with(|| String::from_utf8_lossy(&word).trim().to_owned());
+    }
+    first
+}
+
+#[test]
+fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
+    run(async {
+        let (address, asked) = stub(b"");
+        let provider = provider(address, SHORT);
+        let id = SessionId::generate().unwrap();
+        let key = id.key();
+        let once = [
+            provider.init(Attributes::default()).await.map(drop),
+            provider.apply(&key, set("n", 1), None).await.map(drop),
+            provider.renew(&id, None).await.map(drop),
+        ];
+        for result in &once {
+            let failure = failure(result);
+            assert!(matches!(failure, RedisFailure::Interrupted(_)), "{failure}");
+            assert!(failure.may_have_been_done());
+        }
+        assert_eq!(
+            asked.swap(0, Ordering::Relaxed),
+            once.len(),
+            "each was asked once"
+        );
+        let read = provider.read(&id).await;
+        assert!(
+            matches!(failure(&read), RedisFailure::Interrupted(_)),
+            "{read:?}"
+        );
+        assert!(
+            asked.swap(0, Ordering::Relaxed) > 1,
+            "a read is asked again"
+        );
+        let _ = provider.destroy(&key).await;
+        assert!(asked.load(Ordering::Relaxed) > 1, "and so is a logout");
+    });
+}
+
+#[test]
+fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
+    type Expected = fn(&RedisFailure) -> bool;
+    let cases: [(&'static [u8], Expected, bool); 9] = [
+        (
+            b"-LOADING Redis is loading\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-MASTERDOWN Link is down\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-CLUSTERDOWN The cluster is down\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-BUSY running a script\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-MISCONF no disk\r\n",
+            |f| matches!(f, RedisFailure::CannotKeep(_)),
+            false,
+        ),
+        (
+            b"-NOREPLICAS too few\r\n",
+            |f| matches!(f, RedisFailure::CannotKeep(_)),
+            false,
+        ),
+        (
+            b"-NOPERM not you\r\n",
+            |f| matches!(f, RedisFailure::Denied(_)),
+            false,
+        ),
+        (
+            b"-NOAUTH who are you\r\n",
+            |f| matches!(f, RedisFailure::Denied(_)),
+            false,
+        ),
+        (
+            b"*1\r\n:7\r\n",
+            |f| matches!(f, RedisFailure::NotASession(_)),
+            false,
+        ),
+    ];
+    run(async {
+        for (answer, expected, is_repeated) in cases {
+            let (address, asked) = stub(answer);
+            let provider = provider(address, SHORT);
+            let key = SessionId::generate().unwrap().key();
+            let result = provider.apply(&key, set("n", 1), None).await;
+            let said = String::from_utf8_lossy(answer);
+            assert!(expected(failure(&result)), "{said}: {result:?}");
+            assert!(!failure(&result).may_have_been_done(), "{said}");
+            assert_eq!(asked.load(Ordering::Relaxed) > 1, is_repeated, "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_password_is_not_shown_and_a_wrong_one_is_told() {
+    run(async {
+        let server = Server::with(&["--requirepass", "right"]);
+        let address = |password| format!("redis://:{password}@127.0.0.1:{}/", server.port());
+        let wrong = provider(address("wrong"), SHORT);
+        let denied = wrong.init(Attributes::default()).await;
+        assert!(
+            matches!(failure(&denied), RedisFailure::Denied(_)),
+            "{denied:?}"
+        );
+        assert!(!failure(&denied).may_have_been_done());
+        assert!(!format!("{wrong:?} {denied:?}").contains("wrong@"));
+        let right = provider(address("right"), LONG);
+        right.init(Attributes::default()).await.unwrap();
+        assert!(!format!("{right:?}").contains("right"));
+    });
+}

@@ -1,0 +1,454 @@
+//! The near cache: what it saves, and that it is coherent.
+
+mod redis_server;
+
+use dwell::ManualClock;
+use dwell::provider::redis::{RedisBuildError, RedisFailure};
+use dwell::provider::testing::{Subject, conformance};
+use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::session::{Attributes, Changes, SessionError, SessionId, SessionKey, Settings};
+use redis_server::{LONG, Server, runtime};
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+const IDLE: Duration = Duration::from_secs(600);
+const RESOLUTION: Duration = Duration::from_secs(60);
+
+/// A machine with a near cache.
+fn machine(server: &Server, staleness: Duration) -> RedisProvider {
+    RedisProvider::builder(
+        server.address(),
+        Settings::new(IDLE).touch_resolution(RESOLUTION),
+    )
+    .near_cache(1_000)
+    .staleness(staleness)
+    .timeout(LONG)
+    .build()
+    .expect("the settings are right")
+}
+
+fn run(test: impl Future<Output = ()>) {
+    runtime().block_on(async {
+        let ended = tokio::time::timeout(LONG, test).await;
+        ended.expect("nothing hangs");
+    });
+}
+
+fn set(name: &str, value: u64) -> Changes {
+    Changes::default()
+        .set(name, value)
+        .expect("a number is JSON")
+}
+
+async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
+    let session = provider.load(key, Access::Touch).await.expect("a server")?;
+    let value = session.attributes.get::<u64>(name).expect("a number");
+    value.map(|value| *value)
+}
+
+/// How many scripts the server ran since the statistics were reset.
+fn scripts(server: &Server) -> u64 {
+    let stats = server.must("INFO commandstats");
+    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
+    let digits = calls.and_then(|calls| calls.split(',').next());
+    digits.map_or(0, |digits| digits.parse().expect("a number"))
+}
+
+struct Lab {
+    server: Server,
+    clock: ManualClock,
+    runtime: Runtime,
+    prefixes: AtomicUsize,
+}
+
+impl Subject for Lab {
+    fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
+        let prefix = self.prefixes.fetch_add(1, Ordering::Relaxed);
+        // The clock stands still between the suite's advances, so every read after the first is a near one.
+        let settings = settings.touch_resolution(Duration::from_millis(1));
+        let provider = RedisProvider::builder(self.server.address(), settings)
+            .prefix(prefix.to_string())
+            .clock(self.clock.clone())
+            .near_cache(1_000)
+            .staleness(LONG)
+            .timeout(LONG)
+            .build();
+        provider.ok().map(|provider| Arc::new(provider) as _)
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + Send + '_>>) {
+        self.runtime.block_on(task);
+    }
+}
+
+#[test]
+fn it_passes_the_conformance_suite() {
+    let clock = ManualClock::new();
+    clock.set(Duration::from_secs(1_000_000));
+    let lab = Lab {
+        server: Server::start(),
+        clock,
+        runtime: runtime(),
+        prefixes: AtomicUsize::new(0),
+    };
+    let report = conformance(&lab);
+    assert_eq!(report.passed.len(), 28);
+}
+
+#[test]
+fn a_session_in_use_costs_one_command_in_each_resolution() {
+    let server = Server::start();
+    let clock = ManualClock::new();
+    clock.set(Duration::from_secs(1_000_000));
+    let provider = RedisProvider::builder(
+        server.address(),
+        Settings::new(IDLE).touch_resolution(RESOLUTION),
+    )
+    .clock(clock.clone())
+    .near_cache(10)
+    .staleness(LONG)
+    .timeout(LONG)
+    .build()
+    .unwrap();
+    run(async {
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        // The connection is known, and the script is there.
+        provider.read(&id).await.unwrap();
+        provider.read(&id).await.unwrap();
+        server.must("CONFIG RESETSTAT");
+        for minute in 1..=5 {
+            clock.advance(RESOLUTION);
+            for _ in 0..100 {
+                assert!(provider.read(&id).await.unwrap().is_some());
+                provider.update(&id.key()).await.unwrap();
+            }
+            assert_eq!(scripts(&server), minute, "after {minute} resolutions");
+        }
+        clock.advance(IDLE - RESOLUTION);
+        assert!(
+            provider.read(&id).await.unwrap().is_some(),
+            "the touches count"
+        );
+    });
+}
+
+#[test]
+fn what_one_machine_changes_the_other_sees_as_soon_as_the_server_says_so() {
+    run(async {
+        let server = Server::start();
+        let (one, other) = (machine(&server, LONG), machine(&server, LONG));
+        let id = one.init(Attributes::default()).await.unwrap().id;
+        let key = id.key();
+        for round in 1..=50 {
+            // Both have a copy.
+            let _ = (get(&one, &key, "n").await, get(&other, &key, "n").await);
+            one.apply(&key, set("n", round), None).await.unwrap();
+            assert_eq!(get(&one, &key, "n").await, Some(round), "its own at once");
+            while get(&other, &key, "n").await != Some(round) {
+                tokio::task::yield_now().await;
+            }
+        }
+        let renewed = one.renew(&id, Some(Duration::ZERO)).await.unwrap().id;
+        assert!(
+            one.read(&id).await.unwrap().is_none(),
+            "the old id, at once"
+        );
+        while other.read(&id).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert!(other.read(&renewed).await.unwrap().is_some());
+        other.set_owner(&key, Some("ann")).await.unwrap();
+        let owner = other.read(&renewed).await.unwrap().unwrap().owner;
+        assert_eq!(owner.as_deref(), Some("ann"));
+        one.read(&renewed).await.unwrap();
+        assert_eq!(other.destroy_owned_by("ann", None).await.unwrap(), 1);
+        assert!(
+            other.read(&renewed).await.unwrap().is_none(),
+            "refused at once"
+        );
+        while one.read(&renewed).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        let late = one.apply(&key, set("n", 0), None).await;
+        assert!(matches!(late, Err(SessionError::Ended)));
+    });
+}
+
+#[test]
+fn a_destroyed_session_is_refused_at_once_however_many_read_it() {
+    run(async {
+        let server = Server::start();
+        let provider = machine(&server, LONG);
+        for _ in 0..50 {
+            let id = provider.init(Attributes::default()).await.unwrap().id;
+            let readers = (0..4).map(|_| {
+                let provider = provider.clone();
+                tokio::spawn(async move {
+                    for _ in 0..20 {
+                        provider.read(&id).await.unwrap();
+                    }
+                })
+            });
+            let readers: Vec<_> = readers.collect();
+            assert!(provider.destroy(&id.key()).await.unwrap());
+            assert!(provider.read(&id).await.unwrap().is_none());
+            for reader in readers {
+                reader.await.unwrap();
+            }
+            assert!(provider.read(&id).await.unwrap().is_none());
+        }
+    });
+}
+
+#[test]
+fn a_write_that_is_given_up_leaves_no_old_copy() {
+    run(async {
+        let server = Server::start();
+        let provider = machine(&server, LONG);
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        let mut least = 0;
+        for round in 1..=200 {
+            get(&provider, &key, "n").await;
+            let mut write = provider.apply(&key, set("n", round), None);
+            // Dropped when it may have been sent, or have been done.
+            let polled = tokio::time::timeout(Duration::from_micros(round % 400), &mut write);
+            let is_done = polled.await.is_ok();
+            drop(write);
+            // What the server has is what is read here, once the server has answered something else.
+            provider
+                .apply(&key, set("other", round), None)
+                .await
+                .unwrap();
+            let seen = get(&provider, &key, "n").await.unwrap_or(0);
+            assert!(seen >= least && (!is_done || seen == round));
+            least = seen;
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_is_cut_loses_its_copies() {
+    run(async {
+        let server = Server::start();
+        let one = machine(&server, LONG);
+        let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
+        let other = RedisProvider::builder(server.address(), settings)
+            .near_cache(10)
+            .staleness(LONG)
+            .timeout(LONG)
+            .connections(1)
+            .build()
+            .unwrap();
+        let unchanged = one.init(Attributes::default()).await.unwrap().id;
+        let key = one.init(Attributes::default()).await.unwrap().id.key();
+        for round in 1..=10 {
+            for _ in 0..2 {
+                assert!(other.read(&unchanged).await.unwrap().is_some());
+                get(&other, &key, "n").await;
+            }
+            // All connections, the one included that would tell.
+            server.must("CLIENT KILL TYPE normal");
+            // The writer's connection is cut too.
+            while one.apply(&key, set("n", round), None).await.is_err() {}
+            // Another session first: the connection is made anew, and trusted, but not for older copies.
+            other.read(&unchanged).await.unwrap();
+            while get(&other, &key, "n").await != Some(round) {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+}
+
+#[test]
+fn time_passes_for_a_copy_too() {
+    const GRACE: Duration = Duration::from_secs(5);
+    let clock = ManualClock::new();
+    clock.set(Duration::from_secs(1_000_000));
+    let server = Server::start();
+    let provider = RedisProvider::builder(
+        server.address(),
+        Settings::new(IDLE).touch_resolution(RESOLUTION),
+    )
+    .clock(clock.clone())
+    .near_cache(10)
+    .staleness(LONG)
+    .timeout(LONG)
+    .build()
+    .unwrap();
+    run(async {
+        let old = provider.init(Attributes::default()).await.unwrap().id;
+        provider.set_lifetime(&old.key(), IDLE).await.unwrap();
+        let new = provider.renew(&old, Some(GRACE)).await.unwrap().id;
+        for _ in 0..2 {
+            assert!(provider.read(&new).await.unwrap().is_some());
+        }
+        server.must("CONFIG RESETSTAT");
+        assert!(provider.read(&old).await.unwrap().is_some());
+        clock.advance(GRACE);
+        assert!(
+            provider.read(&old).await.unwrap().is_none(),
+            "its grace is over"
+        );
+        let session = provider.read(&new).await.unwrap().unwrap();
+        assert_eq!(session.age, GRACE);
+        assert_eq!(session.lifetime_left, Some(IDLE - GRACE));
+        assert_eq!(scripts(&server), 0, "all this from the copy");
+        provider.set_lifetime(&new.key(), GRACE).await.unwrap();
+        provider.read(&new).await.unwrap();
+        clock.advance(GRACE);
+        assert!(
+            provider.read(&new).await.unwrap().is_none(),
+            "its lifetime is over"
+        );
+    });
+}
+
+/// Passes on what is sent, until it is told to lose everything without a word.
+struct Relay {
+    address: String,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = format!("redis://{}/", listener.local_addr().unwrap());
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let (port, silent) = (server.port(), Arc::clone(&is_silent));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+                let (other_client, other_upstream) =
+                    (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+                let (one, two) = (Arc::clone(&silent), Arc::clone(&silent));
+                std::thread::spawn(move || pass(client, upstream, &one));
+                std::thread::spawn(move || pass(other_upstream, other_client, &two));
+            }
+        });
+        Self { address, is_silent }
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: &AtomicBool) {
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(length @ 1..) = from.read(&mut bytes) {
+        // Or it is lost on the way.
+        if !is_silent.load(Ordering::Relaxed) && to.write_all(&bytes[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
+    const BOUND: Duration = Duration::from_millis(400);
+    run(async {
+        let server = Server::start();
+        let relay = Relay::to(&server);
+        let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
+        let cut_off = RedisProvider::builder(&*relay.address, settings)
+            .near_cache(10)
+            .staleness(BOUND)
+            .timeout(Duration::from_millis(200))
+            .connections(1)
+            .build()
+            .unwrap();
+        let one = machine(&server, LONG);
+        let id = one.init(Attributes::default()).await.unwrap().id;
+        while cut_off.read(&id).await.ok().flatten().is_none() {}
+        let _ = cut_off.read(&id).await;
+        relay.is_silent.store(true, Ordering::Relaxed);
+        one.destroy(&id.key()).await.unwrap();
+        // Until the bound the copy may count, and nobody knows better; then it is an error, and never the copy.
+        let mut answer = cut_off.read(&id).await;
+        while let Ok(found) = &answer {
+            assert!(found.is_some(), "nobody could know");
+            tokio::task::yield_now().await;
+            answer = cut_off.read(&id).await;
+        }
+        let failure = RedisFailure::of(answer.as_ref().unwrap_err());
+        assert!(
+            matches!(failure, Some(RedisFailure::TimedOut { .. })),
+            "{answer:?}"
+        );
+        assert!(cut_off.read(&id).await.is_err());
+        relay.is_silent.store(false, Ordering::Relaxed);
+        let mut answer = cut_off.read(&id).await;
+        while answer.is_err() {
+            answer = cut_off.read(&id).await;
+        }
+        assert!(answer.unwrap().is_none(), "the logout holds");
+    });
+}
+
+#[test]
+fn a_server_that_is_emptied_or_killed_leaves_no_copies() {
+    run(async {
+        let mut server = Server::start();
+        let provider = machine(&server, LONG);
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        provider.read(&id).await.unwrap();
+        assert!(provider.read(&id).await.unwrap().is_some());
+        server.must("FLUSHALL");
+        while provider.read(&id).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        provider.read(&id).await.unwrap();
+        assert!(provider.read(&id).await.unwrap().is_some());
+        server.kill();
+        server.restart();
+        server.must(&format!("DEL {}", server.keys()[0]));
+        while provider.read(&id).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn an_unknown_secret_is_refused_from_the_copy_too() {
+    run(async {
+        let server = Server::start();
+        let provider = machine(&server, LONG);
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        provider.read(&id).await.unwrap();
+        assert!(provider.read(&id).await.unwrap().is_some());
+        let forged: SessionId = id.renewed().unwrap();
+        assert!(provider.read(&forged).await.unwrap().is_none());
+        let renewed = provider.renew(&id, Some(RESOLUTION)).await.unwrap().id;
+        for _ in 0..3 {
+            assert!(provider.read(&id).await.unwrap().is_some(), "in its grace");
+            assert!(provider.read(&renewed).await.unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn a_cache_that_could_keep_nothing_is_refused() {
+    let build = |settings: Settings, sessions| {
+        let builder = RedisProvider::builder("redis://127.0.0.1/", settings);
+        builder.near_cache(sessions).build().err()
+    };
+    let settings = Settings::new(IDLE);
+    assert!(matches!(
+        build(settings, 10),
+        Some(RedisBuildError::NoResolution)
+    ));
+    let settings = settings.touch_resolution(RESOLUTION);
+    assert!(matches!(
+        build(settings, 0),
+        Some(RedisBuildError::Zero {
+            setting: "near_cache"
+        })
+    ));
+}
