@@ -142,7 +142,7 @@ async fn log_in(
     if name.is_empty() || name.chars().count() > LONGEST_NAME {
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, refusal_page()).into_response());
     }
-    let mut session = site.manager.start(&request).await?;
+    let session = site.manager.start(&request).await?;
     match session.renew_with_grace(Duration::ZERO).await {
         Ok(()) => session.set_owner(name).await?,
         // Clicked twice: the other request's response brings the new id.

@@ -46,9 +46,11 @@
 //! - `session`: sessions in this process, with ids, typed attributes, renewal, owners and events.
 //! - `provider`: where sessions are kept, behind one trait, and the conformance suite for it.
 //! - `manager`: sessions for a web application, with cookies.
+//! - `web`: sessions for tower and axum, and stores for other frameworks' session layers. Its features are off
+//!   by default.
 //!
-//! The last three are told in `docs/sessions.md`. They are there with the feature `sessions`, which is on by
-//! default.
+//! The three before are told in `docs/sessions.md`. They are there with the feature `sessions`, which is on by
+//! default. `docs/web.md` tells the last.
 
 mod clock;
 #[cfg(feature = "sessions")]
@@ -61,6 +63,8 @@ pub mod provider;
 #[cfg(feature = "sessions")]
 pub mod session;
 mod sync;
+#[cfg(feature = "tower")]
+pub mod web;
 
 #[doc = include_str!("../docs/guarantees.md")]
 pub mod guarantees {}

@@ -12,7 +12,7 @@
 //! let manager = Manager::new("memory", "sid", Duration::from_secs(30 * 60))?;
 //!
 //! // A request comes in without a cookie, and the handler stores something.
-//! let mut session = manager.start(&HeaderMap::new()).await?;
+//! let session = manager.start(&HeaderMap::new()).await?;
 //! session.set("cart", vec![String::from("tea")]).await?;
 //! let mut response = HeaderMap::new();
 //! manager.finish(session, &mut response);
@@ -166,8 +166,8 @@ impl Manager {
     /// every cache by `Cache-Control: no-store`.
     ///
     /// Call it for each response, failures included: otherwise the client does not learn its new id.
-    pub fn finish(&self, mut session: Session, response: &mut HeaderMap) {
-        self.cookies.answer(session.take_notice(), response);
+    pub fn finish(&self, session: Session, response: &mut HeaderMap) {
+        self.cookies.answer(session.finish(), response);
     }
 
     /// Ends a session, at the provider and at the client. Whether it had not ended before.
@@ -181,7 +181,7 @@ impl Manager {
     /// # use std::time::Duration;
     /// # pollster::block_on(async {
     /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
-    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// let session = manager.start(&HeaderMap::new()).await?;
     /// session.set("name", String::from("Ann")).await?;
     /// let mut response = HeaderMap::new();
     /// assert!(manager.destroy(session, &mut response).await?);
@@ -191,7 +191,7 @@ impl Manager {
     /// ```
     pub async fn destroy(
         &self,
-        mut session: Session,
+        session: Session,
         response: &mut HeaderMap,
     ) -> Result<bool, SessionError> {
         let destroyed = session.destroy().await;
@@ -210,19 +210,19 @@ impl Manager {
     /// # use std::time::Duration;
     /// # pollster::block_on(async {
     /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
-    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// let session = manager.start(&HeaderMap::new()).await?;
     /// session.set_owner("ann").await?;
-    /// let before = session.id().copied();
+    /// let before = session.id();
     /// let mut response = HeaderMap::new();
     /// let session = manager.renew(session, &mut response).await?;
-    /// assert_ne!(session.id().copied(), before);
+    /// assert_ne!(session.id(), before);
     /// assert!(response.contains_key(header::SET_COOKIE));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
     pub async fn renew(
         &self,
-        mut session: Session,
+        session: Session,
         response: &mut HeaderMap,
     ) -> Result<Session, SessionError> {
         session.renew().await?;
