@@ -63,7 +63,12 @@ pub mod provider;
 #[cfg(feature = "sessions")]
 pub mod session;
 mod sync;
-#[cfg(feature = "tower")]
+#[cfg(any(
+    feature = "tower",
+    feature = "tower-sessions-014",
+    feature = "tower-sessions-015",
+    feature = "actix-session"
+))]
 pub mod web;
 
 #[doc = include_str!("../docs/guarantees.md")]
