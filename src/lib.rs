@@ -79,6 +79,11 @@ pub mod guarantees {}
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// And that of the web's page.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/web.md")]
+struct Web;
+
 /// And so does what must not compile.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/types.md")]

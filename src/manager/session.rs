@@ -364,6 +364,10 @@ impl Session {
 
     /// Creates the session. False if a clone of this one was faster: what it created is the request's
     /// session then, and nothing has been stored.
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.create", level = "debug", skip_all)
+    )]
     async fn create(&self, attributes: Attributes) -> Result<bool, SessionError> {
         if self.stage().is_finished {
             return Err(SessionError::Finished);
@@ -424,6 +428,10 @@ impl Session {
         self.renew_after(Some(grace)).await
     }
 
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.renew", level = "debug", skip_all)
+    )]
     async fn renew_after(&self, grace: Option<Duration>) -> Result<(), SessionError> {
         match self.link() {
             Link::Ended => Err(SessionError::Ended),
@@ -447,6 +455,10 @@ impl Session {
     ///
     /// # Errors
     /// If the provider fails. The client is told to forget its id even then.
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.destroy", level = "debug", skip_all)
+    )]
     pub async fn destroy(&self) -> Result<bool, SessionError> {
         let ended = |stage: Stage| Stage {
             link: Link::Ended,

@@ -35,6 +35,8 @@ mod id;
 mod list;
 mod live;
 mod owner;
+#[cfg(feature = "metrics")]
+mod publish;
 mod settings;
 mod snapshot;
 mod state;
