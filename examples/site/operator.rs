@@ -197,7 +197,9 @@ fn keep_most_recent(rows: &mut Vec<Row>) {
 async fn guard(session: &Session) -> Result<Result<SessionKey, Response>, Failure> {
     match (session.owner().await?, session.key()) {
         (Some(owner), Some(key)) if &*owner == OPERATOR => Ok(Ok(key)),
-        (Some(_), _) => Ok(Err(StatusCode::NOT_FOUND.into_response())),
+        (Some(_), _) => Ok(Err(
+            (StatusCode::NOT_FOUND, "There is no such page.").into_response()
+        )),
         (None, _) => Ok(Err(Redirect::to("/login").into_response())),
     }
 }
@@ -252,9 +254,9 @@ pub async fn page(session: Session) -> Answer {
 /// The stream behind the page. It ends with the operator's session, which it does not touch: a page that is left
 /// open keeps nobody logged in.
 pub async fn events(State(site): State<Arc<Site>>, session: Session) -> Answer {
-    let key = match guard(&session).await? {
-        Ok(key) => key,
-        Err(response) => return Ok(response),
+    let Ok(key) = guard(&session).await? else {
+        // Not the way to the login: a stream does not follow it.
+        return Ok(StatusCode::NOT_FOUND.into_response());
     };
     let start = (site.watch.views.subscribe(), site.watch.events.subscribe());
     let messages = unfold(start, move |(mut views, mut lines)| {
