@@ -545,3 +545,76 @@ proptest! {
         prop_assert!(!session.is_new());
     }
 }
+
+#[test]
+fn a_flood_of_visitors_who_read_what_they_just_stored_pushes_nobody_out() {
+    let site = Site::with(Settings::new(IDLE).capacity(64));
+    let regular = site.visit();
+    site.clock.advance(seconds(1));
+    site.start_as(&regular);
+    for _ in 0..1_000 {
+        let session = site.start(&[]);
+        block_on(session.set("visits", 1_u64)).unwrap();
+        site.clock.advance(Duration::from_millis(5));
+        assert!(block_on(session.get::<u64>("visits")).unwrap().is_some());
+        assert!(block_on(session.take::<String>("flash")).unwrap().is_none());
+        site.finish(session);
+    }
+    assert!(!site.start_as(&regular).is_new(), "who came back stays");
+}
+
+#[test]
+fn clones_of_a_session_create_one_and_agree_on_its_end() {
+    let site = Site::new();
+    let session = site.start(&[]);
+    let clone = session.clone();
+    block_on(async {
+        clone.set("visits", 1_u64).await.unwrap();
+        assert_eq!(*session.get::<u64>("visits").await.unwrap().unwrap(), 1);
+        assert_eq!(session.id(), clone.id());
+        session.renew().await.unwrap();
+        assert_eq!(session.id(), clone.id());
+        assert!(clone.destroy().await.unwrap());
+        assert!(matches!(
+            session.set("late", 1).await,
+            Err(SessionError::Ended)
+        ));
+        assert!(!session.destroy().await.unwrap(), "once");
+    });
+    assert_eq!(site.store.len(), 0);
+}
+
+#[test]
+fn an_id_that_could_not_reach_the_client_is_not_issued() {
+    let site = Site::new();
+    let (new, known) = (site.start(&[]), site.start_as(&site.visit()));
+    let clones = (new.clone(), known.clone());
+    site.finish(new);
+    assert!(issued(&site.finish(known)).is_none());
+    block_on(async {
+        let refused = clones.0.set("late", 1_u64).await;
+        assert!(matches!(refused, Err(SessionError::Finished)));
+        let refused = clones.1.renew().await;
+        assert!(matches!(refused, Err(SessionError::Finished)));
+        clones.1.set("late", 1_u64).await.unwrap();
+        assert!(clones.1.destroy().await.unwrap());
+    });
+    assert_eq!(site.store.len(), 0);
+}
+
+#[test]
+fn a_request_may_start_over_after_a_logout() {
+    let site = Site::new();
+    let before = site.visit();
+    let session = site.start_as(&before);
+    block_on(async {
+        session.destroy().await.unwrap();
+        session.start_over();
+        assert!(session.is_new());
+        session.set("flash", String::from("bye")).await.unwrap();
+    });
+    let after = issued(&site.finish(session)).expect("a new id");
+    assert_ne!(before, after);
+    assert!(site.start_as(&before).is_new());
+    assert_eq!(block_on(site.start_as(&after).keys()).unwrap(), ["flash"]);
+}

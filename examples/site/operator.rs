@@ -24,8 +24,8 @@ use tokio::sync::{broadcast, watch};
 /// Classes of idle time, each this part of the idle timeout.
 const CLASSES: usize = 20;
 /// Sessions and events that a page shows.
-const MOST_LISTED: usize = 50;
-const MOST_EVENTS: usize = 30;
+const MOST_LISTED: usize = 20;
+const MOST_EVENTS: usize = 25;
 /// Between two looks, at the least.
 const PERIOD: Duration = Duration::from_millis(500);
 /// Of the time, a look may take one part in so many: it visits all sessions.
@@ -217,8 +217,8 @@ pub async fn page(session: Session) -> Answer {
             (tile("live", "live"))
             (tile("anonymous", "anonymous"))
             (tile("owners", "users"))
-            (tile("bytes", "memory, estimated"))
-            (tile("refused_writes", "late writes refused"))
+            (tile("bytes", "memory"))
+            (tile("refused_writes", "late writes"))
             (tile("unknown_ids", "unknown ids"))
         }
         section {

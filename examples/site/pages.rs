@@ -155,7 +155,7 @@ pub async fn devices(session: &Session, sessions: &[Listed]) -> Answer {
     let own = session.key();
     let content = html! {
         table {
-            thead { tr { th { "Browser" } th { "Session" } th .number { "Since" } th .number { "Last used" } th {} } }
+            thead { tr { th { "Browser" } th .tag { "Session" } th .number { "Since" } th .number { "Last used" } th {} } }
             tbody {
                 @for listed in sessions {
                     tr {

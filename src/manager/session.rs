@@ -14,8 +14,8 @@ use std::time::Duration;
 /// A request's session, from [`Manager::start`](super::Manager::start).
 ///
 /// It is created at the provider when something is first stored in it: until then reads find nothing. Each
-/// method is one step at the provider, sees the newest state and touches the session; concurrent requests
-/// lose nothing. When the session has ended, methods fail with [`SessionError::Ended`], and nothing brings
+/// method is one step at the provider, sees the newest state and touches the session, except that the request
+/// which creates a session does not touch it by reading; concurrent requests lose nothing. When the session has ended, methods fail with [`SessionError::Ended`], and nothing brings
 /// it back. To read several values in one step, take a [`snapshot`](Self::snapshot).
 ///
 /// A clone is the same session of the same request: what one creates, renews or destroys, the others have.
@@ -74,6 +74,9 @@ struct Stage {
     link: Link,
     /// What the client is to be told.
     notice: Notice,
+    /// Whether this request created the session. To read what was just stored is no access of its own then:
+    /// in a full store, who never came back goes before who did.
+    is_created: bool,
     /// Whether the response is on its way, so that no id can reach the client any more.
     is_finished: bool,
 }
@@ -102,6 +105,7 @@ impl Session {
         let stage = ArcSwap::from_pointee(Stage {
             link,
             notice: Notice::Nothing,
+            is_created: false,
             is_finished: false,
         });
         Self {
@@ -184,11 +188,16 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        match self.link() {
+        let stage = self.stage();
+        match stage.link {
             Link::New => Ok(None),
             Link::Ended => Err(SessionError::Ended),
             Link::Live(id) => {
-                let loaded = self.provider().load(&id.key(), Access::Touch).await?;
+                let access = match stage.is_created {
+                    true => Access::Peek,
+                    false => Access::Touch,
+                };
+                let loaded = self.provider().load(&id.key(), access).await?;
                 loaded.map(Some).ok_or(SessionError::Ended)
             }
         }
@@ -389,6 +398,7 @@ impl Session {
             (expects(stage.link) && !stage.is_finished).then_some(Stage {
                 link: Link::Live(id),
                 notice: Notice::Issued(id, snapshot.lifetime_left),
+                is_created: stage.is_created || matches!(stage.link, Link::New),
                 is_finished: false,
             })
         });
@@ -500,6 +510,7 @@ impl Session {
         let _ = self.step(|stage| {
             Some(Stage {
                 link: Link::New,
+                is_created: false,
                 ..stage
             })
         });

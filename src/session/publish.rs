@@ -1,9 +1,7 @@
 //! A store's counts as metrics, with the feature `metrics`.
 
 use super::SessionStats;
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, gauge,
-};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 impl SessionStats {
     /// Gives these numbers to the installed recorder of the `metrics` crate. Call it from time to time, say
@@ -29,7 +27,11 @@ impl SessionStats {
     /// ```
     pub fn publish(&self) {
         describe_gauge!("dwell.session.count", Unit::Count, "live sessions");
-        describe_gauge!("dwell.session.size", Unit::Bytes, "memory of the sessions, estimated");
+        describe_gauge!(
+            "dwell.session.size",
+            Unit::Bytes,
+            "memory of the sessions, estimated"
+        );
         describe_counter!("dwell.session.created", Unit::Count, "sessions created");
         describe_counter!("dwell.session.ended", Unit::Count, "sessions ended");
         describe_counter!("dwell.session.renewed", Unit::Count, "ids renewed");

@@ -15,7 +15,8 @@ use dwell::web::actix_session::RecordStore;
 async fn home(session: Session) -> actix_web::Result<HttpResponse> {
     let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
     session.insert("visits", visits)?;
-    let page = format!("visits: {visits} <form method=post action=/leave><button>Leave</button></form>");
+    let page =
+        format!("visits: {visits} <form method=post action=/leave><button>Leave</button></form>");
     Ok(HttpResponse::Ok().content_type("text/html").body(page))
 }
 

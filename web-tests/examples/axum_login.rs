@@ -4,11 +4,11 @@
 //! cargo run -p web-tests --example axum_login
 //! ```
 
+use axum::Router;
 use axum::extract::Form;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::{get, post};
-use axum::Router;
 use axum_login::tower_sessions::cookie::SameSite;
 use axum_login::tower_sessions::cookie::time::Duration;
 use axum_login::tower_sessions::{Expiry, SessionManagerLayer};
@@ -66,7 +66,8 @@ async fn home(auth: Auth) -> Html<String> {
             "logged in as {} <form method=post action=/logout><button>Log out</button></form>",
             user.name.replace('&', "&amp;").replace('<', "&lt;")
         ),
-        None => "<form method=post action=/login><input name=name> <button>Log in</button></form>".into(),
+        None => "<form method=post action=/login><input name=name> <button>Log in</button></form>"
+            .into(),
     })
 }
 

@@ -65,7 +65,10 @@ mod native {
 
     pub fn router() -> Router {
         let settings = Settings::new(Duration::from_secs(IDLE.into()));
-        let manager = Manager::builder("id").settings(settings).plain_http().build();
+        let manager = Manager::builder("id")
+            .settings(settings)
+            .plain_http()
+            .build();
         Router::new()
             .route("/new", get(new))
             .route("/read", get(read))

@@ -124,7 +124,11 @@ async fn the_middleware_keeps_renews_and_ends_sessions_with_it() {
             request = request.cookie(cookie);
         }
         let response = test::call_service(&app, request.to_request()).await;
-        let cookie = response.response().cookies().next().map(|cookie| cookie.into_owned());
+        let cookie = response
+            .response()
+            .cookies()
+            .next()
+            .map(|cookie| cookie.into_owned());
         (test::read_body(response).await, cookie)
     };
     let (body, first) = get("/", None).await;

@@ -86,7 +86,7 @@ const drawSessions = (view) => {
   byId('sessions').replaceChildren(...rows);
 };
 
-const MOST_EVENTS = 30;
+const MOST_EVENTS = 25;
 const tell = (kind, text) => {
   const line = document.createElement('li');
   const name = document.createElement('span');
