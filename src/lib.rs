@@ -75,7 +75,7 @@ pub mod web;
 pub mod guarantees {}
 
 /// The README's example runs with the documentation's.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
