@@ -240,6 +240,7 @@ test('the operator sees sessions come, lapse and go as it happens', async () => 
   await events.getByText('evicted').first().waitFor();
   const live = Number(await operator.page.locator('#live').innerText());
   assert.ok(live > 0 && live <= 60, `${live} live sessions in a store of 60`);
+  assert.match(await (await stay()).text(), /Log out/, 'a flood of visitors does not push the operator out');
   await picture(operator.page, 'operator-busy');
 
   // Left alone, the operator's own session lapses though the page is open, and the stream ends.

@@ -36,7 +36,10 @@ async fn requests(manager: &Manager) -> Vec<String> {
     manager.finish(session, &mut response);
 
     let mut request = HeaderMap::new();
-    request.insert(header::COOKIE, format!("__Host-sid={}", ids[0]).parse().unwrap());
+    request.insert(
+        header::COOKIE,
+        format!("__Host-sid={}", ids[0]).parse().unwrap(),
+    );
     let session = manager.start(&request).await.unwrap();
     session.renew_with_grace(Duration::ZERO).await.unwrap();
     ids.push(session.id().unwrap().to_cookie());
@@ -52,7 +55,10 @@ async fn requests(manager: &Manager) -> Vec<String> {
 fn manager() -> (Manager, SessionStore) {
     let store = SessionStore::new(Duration::from_secs(60));
     let provider = Arc::new(MemoryProvider::new(store.clone()));
-    (Manager::builder("sid").provider(provider).build().unwrap(), store)
+    (
+        Manager::builder("sid").provider(provider).build().unwrap(),
+        store,
+    )
 }
 
 #[test]
@@ -66,9 +72,8 @@ fn spans_tell_what_happened_and_no_id() {
         .with_writer(move || writer.clone())
         .finish();
     let (manager, _store) = manager();
-    let ids = tracing::subscriber::with_default(subscriber, || {
-        pollster::block_on(requests(&manager))
-    });
+    let ids =
+        tracing::subscriber::with_default(subscriber, || pollster::block_on(requests(&manager)));
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for told in [
         "dwell.session.lookup",
@@ -100,7 +105,9 @@ fn metrics_count_what_happened() {
     let mut seen = BTreeMap::new();
     for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
         let labels = key.key().labels();
-        let labels: String = labels.map(|label| format!(" {}={}", label.key(), label.value())).collect();
+        let labels: String = labels
+            .map(|label| format!(" {}={}", label.key(), label.value()))
+            .collect();
         let value = match value {
             DebugValue::Counter(count) => count as f64,
             DebugValue::Gauge(value) => value.into_inner(),
