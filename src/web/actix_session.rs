@@ -27,13 +27,18 @@ type State = HashMap<String, String>;
 /// store, and give a clone of it to each worker.
 ///
 /// ```
-/// use actix_session::SessionMiddleware;
-/// use actix_web::{App, cookie::Key};
+/// use actix_session::storage::SessionStore;
 /// use dwell::web::actix_session::RecordStore;
+/// # use cookie::time::Duration;
 ///
+/// # pollster::block_on(async {
 /// let store = RecordStore::new(Some(1_000_000));
-/// let key = Key::generate();
-/// let app = move || App::new().wrap(SessionMiddleware::new(store.clone(), key.clone()));
+/// // In the factory of `HttpServer`: `.wrap(SessionMiddleware::new(store.clone(), key.clone()))`.
+/// let state = [("visits".to_owned(), "1".to_owned())].into();
+/// let key = store.save(state, &Duration::minutes(30)).await?;
+/// assert_eq!(store.load(&key).await?.unwrap()["visits"], "1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
 /// ```
 #[derive(Debug, Clone)]
 pub struct RecordStore {

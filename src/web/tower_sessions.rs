@@ -26,7 +26,7 @@ macro_rules! stores {
     ($module:ident, $core:ident, $feature:literal) => {
         #[doc = concat!("Stores for tower-sessions, with the feature `", $feature, "`.")]
         ///
-        /// [`RecordStore`] is the store; [`RecordCache`] is the front tier of a `CachingSessionStore`.
+        /// `RecordStore` is the store; `RecordCache` is the front tier of a `CachingSessionStore`.
         #[cfg(feature = $feature)]
         pub mod $module {
             use super::super::records::{MARK, Records};
