@@ -2,7 +2,7 @@
 //!
 //! | feature | what it brings |
 //! |---|---|
-//! | `tower` | [`SessionLayer`](crate::web::SessionLayer): sessions for any tower service, over any provider |
+//! | `tower` | `SessionLayer`: sessions for any tower service, over any provider |
 //! | `axum` | the same, and [`Session`](crate::manager::Session) as an extractor for handlers |
 //! | `tower-sessions-014`, `tower-sessions-015` | stores for tower-sessions, and so for axum-login |
 //! | `actix-session` | a store for actix-session |
