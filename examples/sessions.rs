@@ -38,7 +38,7 @@ impl Browser {
 
 /// A handler: puts one thing more into the cart. Returns how many there are.
 async fn add_to_cart(manager: &Manager, browser: &mut Browser) -> Result<usize, SessionError> {
-    let mut session = manager.start(&browser.request()).await?;
+    let session = manager.start(&browser.request()).await?;
     let cart = session
         .update("cart", |cart: Option<&Vec<String>>| {
             let mut cart = cart.cloned().unwrap_or_default();
@@ -54,7 +54,7 @@ async fn add_to_cart(manager: &Manager, browser: &mut Browser) -> Result<usize, 
 
 /// A handler: logs a user in, whose password was checked before.
 async fn log_in(manager: &Manager, browser: &mut Browser, user: &str) -> Result<(), SessionError> {
-    let mut session = manager.start(&browser.request()).await?;
+    let session = manager.start(&browser.request()).await?;
     // First the new id: whoever planted or saw the old one has nothing from it.
     session.renew_with_grace(Duration::ZERO).await?;
     session.set_owner(user).await?;

@@ -48,6 +48,8 @@
 //! - `manager`: sessions for a web application, with cookies.
 //! - `provider::redis` (feature `redis`) and `snapshot` (feature `snapshot`): beyond one process. See
 //!   `docs/providers.md`.
+//! - `web`: sessions for tower and axum, and stores for other frameworks' session layers. Its features are off
+//!   by default. See `docs/web.md`.
 //!
 //! `session`, `provider` and `manager` are told in `docs/sessions.md`. They are there with the feature `sessions`,
 //! which is on by default.
@@ -65,14 +67,26 @@ pub mod session;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 mod sync;
+#[cfg(any(
+    feature = "tower",
+    feature = "tower-sessions-014",
+    feature = "tower-sessions-015",
+    feature = "actix-session"
+))]
+pub mod web;
 
 #[doc = include_str!("../docs/guarantees.md")]
 pub mod guarantees {}
 
 /// The README's example runs with the documentation's.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And that of the web's page.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/web.md")]
+struct Web;
 
 /// And so does what must not compile.
 #[cfg(doctest)]

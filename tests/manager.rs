@@ -57,7 +57,7 @@ impl Site {
 
     /// A client with a session. Returns its id.
     fn visit(&self) -> String {
-        let mut session = self.start(&[]);
+        let session = self.start(&[]);
         block_on(session.set("visits", 1_u64)).unwrap();
         issued(&self.finish(session)).expect("an id")
     }
@@ -99,7 +99,7 @@ fn more(count: Option<&u64>) -> u64 {
 fn who_stores_nothing_gets_no_cookie_and_costs_nothing() {
     let site = Site::new();
     for _ in 0..100 {
-        let mut session = site.start(&[]);
+        let session = site.start(&[]);
         assert!(block_on(session.get::<u64>("visits")).unwrap().is_none());
         assert!(!block_on(session.delete("visits")).unwrap());
         assert!(block_on(session.take::<u64>("flash")).unwrap().is_none());
@@ -117,7 +117,7 @@ fn the_first_value_creates_the_session_and_the_next_request_finds_it() {
     let site = Site::new();
     let id = site.visit();
     assert_eq!(site.store.len(), 1);
-    let mut session = site.start_as(&id);
+    let session = site.start_as(&id);
     assert_eq!(*block_on(session.update("visits", more)).unwrap(), 2);
     assert_eq!(block_on(session.keys()).unwrap(), ["visits"]);
     assert!(site.finish(session).is_empty(), "the client knows its id");
@@ -127,7 +127,7 @@ fn the_first_value_creates_the_session_and_the_next_request_finds_it() {
 #[test]
 fn the_cookie_is_for_this_host_over_https_and_not_for_scripts() {
     let site = Site::new();
-    let mut session = site.start(&[]);
+    let session = site.start(&[]);
     block_on(session.set("visits", 1_u64)).unwrap();
     let response = site.finish(session);
     assert!(set_cookie(&response).unwrap().starts_with("__Host-sid="));
@@ -148,18 +148,18 @@ fn the_cookie_lasts_as_long_as_the_session_can() {
             .filter_map(|attribute| attribute.strip_prefix("Max-Age=").map(str::to_owned))
             .next()
     };
-    let mut session = site.start(&[]);
+    let session = site.start(&[]);
     block_on(session.set("visits", 1_u64)).unwrap();
     let response = site.finish(session);
     assert_eq!(max_age(&response).as_deref(), Some("100"));
 
     site.clock.advance(Duration::from_millis(30_500));
-    let mut session = site.start_as(&issued(&response).unwrap());
+    let session = site.start_as(&issued(&response).unwrap());
     block_on(session.renew()).unwrap();
     let response = site.finish(session);
     assert_eq!(max_age(&response).as_deref(), Some("70"), "rounded up");
 
-    let mut session = site.start_as(&issued(&response).unwrap());
+    let session = site.start_as(&issued(&response).unwrap());
     block_on(session.renew()).unwrap();
     block_on(session.set_lifetime(seconds(5_000))).unwrap();
     assert_eq!(max_age(&site.finish(session)).as_deref(), Some("5000"));
@@ -168,7 +168,7 @@ fn the_cookie_lasts_as_long_as_the_session_can() {
 #[test]
 fn plain_http_gives_up_what_it_must_and_no_more() {
     let manager = Manager::builder("sid").plain_http().build().unwrap();
-    let mut session = block_on(manager.start(&HeaderMap::new())).unwrap();
+    let session = block_on(manager.start(&HeaderMap::new())).unwrap();
     block_on(session.set("visits", 1_u64)).unwrap();
     let mut response = HeaderMap::new();
     manager.finish(session, &mut response);
@@ -207,7 +207,7 @@ fn logging_out_ends_the_session_at_the_server_and_at_the_client() {
 fn a_logout_during_a_slow_request_stays() {
     let site = Site::new();
     let id = site.visit();
-    let mut slow = site.start_as(&id);
+    let slow = site.start_as(&id);
     block_on(site.start_as(&id).destroy()).unwrap();
     assert!(matches!(
         block_on(slow.set("visits", 2_u64)),
@@ -236,7 +236,7 @@ fn a_logout_during_a_slow_request_stays() {
 #[test]
 fn a_session_that_this_request_ended_stays_ended() {
     let site = Site::new();
-    let mut session = site.start_as(&site.visit());
+    let session = site.start_as(&site.visit());
     assert!(block_on(session.destroy()).unwrap());
     assert!(matches!(
         block_on(session.set("flash", 1_u64)),
@@ -262,7 +262,7 @@ fn a_session_that_this_request_ended_stays_ended() {
 fn a_login_changes_the_id_and_keeps_the_data() {
     let site = Site::with(Settings::new(IDLE).grace(seconds(5)));
     let before = site.visit();
-    let mut session = site.start_as(&before);
+    let session = site.start_as(&before);
     block_on(session.renew()).unwrap();
     block_on(session.set_owner("ann")).unwrap();
     let after = issued(&site.finish(session)).unwrap();
@@ -296,7 +296,7 @@ fn a_renewal_through_the_manager_tells_the_client_once() {
 fn an_id_that_somebody_planted_is_never_adopted() {
     let site = Site::new();
     let planted = "B".repeat(SessionId::TEXT_LENGTH);
-    let mut session = site.start_as(&planted);
+    let session = site.start_as(&planted);
     assert!(session.is_new());
     block_on(session.set("visits", 1_u64)).unwrap();
     let id = issued(&site.finish(session)).unwrap();
@@ -381,7 +381,7 @@ fn fifty_overlapping_requests_that_each_set_their_own_key_keep_fifty() {
     let site = Site::new();
     let id = site.visit();
     together(50, |number| {
-        let mut session = site.start_as(&id);
+        let session = site.start_as(&id);
         block_on(session.set(&format!("key {number}"), number)).unwrap();
         block_on(session.update("visits", more)).unwrap();
     });
@@ -398,9 +398,9 @@ fn an_update_that_is_overtaken_runs_again() {
     let site = Site::new();
     let id = site.visit();
     let mut overtakes = Some(site.start_as(&id));
-    let mut session = site.start_as(&id);
+    let session = site.start_as(&id);
     let updated = session.update("visits", |visits| {
-        if let Some(mut other) = overtakes.take() {
+        if let Some(other) = overtakes.take() {
             block_on(other.set("visits", 10_u64)).unwrap();
         }
         more(visits)
@@ -424,7 +424,7 @@ fn of_parallel_logins_with_one_id_one_wins_and_the_other_is_told() {
     let site = Site::new();
     let id = site.visit();
     let results = together(4, |_| {
-        let mut session = site.start_as(&id);
+        let session = site.start_as(&id);
         block_on(session.renew()).map(|()| issued(&site.finish(session)).unwrap())
     });
     let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
@@ -439,7 +439,7 @@ fn of_parallel_logins_with_one_id_one_wins_and_the_other_is_told() {
 #[test]
 fn a_session_may_have_terms_of_its_own() {
     let site = Site::new();
-    let mut session = site.start(&[]);
+    let session = site.start(&[]);
     block_on(session.set_idle_timeout(seconds(600))).unwrap();
     let id = issued(&site.finish(session)).unwrap();
     site.clock.advance(seconds(599));
@@ -544,4 +544,77 @@ proptest! {
         let session = site.start(&[&format!("{before};{NAME}={id};{after}")]);
         prop_assert!(!session.is_new());
     }
+}
+
+#[test]
+fn a_flood_of_visitors_who_read_what_they_just_stored_pushes_nobody_out() {
+    let site = Site::with(Settings::new(IDLE).capacity(64));
+    let regular = site.visit();
+    site.clock.advance(seconds(1));
+    site.start_as(&regular);
+    for _ in 0..1_000 {
+        let session = site.start(&[]);
+        block_on(session.set("visits", 1_u64)).unwrap();
+        site.clock.advance(Duration::from_millis(5));
+        assert!(block_on(session.get::<u64>("visits")).unwrap().is_some());
+        assert!(block_on(session.take::<String>("flash")).unwrap().is_none());
+        site.finish(session);
+    }
+    assert!(!site.start_as(&regular).is_new(), "who came back stays");
+}
+
+#[test]
+fn clones_of_a_session_create_one_and_agree_on_its_end() {
+    let site = Site::new();
+    let session = site.start(&[]);
+    let clone = session.clone();
+    block_on(async {
+        clone.set("visits", 1_u64).await.unwrap();
+        assert_eq!(*session.get::<u64>("visits").await.unwrap().unwrap(), 1);
+        assert_eq!(session.id(), clone.id());
+        session.renew().await.unwrap();
+        assert_eq!(session.id(), clone.id());
+        assert!(clone.destroy().await.unwrap());
+        assert!(matches!(
+            session.set("late", 1).await,
+            Err(SessionError::Ended)
+        ));
+        assert!(!session.destroy().await.unwrap(), "once");
+    });
+    assert_eq!(site.store.len(), 0);
+}
+
+#[test]
+fn an_id_that_could_not_reach_the_client_is_not_issued() {
+    let site = Site::new();
+    let (new, known) = (site.start(&[]), site.start_as(&site.visit()));
+    let clones = (new.clone(), known.clone());
+    site.finish(new);
+    assert!(issued(&site.finish(known)).is_none());
+    block_on(async {
+        let refused = clones.0.set("late", 1_u64).await;
+        assert!(matches!(refused, Err(SessionError::Finished)));
+        let refused = clones.1.renew().await;
+        assert!(matches!(refused, Err(SessionError::Finished)));
+        clones.1.set("late", 1_u64).await.unwrap();
+        assert!(clones.1.destroy().await.unwrap());
+    });
+    assert_eq!(site.store.len(), 0);
+}
+
+#[test]
+fn a_request_may_start_over_after_a_logout() {
+    let site = Site::new();
+    let before = site.visit();
+    let session = site.start_as(&before);
+    block_on(async {
+        session.destroy().await.unwrap();
+        session.start_over();
+        assert!(session.is_new());
+        session.set("flash", String::from("bye")).await.unwrap();
+    });
+    let after = issued(&site.finish(session)).expect("a new id");
+    assert_ne!(before, after);
+    assert!(site.start_as(&before).is_new());
+    assert_eq!(block_on(site.start_as(&after).keys()).unwrap(), ["flash"]);
 }

@@ -116,7 +116,7 @@ fn defect_7_a_logout_ends_the_session_at_the_server() {
     let provider = Arc::new(MemoryProvider::new(store.clone()));
     let manager = Manager::builder("sid").provider(provider).build().unwrap();
     for _ in 0..100 {
-        let mut session = block_on(manager.start(&HeaderMap::new())).unwrap();
+        let session = block_on(manager.start(&HeaderMap::new())).unwrap();
         block_on(session.set("name", String::from("Ann"))).unwrap();
         let mut response = HeaderMap::new();
         manager.finish(session, &mut response);

@@ -12,7 +12,7 @@
 //! let manager = Manager::new("memory", "sid", Duration::from_secs(30 * 60))?;
 //!
 //! // A request comes in without a cookie, and the handler stores something.
-//! let mut session = manager.start(&HeaderMap::new()).await?;
+//! let session = manager.start(&HeaderMap::new()).await?;
 //! session.set("cart", vec![String::from("tea")]).await?;
 //! let mut response = HeaderMap::new();
 //! manager.finish(session, &mut response);
@@ -30,6 +30,7 @@
 
 mod builder;
 mod cookie;
+mod observe;
 mod session;
 
 pub use ::cookie::SameSite;
@@ -42,6 +43,7 @@ use crate::provider::Provider;
 use crate::session::SessionError;
 use cookie::{Cookies, Presented};
 use http::HeaderMap;
+use observe::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,41 +135,52 @@ impl Manager {
     ///
     /// # Errors
     /// If the provider fails.
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(
+            name = "dwell.session.lookup",
+            level = "debug",
+            skip_all,
+            fields(dwell.session.outcome)
+        )
+    )]
     pub async fn start(&self, request: &HeaderMap) -> Result<Session, SessionError> {
-        let provider = Arc::clone(&self.provider);
-        let id = match self.cookies.presented(request) {
-            Presented::Id(id) => id,
-            Presented::Nothing => return Ok(Session::new(provider)),
-            Presented::Malformed => {
-                self.counts.malformed.one();
-                return Ok(Session::new(provider));
-            }
-            Presented::Oversized => {
-                self.counts.oversized.one();
-                return Ok(Session::new(provider));
-            }
-            Presented::Duplicate => {
-                self.counts.duplicate.one();
-                return Ok(Session::new(provider));
-            }
-        };
-        match provider.read(&id).await? {
-            Some(_) => Ok(Session::live(provider, id)),
-            None => {
+        let (outcome, session) = match self.cookies.presented(request) {
+            Presented::Id(id) => match self.provider.read(&id).await {
+                Ok(Some(_)) => (Outcome::Found, Ok(Some(id))),
                 // The cookie is left alone: another request may just have renewed the id, and its response
                 // brings the new one.
-                self.counts.unknown.one();
-                Ok(Session::new(provider))
-            }
+                Ok(None) => (Outcome::Unknown, Ok(None)),
+                Err(error) => (Outcome::Failed, Err(error)),
+            },
+            Presented::Nothing => (Outcome::NoCookie, Ok(None)),
+            Presented::Malformed => (Outcome::Malformed, Ok(None)),
+            Presented::Oversized => (Outcome::Oversized, Ok(None)),
+            Presented::Duplicate => (Outcome::Duplicate, Ok(None)),
+        };
+        match outcome {
+            Outcome::Unknown => self.counts.unknown.one(),
+            Outcome::Malformed => self.counts.malformed.one(),
+            Outcome::Oversized => self.counts.oversized.one(),
+            Outcome::Duplicate => self.counts.duplicate.one(),
+            Outcome::NoCookie | Outcome::Found | Outcome::Failed => {}
         }
+        observe::looked_up(outcome);
+        let provider = Arc::clone(&self.provider);
+        Ok(match session? {
+            Some(id) => Session::live(provider, id),
+            None => Session::new(provider),
+        })
     }
 
     /// Ends a request: if its session got an id, or was destroyed, tells the client so by `Set-Cookie`, and
     /// every cache by `Cache-Control: no-store`.
     ///
     /// Call it for each response, failures included: otherwise the client does not learn its new id.
-    pub fn finish(&self, mut session: Session, response: &mut HeaderMap) {
-        self.cookies.answer(session.take_notice(), response);
+    pub fn finish(&self, session: Session, response: &mut HeaderMap) {
+        let notice = session.finish();
+        observe::told(&notice);
+        self.cookies.answer(notice, response);
     }
 
     /// Ends a session, at the provider and at the client. Whether it had not ended before.
@@ -181,7 +194,7 @@ impl Manager {
     /// # use std::time::Duration;
     /// # pollster::block_on(async {
     /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
-    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// let session = manager.start(&HeaderMap::new()).await?;
     /// session.set("name", String::from("Ann")).await?;
     /// let mut response = HeaderMap::new();
     /// assert!(manager.destroy(session, &mut response).await?);
@@ -191,7 +204,7 @@ impl Manager {
     /// ```
     pub async fn destroy(
         &self,
-        mut session: Session,
+        session: Session,
         response: &mut HeaderMap,
     ) -> Result<bool, SessionError> {
         let destroyed = session.destroy().await;
@@ -210,23 +223,25 @@ impl Manager {
     /// # use std::time::Duration;
     /// # pollster::block_on(async {
     /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
-    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// let session = manager.start(&HeaderMap::new()).await?;
     /// session.set_owner("ann").await?;
-    /// let before = session.id().copied();
+    /// let before = session.id();
     /// let mut response = HeaderMap::new();
     /// let session = manager.renew(session, &mut response).await?;
-    /// assert_ne!(session.id().copied(), before);
+    /// assert_ne!(session.id(), before);
     /// assert!(response.contains_key(header::SET_COOKIE));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
     pub async fn renew(
         &self,
-        mut session: Session,
+        session: Session,
         response: &mut HeaderMap,
     ) -> Result<Session, SessionError> {
         session.renew().await?;
-        self.cookies.answer(session.take_notice(), response);
+        let notice = session.take_notice();
+        observe::told(&notice);
+        self.cookies.answer(notice, response);
         Ok(session)
     }
 

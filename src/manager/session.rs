@@ -6,17 +6,21 @@ use crate::session::{
     Attribute, AttributeError, Attributes, Changes, Issued, SessionError, SessionId, SessionKey,
     Snapshot,
 };
+use arc_swap::{ArcSwap, Guard};
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A request's session, from [`Manager::start`](super::Manager::start).
 ///
 /// It is created at the provider when something is first stored in it: until then reads find nothing. Each
-/// method is one step at the provider, sees the newest state and touches the session; concurrent requests
-/// lose nothing. When the session has ended, methods fail with [`SessionError::Ended`], and nothing brings
+/// method is one step at the provider, sees the newest state and touches the session, except that the request
+/// which creates a session does not touch it by reading; concurrent requests lose nothing. When the session has ended, methods fail with [`SessionError::Ended`], and nothing brings
 /// it back. To read several values in one step, take a [`snapshot`](Self::snapshot).
+///
+/// A clone is the same session of the same request: what one creates, renews or destroys, the others have.
+/// When the request has been [finished](super::Manager::finish), its clones can still read and write; but no
+/// id can reach the client any more, so that what would issue one fails with [`SessionError::Finished`].
 ///
 /// Closures given to its methods may run more than once, and should do nothing but compute. Dropping a
 /// method's future may leave its step done or not done; an id that it would have issued is lost with it.
@@ -28,7 +32,7 @@ use std::time::Duration;
 ///
 /// # pollster::block_on(async {
 /// let manager = Manager::new("memory", "sid", Duration::from_secs(1_800))?;
-/// let mut session = manager.start(&HeaderMap::new()).await?;
+/// let session = manager.start(&HeaderMap::new()).await?;
 /// assert!(session.is_new() && session.get::<u32>("visits").await?.is_none());
 ///
 /// session.set("flash", String::from("welcome")).await?;
@@ -53,60 +57,130 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
+#[derive(Clone)]
 pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a request's session share.
+struct Shared {
     provider: Arc<dyn Provider>,
+    stage: ArcSwap<Stage>,
+}
+
+/// How far the request's session has come. Immutable: a step puts a new one in its place.
+#[derive(Clone, Copy)]
+struct Stage {
     link: Link,
+    /// What the client is to be told.
     notice: Notice,
+    /// Whether this request created the session. To read what was just stored is no access of its own then:
+    /// in a full store, who never came back goes before who did.
+    is_created: bool,
+    /// Whether the response is on its way, so that no id can reach the client any more.
+    is_finished: bool,
 }
 
 /// What the request has of a session.
+#[derive(Clone, Copy)]
 enum Link {
     /// None yet.
     New,
     /// One that was live when it was last looked at.
-    Live { id: SessionId },
+    Live(SessionId),
     /// None any more: this request destroyed it.
     Ended,
 }
 
 impl Session {
     pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
-        Self {
-            provider,
-            link: Link::New,
-            notice: Notice::Nothing,
-        }
+        Self::at(provider, Link::New)
     }
 
     pub(super) fn live(provider: Arc<dyn Provider>, id: SessionId) -> Self {
-        Self {
-            provider,
-            link: Link::Live { id },
+        Self::at(provider, Link::Live(id))
+    }
+
+    fn at(provider: Arc<dyn Provider>, link: Link) -> Self {
+        let stage = ArcSwap::from_pointee(Stage {
+            link,
             notice: Notice::Nothing,
+            is_created: false,
+            is_finished: false,
+        });
+        Self {
+            shared: Arc::new(Shared { provider, stage }),
+        }
+    }
+
+    fn provider(&self) -> &dyn Provider {
+        &*self.shared.provider
+    }
+
+    fn stage(&self) -> Stage {
+        **self.shared.stage.load()
+    }
+
+    fn link(&self) -> Link {
+        self.stage().link
+    }
+
+    /// Puts the stage that `next` makes of the current one in its place, if it makes one. Returns the stage
+    /// that it was made of, or that `next` declined.
+    fn step(&self, next: impl Fn(Stage) -> Option<Stage>) -> Result<Stage, Stage> {
+        let mut current = self.shared.stage.load_full();
+        loop {
+            let Some(new) = next(*current) else {
+                return Err(*current);
+            };
+            let stage = &self.shared.stage;
+            let seen = stage.compare_and_swap(&current, Arc::new(new));
+            if Arc::ptr_eq(&seen, &current) {
+                return Ok(*current);
+            }
+            current = Guard::into_inner(seen);
         }
     }
 
     /// What the client is to be told, once.
-    pub(super) fn take_notice(&mut self) -> Notice {
-        mem::replace(&mut self.notice, Notice::Nothing)
+    pub(super) fn take_notice(&self) -> Notice {
+        let without = |stage| Stage {
+            notice: Notice::Nothing,
+            ..stage
+        };
+        match self.step(|stage| Some(without(stage))) {
+            Ok(stage) | Err(stage) => stage.notice,
+        }
+    }
+
+    /// What the client is to be told, once and for the last time.
+    pub(super) fn finish(&self) -> Notice {
+        let finished = |stage| Stage {
+            notice: Notice::Nothing,
+            is_finished: true,
+            ..stage
+        };
+        match self.step(|stage| Some(finished(stage))) {
+            Ok(stage) | Err(stage) => stage.notice,
+        }
     }
 
     /// The id; none if there is no session yet, or none any more.
-    pub fn id(&self) -> Option<&SessionId> {
-        match &self.link {
-            Link::Live { id } => Some(id),
+    pub fn id(&self) -> Option<SessionId> {
+        match self.link() {
+            Link::Live(id) => Some(id),
             Link::New | Link::Ended => None,
         }
     }
 
     /// The session's key: the same for as long as the session lives.
     pub fn key(&self) -> Option<SessionKey> {
-        self.id().map(SessionId::key)
+        self.id().map(|id| id.key())
     }
 
     /// Whether nothing was stored yet, so that there is no session.
     pub fn is_new(&self) -> bool {
-        matches!(self.link, Link::New)
+        matches!(self.link(), Link::New)
     }
 
     /// The session at this moment; none if there is none yet.
@@ -114,11 +188,16 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        match &self.link {
+        let stage = self.stage();
+        match stage.link {
             Link::New => Ok(None),
             Link::Ended => Err(SessionError::Ended),
-            Link::Live { id } => {
-                let loaded = self.provider.load(&id.key(), Access::Touch).await?;
+            Link::Live(id) => {
+                let access = match stage.is_created {
+                    true => Access::Peek,
+                    false => Access::Touch,
+                };
+                let loaded = self.provider().load(&id.key(), access).await?;
                 loaded.map(Some).ok_or(SessionError::Ended)
             }
         }
@@ -158,7 +237,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, if the value cannot be written as JSON, or if the provider fails.
-    pub async fn set<T: Attribute>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
+    pub async fn set<T: Attribute>(&self, key: &str, value: T) -> Result<(), SessionError> {
         self.apply(Changes::default().set(key, value)?).await
     }
 
@@ -166,7 +245,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
-    pub async fn delete(&mut self, key: &str) -> Result<bool, SessionError> {
+    pub async fn delete(&self, key: &str) -> Result<bool, SessionError> {
         self.update_all(|attributes| Ok(attributes.delete(key)))
             .await
     }
@@ -176,7 +255,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, if the old value is of another type, or if the provider fails.
     pub async fn update<T: Attribute>(
-        &mut self,
+        &self,
         key: &str,
         mut change: impl FnMut(Option<&T>) -> T,
     ) -> Result<Arc<T>, SessionError> {
@@ -191,7 +270,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, if the value is of another type, or if the provider fails.
-    pub async fn take<T: Attribute>(&mut self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
+    pub async fn take<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
         self.update_all(|attributes| attributes.take(key)).await
     }
 
@@ -199,7 +278,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
-    pub async fn clear(&mut self) -> Result<(), SessionError> {
+    pub async fn clear(&self) -> Result<(), SessionError> {
         let clear = |attributes: &mut Attributes| {
             attributes.clear();
             Ok(())
@@ -213,26 +292,29 @@ impl Session {
     /// # Errors
     /// If the session has ended, with what `change` returns, or if the provider fails.
     pub async fn update_all<R>(
-        &mut self,
+        &self,
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
         loop {
             let snapshot = self.snapshot().await?;
-            let (old, version) = match &snapshot {
-                None => (Attributes::default(), None),
-                Some(snapshot) => (snapshot.attributes.clone(), Some(snapshot.version)),
-            };
+            let old = snapshot
+                .as_ref()
+                .map(|snapshot| snapshot.attributes.clone());
+            let old = old.unwrap_or_default();
             let mut new = old.clone();
             let result = change(&mut new)?;
             let changes = Changes::between(&old, &new);
             if changes.is_empty() {
                 return Ok(result);
             }
-            let Some(key) = self.key() else {
-                self.create(new).await?;
-                return Ok(result);
+            let Some(snapshot) = snapshot else {
+                if self.create(new).await? {
+                    return Ok(result);
+                }
+                continue;
             };
-            match self.provider.apply(&key, changes, version).await {
+            let version = Some(snapshot.version);
+            match self.provider().apply(&snapshot.key, changes, version).await {
                 Ok(_) => return Ok(result),
                 // Somebody else wrote.
                 Err(SessionError::Conflict { .. }) => {}
@@ -256,7 +338,7 @@ impl Session {
     ///
     /// # pollster::block_on(async {
     /// # let manager = Manager::new("memory", "sid", Duration::from_secs(1_800))?;
-    /// let mut session = manager.start(&HeaderMap::new()).await?;
+    /// let session = manager.start(&HeaderMap::new()).await?;
     /// session.set("name", String::from("Ann")).await?;
     /// let seen = session.snapshot().await?.unwrap().version;
     /// session.set("name", String::from("Bob")).await?;
@@ -265,49 +347,72 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn apply_at(
-        &mut self,
-        version: u64,
-        changes: Changes,
-    ) -> Result<Snapshot, SessionError> {
+    pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
         let key = self.key().ok_or(SessionError::Ended)?;
-        self.provider.apply(&key, changes, Some(version)).await
+        self.provider().apply(&key, changes, Some(version)).await
     }
 
-    async fn apply(&mut self, changes: Changes) -> Result<(), SessionError> {
-        match &self.link {
-            Link::Ended => Err(SessionError::Ended),
-            Link::Live { id } => self
-                .provider
-                .apply(&id.key(), changes, None)
-                .await
-                .map(drop),
-            Link::New => {
-                let mut attributes = Attributes::default();
-                changes.apply_to(&mut attributes);
-                self.create(attributes).await.map(drop)
+    async fn apply(&self, changes: Changes) -> Result<(), SessionError> {
+        loop {
+            match self.link() {
+                Link::Ended => return Err(SessionError::Ended),
+                Link::Live(id) => {
+                    self.provider().apply(&id.key(), changes, None).await?;
+                    return Ok(());
+                }
+                Link::New => {
+                    let mut attributes = Attributes::default();
+                    changes.apply_to(&mut attributes);
+                    if self.create(attributes).await? {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
 
-    async fn create(&mut self, attributes: Attributes) -> Result<SessionKey, SessionError> {
-        let issued = self.provider.init(attributes).await?;
-        Ok(self.issued(issued))
+    /// Creates the session. False if a clone of this one was faster: what it created is the request's
+    /// session then, and nothing has been stored.
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.create", level = "debug", skip_all)
+    )]
+    async fn create(&self, attributes: Attributes) -> Result<bool, SessionError> {
+        if self.stage().is_finished {
+            return Err(SessionError::Finished);
+        }
+        let issued = self.provider().init(attributes).await?;
+        let key = issued.id.key();
+        let is_first = self.issued(issued, |link| matches!(link, Link::New));
+        if !is_first {
+            self.provider().destroy(&key).await?;
+        }
+        Ok(is_first)
     }
 
-    fn issued(&mut self, issued: Issued) -> SessionKey {
+    /// Takes up an id that was issued, if the request is still at a link that `expects` it, and can still
+    /// tell the client.
+    fn issued(&self, issued: Issued, expects: impl Fn(Link) -> bool) -> bool {
         let Issued { id, snapshot } = issued;
-        self.link = Link::Live { id };
-        self.notice = Notice::Issued(id, snapshot.lifetime_left);
-        id.key()
+        let step = self.step(|stage| {
+            (expects(stage.link) && !stage.is_finished).then_some(Stage {
+                link: Link::Live(id),
+                notice: Notice::Issued(id, snapshot.lifetime_left),
+                is_created: stage.is_created || matches!(stage.link, Link::New),
+                is_finished: false,
+            })
+        });
+        step.is_ok()
     }
 
     /// The key of the session, which is created if there is none yet.
-    async fn stored(&mut self) -> Result<SessionKey, SessionError> {
-        match &self.link {
-            Link::Ended => Err(SessionError::Ended),
-            Link::Live { id } => Ok(id.key()),
-            Link::New => self.create(Attributes::default()).await,
+    async fn stored(&self) -> Result<SessionKey, SessionError> {
+        loop {
+            match self.link() {
+                Link::Ended => return Err(SessionError::Ended),
+                Link::Live(id) => return Ok(id.key()),
+                Link::New => self.create(Attributes::default()).await?,
+            };
         }
     }
 
@@ -320,7 +425,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::Superseded`] if the request came with an id that was renewed; if the session has
     /// ended, or the provider fails.
-    pub async fn renew(&mut self) -> Result<(), SessionError> {
+    pub async fn renew(&self) -> Result<(), SessionError> {
         self.renew_after(None).await
     }
 
@@ -329,18 +434,29 @@ impl Session {
     ///
     /// # Errors
     /// As [`renew`](Self::renew).
-    pub async fn renew_with_grace(&mut self, grace: Duration) -> Result<(), SessionError> {
+    pub async fn renew_with_grace(&self, grace: Duration) -> Result<(), SessionError> {
         self.renew_after(Some(grace)).await
     }
 
-    async fn renew_after(&mut self, grace: Option<Duration>) -> Result<(), SessionError> {
-        match &self.link {
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.renew", level = "debug", skip_all)
+    )]
+    async fn renew_after(&self, grace: Option<Duration>) -> Result<(), SessionError> {
+        match self.link() {
             Link::Ended => Err(SessionError::Ended),
             Link::New => self.stored().await.map(drop),
-            Link::Live { id } => {
-                let issued = self.provider.renew(id, grace).await?;
-                self.issued(issued);
-                Ok(())
+            Link::Live(_) if self.stage().is_finished => Err(SessionError::Finished),
+            Link::Live(id) => {
+                let issued = self.provider().renew(&id, grace).await?;
+                if self.issued(issued, |link| matches!(link, Link::Live(_))) {
+                    return Ok(());
+                }
+                // Meanwhile a clone destroyed the session, or the response went off.
+                match self.link() {
+                    Link::Live(_) => Err(SessionError::Finished),
+                    Link::New | Link::Ended => Err(SessionError::Ended),
+                }
             }
         }
     }
@@ -349,33 +465,75 @@ impl Session {
     ///
     /// # Errors
     /// If the provider fails. The client is told to forget its id even then.
-    pub async fn destroy(&mut self) -> Result<bool, SessionError> {
-        let Some(key) = self.key() else {
-            return Ok(false);
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.destroy", level = "debug", skip_all)
+    )]
+    pub async fn destroy(&self) -> Result<bool, SessionError> {
+        let ended = |stage: Stage| Stage {
+            link: Link::Ended,
+            notice: Notice::Ended,
+            ..stage
         };
-        self.link = Link::Ended;
-        self.notice = Notice::Ended;
-        self.provider.destroy(&key).await
+        let is_live = |stage: &Stage| matches!(stage.link, Link::Live(_));
+        match self.step(|stage| is_live(&stage).then(|| ended(stage))) {
+            Ok(Stage {
+                link: Link::Live(id),
+                ..
+            }) => self.provider().destroy(&id.key()).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Lets this request begin a new session in the place of one that has ended: that this request
+    /// destroyed, or that lapsed since it was found. It is created when something is stored in it.
+    ///
+    /// Ends nothing: destroy first what shall end.
+    ///
+    /// ```
+    /// use dwell::manager::Manager;
+    /// use http::HeaderMap;
+    /// use std::time::Duration;
+    ///
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(1_800))?;
+    /// let session = manager.start(&HeaderMap::new()).await?;
+    /// session.set("name", String::from("Ann")).await?;
+    /// session.destroy().await?;
+    /// session.start_over();
+    /// session.set("flash", String::from("You are logged out.")).await?;
+    /// assert!(session.get::<String>("name").await?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn start_over(&self) {
+        let _ = self.step(|stage| {
+            Some(Stage {
+                link: Link::New,
+                is_created: false,
+                ..stage
+            })
+        });
     }
 
     /// Says whose session this is. Creates the session if there is none yet.
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
-    pub async fn set_owner(&mut self, owner: &str) -> Result<(), SessionError> {
+    pub async fn set_owner(&self, owner: &str) -> Result<(), SessionError> {
         let key = self.stored().await?;
-        self.provider.set_owner(&key, Some(owner)).await
+        self.provider().set_owner(&key, Some(owner)).await
     }
 
     /// Makes the session anonymous again.
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
-    pub async fn clear_owner(&mut self) -> Result<(), SessionError> {
-        match &self.link {
+    pub async fn clear_owner(&self) -> Result<(), SessionError> {
+        match self.link() {
             Link::New => Ok(()),
             Link::Ended => Err(SessionError::Ended),
-            Link::Live { id } => self.provider.set_owner(&id.key(), None).await,
+            Link::Live(id) => self.provider().set_owner(&id.key(), None).await,
         }
     }
 
@@ -391,9 +549,9 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
-    pub async fn set_idle_timeout(&mut self, timeout: Duration) -> Result<(), SessionError> {
+    pub async fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
         let key = self.stored().await?;
-        self.provider.set_idle_timeout(&key, timeout).await
+        self.provider().set_idle_timeout(&key, timeout).await
     }
 
     /// Lets this session live for so long from now on. Creates the session if there is none yet.
@@ -403,12 +561,16 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
-    pub async fn set_lifetime(&mut self, lifetime: Duration) -> Result<(), SessionError> {
+    pub async fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
         let key = self.stored().await?;
-        self.provider.set_lifetime(&key, lifetime).await?;
-        if let Notice::Issued(_, left) = &mut self.notice {
-            *left = Some(lifetime);
-        }
+        self.provider().set_lifetime(&key, lifetime).await?;
+        let _ = self.step(|stage| match stage.notice {
+            Notice::Issued(id, _) => Some(Stage {
+                notice: Notice::Issued(id, Some(lifetime)),
+                ..stage
+            }),
+            Notice::Nothing | Notice::Ended => None,
+        });
         Ok(())
     }
 }

@@ -27,6 +27,11 @@ pub enum SessionError {
         "another request renewed the session's id: let the client repeat its request, with the id that it got there"
     )]
     Superseded,
+    /// The request was finished, so that no id can reach the client any more.
+    #[error(
+        "the response is on its way, so no id can be issued: store something in a new session, or renew it, before"
+    )]
+    Finished,
     /// The session was changed since the version that the caller knows.
     #[error("the session is at version {current}, not at {expected}: read it again")]
     Conflict {

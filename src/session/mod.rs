@@ -35,6 +35,8 @@ mod id;
 mod list;
 mod live;
 mod owner;
+#[cfg(feature = "metrics")]
+mod publish;
 #[cfg(feature = "snapshot")]
 mod saved;
 mod settings;

@@ -1,0 +1,56 @@
+//! What an operator sees of requests, with the features `tracing` and `metrics`. Neither is ever given an id.
+
+use super::cookie::Notice;
+
+/// How the look-up of a request's session went.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome {
+    NoCookie,
+    Found,
+    Unknown,
+    Malformed,
+    Oversized,
+    Duplicate,
+    Failed,
+}
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoCookie => "no_cookie",
+            Self::Found => "found",
+            Self::Unknown => "unknown",
+            Self::Malformed => "malformed",
+            Self::Oversized => "oversized",
+            Self::Duplicate => "duplicate",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Counts look-ups by their outcome: `dwell.session.lookups`; and notes it in the span of the look-up.
+pub(super) fn looked_up(outcome: Outcome) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("dwell.session.lookups", "outcome" => outcome.name()).increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::Span::current().record("dwell.session.outcome", outcome.name());
+    #[cfg(not(any(feature = "metrics", feature = "tracing")))]
+    let _ = outcome;
+}
+
+/// Counts what clients are told: `dwell.session.cookies`.
+pub(super) fn told(notice: &Notice) {
+    #[cfg(feature = "metrics")]
+    match notice {
+        Notice::Nothing => {}
+        Notice::Issued(..) => {
+            metrics::counter!("dwell.session.cookies", "action" => "issued").increment(1);
+        }
+        Notice::Ended => {
+            metrics::counter!("dwell.session.cookies", "action" => "removed").increment(1);
+        }
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = notice;
+}
