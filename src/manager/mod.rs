@@ -32,6 +32,7 @@ mod builder;
 mod cookie;
 mod observe;
 mod session;
+mod stage;
 
 pub use ::cookie::SameSite;
 pub use builder::{Builder, ManagerError};

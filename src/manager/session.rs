@@ -1,12 +1,11 @@
 //! A session as a request holds it, over any provider.
 
 use super::cookie::Notice;
-use crate::provider::{Access, Provider};
+use super::stage::{Link, Shared, Stage};
+use crate::provider::Access;
 use crate::session::{
-    Attribute, AttributeError, Attributes, Changes, Issued, SessionError, SessionId, SessionKey,
-    Snapshot,
+    Attribute, AttributeError, Attributes, Changes, SessionError, SessionId, SessionKey, Snapshot,
 };
-use arc_swap::{ArcSwap, Guard};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,9 @@ use std::time::Duration;
 ///
 /// It is created at the provider when something is first stored in it: until then reads find nothing. Each
 /// method is one step at the provider, sees the newest state and touches the session, except that the request
-/// which creates a session does not touch it by reading; concurrent requests lose nothing. When the session has ended, methods fail with [`SessionError::Ended`], and nothing brings
-/// it back. To read several values in one step, take a [`snapshot`](Self::snapshot).
+/// which creates a session does not touch it by reading; concurrent requests lose nothing. When the session has
+/// ended, methods fail with [`SessionError::Ended`], and nothing brings it back. To read several values in one
+/// step, take a [`snapshot`](Self::snapshot).
 ///
 /// A clone is the same session of the same request: what one creates, renews or destroys, the others have.
 /// When the request has been [finished](super::Manager::finish), its clones can still read and write; but no
@@ -59,112 +59,10 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
-}
-
-/// What the clones of a request's session share.
-struct Shared {
-    provider: Arc<dyn Provider>,
-    stage: ArcSwap<Stage>,
-}
-
-/// How far the request's session has come. Immutable: a step puts a new one in its place.
-#[derive(Clone, Copy)]
-struct Stage {
-    link: Link,
-    /// What the client is to be told.
-    notice: Notice,
-    /// Whether this request created the session. To read what was just stored is no access of its own then:
-    /// in a full store, who never came back goes before who did.
-    is_created: bool,
-    /// Whether the response is on its way, so that no id can reach the client any more.
-    is_finished: bool,
-}
-
-/// What the request has of a session.
-#[derive(Clone, Copy)]
-enum Link {
-    /// None yet.
-    New,
-    /// One that was live when it was last looked at.
-    Live(SessionId),
-    /// None any more: this request destroyed it.
-    Ended,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Session {
-    pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
-        Self::at(provider, Link::New)
-    }
-
-    pub(super) fn live(provider: Arc<dyn Provider>, id: SessionId) -> Self {
-        Self::at(provider, Link::Live(id))
-    }
-
-    fn at(provider: Arc<dyn Provider>, link: Link) -> Self {
-        let stage = ArcSwap::from_pointee(Stage {
-            link,
-            notice: Notice::Nothing,
-            is_created: false,
-            is_finished: false,
-        });
-        Self {
-            shared: Arc::new(Shared { provider, stage }),
-        }
-    }
-
-    fn provider(&self) -> &dyn Provider {
-        &*self.shared.provider
-    }
-
-    fn stage(&self) -> Stage {
-        **self.shared.stage.load()
-    }
-
-    fn link(&self) -> Link {
-        self.stage().link
-    }
-
-    /// Puts the stage that `next` makes of the current one in its place, if it makes one. Returns the stage
-    /// that it was made of, or that `next` declined.
-    fn step(&self, next: impl Fn(Stage) -> Option<Stage>) -> Result<Stage, Stage> {
-        let mut current = self.shared.stage.load_full();
-        loop {
-            let Some(new) = next(*current) else {
-                return Err(*current);
-            };
-            let stage = &self.shared.stage;
-            let seen = stage.compare_and_swap(&current, Arc::new(new));
-            if Arc::ptr_eq(&seen, &current) {
-                return Ok(*current);
-            }
-            current = Guard::into_inner(seen);
-        }
-    }
-
-    /// What the client is to be told, once.
-    pub(super) fn take_notice(&self) -> Notice {
-        let without = |stage| Stage {
-            notice: Notice::Nothing,
-            ..stage
-        };
-        match self.step(|stage| Some(without(stage))) {
-            Ok(stage) | Err(stage) => stage.notice,
-        }
-    }
-
-    /// What the client is to be told, once and for the last time.
-    pub(super) fn finish(&self) -> Notice {
-        let finished = |stage| Stage {
-            notice: Notice::Nothing,
-            is_finished: true,
-            ..stage
-        };
-        match self.step(|stage| Some(finished(stage))) {
-            Ok(stage) | Err(stage) => stage.notice,
-        }
-    }
-
     /// The id; none if there is no session yet, or none any more.
     pub fn id(&self) -> Option<SessionId> {
         match self.link() {
@@ -388,21 +286,6 @@ impl Session {
             self.provider().destroy(&key).await?;
         }
         Ok(is_first)
-    }
-
-    /// Takes up an id that was issued, if the request is still at a link that `expects` it, and can still
-    /// tell the client.
-    fn issued(&self, issued: Issued, expects: impl Fn(Link) -> bool) -> bool {
-        let Issued { id, snapshot } = issued;
-        let step = self.step(|stage| {
-            (expects(stage.link) && !stage.is_finished).then_some(Stage {
-                link: Link::Live(id),
-                notice: Notice::Issued(id, snapshot.lifetime_left),
-                is_created: stage.is_created || matches!(stage.link, Link::New),
-                is_finished: false,
-            })
-        });
-        step.is_ok()
     }
 
     /// The key of the session, which is created if there is none yet.
