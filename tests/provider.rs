@@ -297,6 +297,34 @@ fn the_memory_providers_futures_are_ready_at_once() {
 }
 
 #[test]
+fn a_collection_lets_other_tasks_run_in_between() {
+    const SESSIONS: usize = 5_000;
+    let clock = ManualClock::new();
+    let store = SessionStore::builder(Settings::new(IDLE))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let provider = MemoryProvider::new(store.clone());
+    for _ in 0..SESSIONS {
+        store.create().unwrap();
+    }
+    clock.advance(2 * IDLE);
+    let mut collection = provider.gc();
+    let mut polls = 0;
+    let ended = loop {
+        let before = store.len();
+        let mut context = Context::from_waker(Waker::noop());
+        match collection.as_mut().poll(&mut context) {
+            Poll::Ready(ended) => break ended.unwrap(),
+            Poll::Pending => polls += 1,
+        }
+        assert!(before - store.len() <= 1_024);
+    };
+    assert_eq!((ended, store.len()), (SESSIONS, 0));
+    assert!(polls >= SESSIONS / 1_024);
+}
+
+#[test]
 fn collection_in_the_background_stops_when_its_guard_is_dropped() {
     let clock = ManualClock::new();
     let store = SessionStore::builder(Settings::new(IDLE)).clock(clock.clone());

@@ -246,8 +246,27 @@ impl Manager {
         Ok(session)
     }
 
-    /// Frees what has ended, for an application that collects by itself. Returns how many sessions it
-    /// ended.
+    /// Frees what has ended, for an application that collects by itself
+    /// ([`without_collector`](Builder::without_collector)). Returns how many sessions it ended.
+    ///
+    /// In memory it does a bounded part at a time, and lets other tasks run in between.
+    ///
+    /// ```
+    /// use dwell::manager::Manager;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// /// A tokio task in the place of the collector's thread.
+    /// async fn collect(manager: Arc<Manager>) {
+    ///     let mut often = tokio::time::interval(Duration::from_secs(10));
+    ///     loop {
+    ///         often.tick().await;
+    ///         if let Err(error) = manager.gc().await {
+    ///             eprintln!("sessions are not collected: {error}");
+    ///         }
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     /// If the provider fails.

@@ -1,4 +1,4 @@
-//! The memory provider: sessions in this process. Its futures are ready at once.
+//! The memory provider: sessions in this process. Its futures are ready at once, but for that of a collection.
 
 use super::{Access, Answer, Provider};
 use crate::Collector;
@@ -6,13 +6,15 @@ use crate::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
     Snapshot,
 };
-use std::future::ready;
+use std::future::{poll_fn, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 /// A [`SessionStore`] as a [`Provider`]. Values stay native: nothing is encoded.
 ///
 /// Each method does its work when it is called, and returns a future that is ready. Cost: that of the
-/// store's operation, and a box.
+/// store's operation, and a box. Only [`gc`](Provider::gc) may have much to do: it does a bounded part whenever it is
+/// polled, and lets other tasks run in between.
 ///
 /// ```
 /// use dwell::manager::Manager;
@@ -117,7 +119,15 @@ impl Provider for MemoryProvider {
     }
 
     fn gc(&self) -> Answer<'_, usize> {
-        answer(Ok(self.store.collect()))
+        let mut ended = 0;
+        Box::pin(poll_fn(move |context| match self.store.collect_part() {
+            Some(more) => {
+                ended += more;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(Ok(ended)),
+        }))
     }
 
     fn spawn_gc(&self) -> Option<Collector> {

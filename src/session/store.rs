@@ -374,6 +374,18 @@ impl SessionStore {
         self.store.sessions.collect()
     }
 
+    /// A bounded part of that, as [`IdleMap::collect_part`]: none if nothing was due.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// assert_eq!(store.collect_part(), None);
+    /// ```
+    pub fn collect_part(&self) -> Option<usize> {
+        self.store.sessions.collect_part()
+    }
+
     /// Starts a thread that ends what is due, until the [`Collector`] is dropped.
     ///
     /// # Panics
