@@ -100,6 +100,14 @@ fn replacing_and_updating_in_a_full_map_evicts_nobody() {
 }
 
 #[test]
+fn what_is_inserted_again_is_as_new_as_what_is_new() {
+    let rig = Rig::with(|builder| builder.capacity(2));
+    rig.insert_all([0, 1, 0, 2]);
+    assert_eq!(rig.keys(), [0, 2]);
+    rig.finish();
+}
+
+#[test]
 fn every_way_to_insert_keeps_to_the_capacity() {
     let rig = full(10);
     rig.insert(10);

@@ -21,7 +21,7 @@
 
 use super::bucket::{Bucket, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use super::index::{Index, Key, OrderedIndex};
-use super::life::{Observed, State};
+use super::life::State;
 use super::memory::prefetch;
 use super::reclaim::Reclaim;
 use super::record::Record;
@@ -164,8 +164,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         }
     }
 
-    /// Gives a replaced record's token to its successor, in the entry in which it is. False if somebody else holds the
-    /// token: he follows it to the successor.
+    /// Gives a replaced record's token to its successor: in the entry in which it is, if the successor was accessed, and so
+    /// is an updated record. False if somebody else holds the token: he follows it to the successor.
     ///
     /// The caller has made the replacement, and the successor [awaits](Place::await_token) its token.
     pub(crate) fn inherit(
@@ -174,6 +174,16 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         successor: &Record<K, V>,
         visit: &Visit<'_, K, V>,
     ) -> bool {
+        if let State::Live(seen) = successor.life.load()
+            && !seen.touched()
+        {
+            // It starts anew: behind its like, and where this thread files what is new.
+            let is_taken = self.take_back(replaced, visit);
+            if is_taken {
+                self.file(successor, Filing::New, visit);
+            }
+            return is_taken;
+        }
         let pass_on =
             |bucket: &Bucket<K, V>, place: &Place<K, V>| bucket.pass_on(place, replaced, successor);
         let Some(place) = self.leave_place(replaced, pass_on, visit) else {
@@ -196,7 +206,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
         // Somebody may also have taken the place while the entry was not complete, and then could not clear it.
         if let State::Live(seen) = record.life.load()
-            && self.suits(bucket, record, seen)
+            && bucket.key.quantum <= self.quantum_of(record.deadline(seen))
             && place.is_of(record)
         {
             return true;
@@ -207,17 +217,6 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             bucket.count_cleared();
         }
         !cleared
-    }
-
-    /// Whether a bucket is one for a record that was seen like this. One that was never accessed keeps its rank among
-    /// its like: it is in the bucket of its very quantum.
-    fn suits(&self, bucket: &Bucket<K, V>, record: &Record<K, V>, seen: Observed) -> bool {
-        let quantum = self.quantum_of(record.deadline(seen));
-        if seen.touched() {
-            bucket.key.quantum <= quantum
-        } else {
-            bucket.key.quantum == quantum && bucket.class == Class::Fresh
-        }
     }
 
     fn put(

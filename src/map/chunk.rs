@@ -192,7 +192,7 @@ impl<M: Memory> Chunk<M> {
             };
             match exchange {
                 // SAFETY: a cell is still in use.
-                Ok(_) if is_empty => return unsafe { (*chunk).clear() },
+                Ok(_) if is_empty => return unsafe { Self::clear(chunk) },
                 Ok(_) => {
                     let is_last = word.in_use == 0 && word.flags & ORPHANED != 0;
                     if is_last {
@@ -207,18 +207,24 @@ impl<M: Memory> Chunk<M> {
     }
 
     /// Gives a closed chunk's memory back to the system, and opens it again as new. True if the caller has to free it.
-    fn clear(&self) -> bool {
+    ///
+    /// # Safety
+    /// The chunk lives, and the caller has closed it.
+    unsafe fn clear(chunk: *const Self) -> bool {
+        // No reference to the chunk outlives the exchange, as in `give_back`.
         // SAFETY: no cell is used, and none is taken while the chunk is closed.
-        unsafe { self.memory.clear() };
+        unsafe { (*chunk).memory.clear() };
         // Release: pairs with `take`. Acquire on failure: pairs with `orphan`.
-        self.word
-            .compare_exchange(
+        // SAFETY: a closed chunk has a cell in use, so that nobody frees it.
+        let opened = unsafe {
+            (*(&raw const (*chunk).word)).compare_exchange(
                 Word::CLOSED.encode(),
                 Word::NEW.encode(),
                 Ordering::Release,
                 Ordering::Acquire,
             )
-            .is_err()
+        };
+        opened.is_err()
     }
 
     /// For an arena that is being dropped: true if the caller has to free the chunk; if not, whoever gives the last

@@ -170,7 +170,7 @@ where
         if lines.is_taking_over() {
             lines.take_along(UNITS, visit);
         }
-        visit.guard.count_write();
+        visit.guard.count_writes(1);
         self.limbo.sweep(visit.lane(), &visit.guard);
         self.limbo.reap(visit.lane(), REAPED);
     }

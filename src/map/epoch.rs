@@ -199,15 +199,11 @@ impl Domain {
             next: ptr::null_mut(),
         }));
         slot.push(action, action);
-        self.count(slot, ACTION);
+        self.count_writes(slot, ACTION);
     }
 
-    /// Counts a write of a pinned thread: so that what was deferred is run even where little more is.
-    pub(crate) fn count_write(&self, slot: &Slot) {
-        self.count(slot, 1);
-    }
-
-    fn count(&self, slot: &Slot, writes: usize) {
+    /// Counts writes of a pinned thread: so that what was deferred is run even where little more is.
+    pub(crate) fn count_writes(&self, slot: &Slot, writes: usize) {
         let recent = slot.recent.get() + writes;
         if recent < INTERVAL {
             slot.recent.set(recent);

@@ -23,7 +23,7 @@ pub(crate) trait Reclaim: Sized {
 
     fn is_over(&self, stamp: usize) -> bool;
 
-    fn count_write(&self);
+    fn count_writes(&self, writes: usize);
 
     fn flush(&self);
 }
@@ -93,7 +93,7 @@ impl Reclaim for Guard {
         oldest.is_none_or(|oldest| oldest > stamp as u64)
     }
 
-    fn count_write(&self) {}
+    fn count_writes(&self, _writes: usize) {}
 
     fn flush(&self) {}
 }

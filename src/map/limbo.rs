@@ -148,10 +148,12 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     pub(crate) fn reap(&self, lane: usize, batches: usize) {
         let ready = &self.lanes[lane].ready;
         let mut taken = ready.take_all();
-        for batch in taken.by_ref().take(batches) {
+        let own: Vec<_> = taken.by_ref().take(batches).collect();
+        // First, so that others can free these while values are dropped here.
+        ready.push_all(taken);
+        for batch in own {
             self.free(&batch.records);
         }
-        ready.push_all(taken);
     }
 
     /// Frees all batches that are ready.
@@ -227,7 +229,10 @@ impl<K: 'static, V: 'static> Lane<K, V> {
     fn send(&self, guard: &Guard) {
         let records = self.take_retired();
         if !records.is_empty() {
+            let retired = records.len();
             self.waiting.push(Batch::new(guard.stamp(), records));
+            // Garbage brings on the end of its grace period.
+            guard.count_writes(retired);
         }
     }
 

@@ -29,8 +29,8 @@ pub(crate) trait Reclaim: Sized {
     /// Whether every guard that was held at the time of the stamp is gone.
     fn is_over(&self, stamp: usize) -> bool;
 
-    /// Counts a write. From time to time one of them runs due actions.
-    fn count_write(&self);
+    /// Counts writes. From time to time one of them runs due actions.
+    fn count_writes(&self, writes: usize);
 
     /// Runs due actions, and helps those that are not due yet on their way.
     fn flush(&self);
@@ -149,8 +149,8 @@ mod real {
             Domain::is_over(stamp, current::DOMAIN.epoch())
         }
 
-        fn count_write(&self) {
-            current::DOMAIN.count_write(self.slot);
+        fn count_writes(&self, writes: usize) {
+            current::DOMAIN.count_writes(self.slot, writes);
         }
 
         fn flush(&self) {
@@ -242,7 +242,7 @@ mod graveyard {
             false
         }
 
-        fn count_write(&self) {}
+        fn count_writes(&self, _writes: usize) {}
 
         fn flush(&self) {}
     }
