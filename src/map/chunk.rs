@@ -212,12 +212,16 @@ impl<M: Memory> Chunk<M> {
     /// The chunk lives, and the caller has closed it.
     unsafe fn clear(chunk: *const Self) -> bool {
         // No reference to the chunk outlives the exchange, as in `give_back`.
-        // SAFETY: no cell is used, and none is taken while the chunk is closed.
-        unsafe { (*chunk).memory.clear() };
+        // SAFETY: no cell is used, and none is taken while the chunk is closed; it counts as in use, so that nobody
+        // frees the chunk.
+        let shared = unsafe {
+            (*chunk).memory.clear();
+            &raw const (*chunk).word
+        };
         // Release: pairs with `take`. Acquire on failure: pairs with `orphan`.
-        // SAFETY: a closed chunk has a cell in use, so that nobody frees it.
+        // SAFETY: as above.
         let opened = unsafe {
-            (*(&raw const (*chunk).word)).compare_exchange(
+            (*shared).compare_exchange(
                 Word::CLOSED.encode(),
                 Word::NEW.encode(),
                 Ordering::Release,
