@@ -12,6 +12,8 @@ pub(crate) mod calendar;
 pub(crate) mod chunk;
 #[path = "../../src/map/epoch.rs"]
 pub(crate) mod epoch;
+#[path = "../../src/map/glance.rs"]
+pub(crate) mod glance;
 #[path = "../../src/map/index.rs"]
 pub(crate) mod index;
 #[path = "../../src/map/lanes.rs"]

@@ -3,6 +3,7 @@
 //! The calendar is a specification: a count in each record. Its inserter files it, and who ends it takes it
 //! back; who comes second holds the token, and gives up the calendar's share.
 
+use crate::protocols::glance::Glance;
 use crate::protocols::life::{Observed, State};
 use crate::protocols::limbo::Limbo;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
@@ -41,10 +42,15 @@ pub(crate) struct World {
 const NOW: u64 = 1;
 
 /// Odd keys and even ones are in different lines of a table that has two; with four, those that differ in
-/// the second bit too. All tags are alike, so that every key in a line is compared.
+/// the second bit too. The tags of keys up to 7 are alike, so that each of these in a line is compared.
 fn hash(key: u64) -> u64 {
     let (low, high) = (key & 1, key >> 1 & 1);
-    low << 63 | high << 62
+    low << 63 | high << 62 | key >> 3
+}
+
+fn is(this: &Key, key: u64) -> bool {
+    let this: &u64 = this.borrow();
+    *this == key
 }
 
 fn terms() -> Terms {
@@ -146,6 +152,20 @@ impl World {
         Some(record.value().value.number())
     }
 
+    /// The same, decided at first sight if possible.
+    pub(crate) fn glance(&self, key: u64) -> Option<u64> {
+        let visit = self.visit();
+        match self.table.glance(hash(key), &visit.guard) {
+            Glance::Absent => None,
+            Glance::Likely(record)
+                if is(record.key(), key) && matches!(record.life.load(), State::Live(_)) =>
+            {
+                Some(record.value().value.number())
+            }
+            _ => self.get(key),
+        }
+    }
+
     /// The value that was removed.
     pub(crate) fn remove(&self, key: u64) -> Option<u64> {
         let visit = self.visit();
@@ -192,17 +212,17 @@ impl World {
     /// Takes over all that is left.
     pub(crate) fn finish(&self) {
         let visit = self.visit();
-        self.table.lines(&visit).finish(&visit);
+        self.table.lines(&visit.guard).finish(&visit);
     }
 
     /// Takes over the next unit.
     pub(crate) fn take_along(&self) {
         let visit = self.visit();
-        self.table.lines(&visit).take_along(1, &visit);
+        self.table.lines(&visit.guard).take_along(1, &visit);
     }
 
     pub(crate) fn lines(&self) -> usize {
-        self.table.lines(&self.visit()).len()
+        self.table.lines(&self.visit().guard).len()
     }
 
     /// All keys and values, by key.
@@ -221,11 +241,7 @@ impl World {
     }
 
     fn find<'v>(&self, key: u64, visit: &'v Visit<'_, Key, Item>) -> Option<(&'v Entry, Observed)> {
-        let equal = |other: &Key| {
-            let other: &u64 = other.borrow();
-            *other == key
-        };
-        self.table.find(hash(key), equal, visit)
+        self.table.find(hash(key), |other| is(other, key), visit)
     }
 
     fn succeed(&self, old: &Entry, new: &Entry, visit: &Visit<'_, Key, Item>) {

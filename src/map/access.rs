@@ -2,12 +2,15 @@
 
 use super::IdleMap;
 use super::end::Found;
+use super::glance::Glance;
 use super::handle::Handle;
-use super::life::Observed;
-use super::record::Record;
+use super::life::{Observed, State};
+use super::reclaim::{Guard, Reclaim};
+use super::record::{Record, at};
 use super::visit::Visit;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::ptr;
 use std::time::Duration;
 
 impl<K, V, S> IdleMap<K, V, S>
@@ -34,9 +37,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
-        self.touched(self.find(key, &visit)?, &visit)
-            .map(Handle::new)
+        let guard = Guard::pin();
+        self.find_and_touch(key, &guard).map(Handle::new)
     }
 
     /// Calls `read` with a record's value and touches the record.
@@ -59,8 +61,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
-        let record = self.touched(self.find(key, &visit)?, &visit)?;
+        let guard = Guard::pin();
+        let record = self.find_and_touch(key, &guard)?;
         Some(read(record.value()))
     }
 
@@ -172,6 +174,59 @@ where
         Some(Duration::from_millis(record.deadline(seen)))
     }
 
+    /// The live record of a key, touched.
+    #[inline(always)]
+    fn find_and_touch<'g, Q>(&self, key: &Q, guard: &'g Guard) -> Option<&'g Record<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        match self.table.glance(hash, guard) {
+            Glance::Absent => return None,
+            Glance::Likely(record) => {
+                let now = self.now();
+                if record.key().borrow() == key && self.touch_at_once(record, now) {
+                    return Some(record);
+                }
+            }
+            Glance::Unclear => {}
+        }
+        self.find_thoroughly(key, hash, guard)
+    }
+
+    /// Touches a record, if it is live and within its deadlines, and nobody else changes it at the same time.
+    #[inline(always)]
+    fn touch_at_once(&self, record: &Record<K, V>, now: u64) -> bool {
+        let State::Live(seen) = record.life.load() else {
+            return false;
+        };
+        now < record.deadline(seen)
+            && (seen.covers(now, self.settings.resolution)
+                || record.life.touch(seen, seen.touched_at(now)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_thoroughly<'g, Q>(
+        &self,
+        key: &Q,
+        hash: u64,
+        guard: &'g Guard,
+    ) -> Option<&'g Record<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let visit = self.visit();
+        let found = self
+            .table
+            .find(hash, |other| other.borrow() == key, &visit)?;
+        let record = ptr::from_ref(self.touched(found, &visit)?).cast_mut();
+        // SAFETY: found during the visit, which the guard outlasts.
+        Some(unsafe { at(record, guard) })
+    }
+
     #[inline]
     pub(super) fn find<'v, Q>(
         &self,
@@ -215,9 +270,8 @@ where
             let Found::Live(record, seen) = found else {
                 return None;
             };
-            let moved = visit.now.saturating_sub(seen.tick());
-            let is_recorded = seen.touched() && moved < self.settings.resolution;
-            if is_recorded || record.life.touch(seen, seen.touched_at(visit.now)) {
+            let is_noted = seen.covers(visit.now, self.settings.resolution);
+            if is_noted || record.life.touch(seen, seen.touched_at(visit.now)) {
                 return Some(record);
             }
             found = self.look(record, visit);

@@ -6,7 +6,8 @@
 //!
 //! On Linux `heavy` is the system call membarrier(2), which makes every running thread of the process pass a
 //! full barrier; `light` keeps only the compiler from moving memory accesses across it. Where the kernel does not
-//! offer the call, and on other systems, both are fences. Under loom both are loom's fences.
+//! offer the call, [`prepare`] says so, and threads call [`medium`] in the place of `light`: a fence, as `heavy` is one
+//! then. On other systems both are fences, and so they are under loom.
 //!
 //! **Progress.** Both are wait-free; the system call takes some microseconds.
 
@@ -21,23 +22,20 @@ mod membarrier {
     /// What the kernel said to whoever asked first.
     static ANSWER: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
-    /// A thread calls this before its first barrier.
-    pub(crate) fn prepare() {
+    /// A thread calls this before its first barrier. False if `medium` has to stand in for `light`.
+    pub(crate) fn prepare() -> bool {
         if ANSWER.load(Ordering::Relaxed) == UNKNOWN {
             let answer = if register() { OFFERED } else { REFUSED };
             // One answer for all: a thread that it does not hold for fails in `heavy`.
             let _ = ANSWER.compare_exchange(UNKNOWN, answer, Ordering::Relaxed, Ordering::Relaxed);
         }
+        // Relaxed: it does not change any more.
+        ANSWER.load(Ordering::Relaxed) == OFFERED
     }
 
     #[inline]
     pub(crate) fn light() {
-        // Relaxed: this thread has asked before.
-        if ANSWER.load(Ordering::Relaxed) == OFFERED {
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            fence(Ordering::SeqCst);
-        }
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// False if the kernel took back what it had offered: then there was no barrier.
@@ -66,7 +64,9 @@ pub(crate) use membarrier::{heavy, light, prepare};
 mod fences {
     use crate::sync::{Ordering, fence};
 
-    pub(crate) fn prepare() {}
+    pub(crate) fn prepare() -> bool {
+        true
+    }
 
     #[inline]
     pub(crate) fn light() {
@@ -81,3 +81,8 @@ mod fences {
 
 #[cfg(not(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle)))))]
 pub(crate) use fences::{heavy, light, prepare};
+
+/// Does what `light` does, whatever `heavy` is.
+pub(crate) fn medium() {
+    crate::sync::fence(crate::sync::Ordering::SeqCst);
+}

@@ -2,6 +2,7 @@
 
 use super::calendar::Calendar;
 use super::handle::Handle;
+use super::life::LAST_TICK;
 use super::limbo::Limbo;
 use super::record::LONGEST_IDLE;
 use super::resize::bits_for;
@@ -294,11 +295,11 @@ impl Default for Builder<(), ()> {
     }
 }
 
-/// The clock that needs no call through a pointer.
+/// The clock that needs no call through a pointer, and whose ticks are never too many.
 #[inline]
 pub(super) fn now(clock: &Option<Arc<dyn Clock>>) -> u64 {
     match clock {
         None => CoarseClock.now_millis(),
-        Some(clock) => clock.now_millis(),
+        Some(clock) => clock.now_millis().min(LAST_TICK),
     }
 }

@@ -140,7 +140,7 @@ where
         let mut has_garbage = self.limbo.garbage() > 0;
         for _ in 0..STEPS {
             let visit = self.visit();
-            has_garbage |= self.table.lines(&visit).finish(&visit);
+            has_garbage |= self.table.lines(&visit.guard).finish(&visit);
             if !self.fit(&visit) {
                 break;
             }

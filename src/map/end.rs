@@ -166,7 +166,7 @@ where
     /// What a writer does at its end: frees a little of what is ready to be freed, and takes a growing
     /// table a little further.
     pub(super) fn tidy(&self, visit: &Visit<'_, K, V>) {
-        let lines = self.table.lines(visit);
+        let lines = self.table.lines(&visit.guard);
         if lines.is_taking_over() {
             lines.take_along(UNITS, visit);
         }

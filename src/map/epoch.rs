@@ -42,6 +42,10 @@ const INTERVAL: usize = 4096;
 /// Deferring an action counts for as many writes: much may wait together with it.
 const ACTION: usize = 64;
 
+/// Where the depth begins of a thread that needs a barrier of its own, or gives its slot back with its last guard: so that
+/// all others ask for neither.
+const LONG_WAY: usize = 1 << 32;
+
 /// The threads that look out for each other.
 #[derive(Debug)]
 pub(crate) struct Domain {
@@ -62,7 +66,7 @@ pub(crate) struct Slot {
     /// The epoch at which the actions were last gone through.
     swept: AtomicUsize,
     next: *mut Slot,
-    /// Guards of the thread. Belongs, as the two below, to the thread that has the slot.
+    /// Guards of the thread, from 0 or [`LONG_WAY`] on. Belongs, as the two below, to the thread that has the slot.
     depth: Cell<usize>,
     /// The thread gives the slot back with its last guard.
     is_brief: Cell<bool>,
@@ -96,9 +100,11 @@ impl Domain {
 
     /// A slot for this thread: until it releases it, or, if `is_brief`, until its last guard is gone.
     pub(crate) fn claim(&self, is_brief: bool) -> &Slot {
-        barrier::prepare();
+        let is_light = barrier::prepare();
         let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
         slot.is_brief.set(is_brief);
+        slot.depth
+            .set(if is_light && !is_brief { 0 } else { LONG_WAY });
         slot
     }
 
@@ -155,12 +161,28 @@ impl Domain {
         let depth = slot.depth.get();
         slot.depth.set(depth + 1);
         if depth == 0 {
-            // Acquire: pairs with `advance`. Who reads an epoch sees what was unlinked two epochs before.
-            let epoch = self.epoch.load(Ordering::Acquire);
-            // Release: as in `unpin`, for who sees this word and not that one.
-            slot.word.store(epoch | PINNED, Ordering::Release);
+            self.enter(slot);
             barrier::light();
+        } else {
+            self.pin_the_long_way(slot, depth);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pin_the_long_way(&self, slot: &Slot, depth: usize) {
+        if depth == LONG_WAY {
+            self.enter(slot);
+            barrier::medium();
+        }
+    }
+
+    #[inline]
+    fn enter(&self, slot: &Slot) {
+        // Acquire: pairs with `advance`. Who reads an epoch sees what was unlinked two epochs before.
+        let epoch = self.epoch.load(Ordering::Acquire);
+        // Release: as in `leave`, for who sees this word and not that one.
+        slot.word.store(epoch | PINNED, Ordering::Release);
     }
 
     /// True if the thread has to release the slot now.
@@ -169,10 +191,10 @@ impl Domain {
         let depth = slot.depth.get() - 1;
         slot.depth.set(depth);
         if depth == 0 {
-            // Release: pairs with `advance`. What was read and unlinked comes before what follows the advance.
-            slot.word.store(0, Ordering::Release);
+            slot.leave();
+            return false;
         }
-        depth == 0 && slot.is_brief.get()
+        slot.unpin_the_long_way(depth)
     }
 
     /// The epoch, also to stamp what was unlinked before.
@@ -241,7 +263,7 @@ impl Domain {
     /// Whether somebody is pinned at another epoch than this.
     fn is_held_back(&self, epoch: usize) -> bool {
         self.slots().any(|slot| {
-            // Acquire: pairs with `pin` and `unpin`.
+            // Acquire: pairs with `enter` and `leave`.
             let word = slot.word.load(Ordering::Acquire);
             word & PINNED != 0 && word != epoch | PINNED
         })
@@ -249,6 +271,21 @@ impl Domain {
 }
 
 impl Slot {
+    #[inline]
+    fn leave(&self) {
+        // Release: pairs with `advance`. What was read and unlinked comes before what follows the advance.
+        self.word.store(0, Ordering::Release);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unpin_the_long_way(&self, depth: usize) -> bool {
+        if depth == LONG_WAY {
+            self.leave();
+        }
+        depth == LONG_WAY && self.is_brief.get()
+    }
+
     /// The thread gives the slot back.
     pub(crate) fn release(&self) {
         // Release: pairs with `claim`.

@@ -45,10 +45,11 @@ const KIND: usize = 0b111;
 pub(crate) struct Observed(usize);
 
 impl Observed {
+    /// `tick` is one that a map tells apart.
     #[inline]
     pub(crate) fn new(tick: u64, touched: bool) -> Self {
-        let tick = tick.min(LAST_TICK) as usize;
-        Self(tick << TICK_SHIFT | if touched { TOUCHED } else { 0 } | LIVE)
+        debug_assert!(tick <= LAST_TICK);
+        Self((tick as usize) << TICK_SHIFT | if touched { TOUCHED } else { 0 } | LIVE)
     }
 
     /// When the record was last accessed.
@@ -63,14 +64,16 @@ impl Observed {
         self.0 & TOUCHED != 0
     }
 
-    /// The word after an access: not less than this one.
+    /// The word after an access: not less than this one. `now` is a tick that a map tells apart.
     #[inline]
     pub(crate) fn touched_at(self, now: u64) -> Self {
-        if now > self.tick() {
-            Self::new(now, true)
-        } else {
-            Self(self.0 | TOUCHED)
-        }
+        Self(Self::new(now, true).0.max(self.0 | TOUCHED))
+    }
+
+    /// Whether an access at `now` need not be noted: the last one was less than `resolution` before.
+    #[inline]
+    pub(crate) fn covers(self, now: u64, resolution: u64) -> bool {
+        self.touched() && now.saturating_sub(self.tick()) < resolution
     }
 
     /// A greater word of the same access.

@@ -148,6 +148,9 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     pub(crate) fn reap(&self, lane: usize, batches: usize) {
         let ready = &self.lanes[lane].ready;
         let mut taken = ready.take_all();
+        if taken.0.is_null() {
+            return;
+        }
         let own: Vec<_> = taken.by_ref().take(batches).collect();
         // First, so that others can free these while values are dropped here.
         ready.push_all(taken);

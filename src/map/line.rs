@@ -289,12 +289,9 @@ impl<K, V> Line<K, V> {
     ///
     /// All seven are compared before the first is followed: which slot it will be cannot be foretold, so that a
     /// branch for each would often be mispredicted, and hold up the look-ups behind this one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tagged(&self, tag: Tag) -> impl Iterator<Item = (&Slot<K, V>, Word<K, V>)> {
-        // Four instructions for each slot: the processor looks ahead over no more than one or two look-ups.
-        let mut matches = self.slots.iter().rev().fold(0_u32, |matches, slot| {
-            matches << 1 | u32::from(slot.load().carries(tag))
-        });
+        let mut matches = self.matches(tag);
         core::iter::from_fn(move || {
             if matches == 0 {
                 return None;
@@ -303,6 +300,66 @@ impl<K, V> Line<K, V> {
             matches &= matches - 1;
             Some((slot, slot.load()))
         })
+    }
+
+    /// A bit for each slot whose word carries the tag.
+    #[cfg(any(not(target_arch = "x86_64"), dwell_loom, dwell_shuttle, dwell_tsan))]
+    #[inline(always)]
+    fn matches(&self, tag: Tag) -> u32 {
+        self.slots.iter().rev().fold(0, |matches, slot| {
+            matches << 1 | u32::from(slot.load().carries(tag))
+        })
+    }
+
+    /// The same with the processor's vectors: 16 instructions and four loads in the place of 35 and seven.
+    ///
+    /// What is loaded are the tags. A slot's tag changes only when it is filled, emptied or prepared, so that it does not matter
+    /// whether its word is read at once or in parts: a slot that has the tag all the time is found, and others may be found or
+    /// not. Who follows a match loads the word anew.
+    #[cfg(all(
+        target_arch = "x86_64",
+        not(any(dwell_loom, dwell_shuttle, dwell_tsan))
+    ))]
+    #[inline(always)]
+    fn matches(&self, tag: Tag) -> u32 {
+        const { assert!(SLOTS == 7 && TAG_SHIFT == 48) };
+        let matches: u32;
+        // SAFETY: it reads the 64 bytes of this line, and writes registers only. In assembly, so that these reads beside
+        // others' atomic writes are what the processor makes of them. They stay in order with the loads before and
+        // after them: on x86-64 loads do, and the compiler moves no access to memory over the block.
+        unsafe {
+            core::arch::asm!(
+                // The tag, eight times.
+                "movd {tags}, {tag:e}",
+                "pshuflw {tags}, {tags}, 0",
+                "punpcklqdq {tags}, {tags}",
+                // The upper halves of four words each.
+                "movups {low}, [{line}]",
+                "movups {next}, [{line} + 16]",
+                "shufps {low}, {next}, 0xdd",
+                "movups {high}, [{line} + 32]",
+                "movups {next}, [{line} + 48]",
+                "shufps {high}, {next}, 0xdd",
+                // The upper halves of these, which are the tags, side by side.
+                "psrad {low}, 16",
+                "psrad {high}, 16",
+                "packssdw {low}, {high}",
+                // A bit for each.
+                "pcmpeqw {low}, {tags}",
+                "packsswb {low}, {low}",
+                "pmovmskb {matches:e}, {low}",
+                line = in(reg) self,
+                tag = in(reg) u32::from(tag.0),
+                tags = out(xmm_reg) _,
+                low = out(xmm_reg) _,
+                high = out(xmm_reg) _,
+                next = out(xmm_reg) _,
+                matches = out(reg) matches,
+                options(nostack, preserves_flags),
+            );
+        }
+        // Without the door.
+        matches & ((1 << SLOTS) - 1)
     }
 
     /// As fresh memory of a table is: every word zero.

@@ -18,6 +18,7 @@ mod collector;
 mod end;
 #[cfg(not(dwell_shuttle))]
 mod epoch;
+mod glance;
 mod handle;
 mod index;
 mod iter;
@@ -49,7 +50,6 @@ pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
 use calendar::Calendar;
-use life::LAST_TICK;
 use limbo::Limbo;
 use record::{NEVER, Terms};
 use stats::Counters;
@@ -164,7 +164,7 @@ where
 
     #[inline]
     fn now(&self) -> u64 {
-        builder::now(&self.clock).min(LAST_TICK)
+        builder::now(&self.clock)
     }
 
     /// What a new record is born with.
@@ -228,7 +228,7 @@ where
             shells: self.limbo.shells(),
             garbage: self.limbo.garbage(),
             index_buckets: self.calendar.buckets(),
-            table_slots: self.table.lines(&visit).len() * line::SLOTS,
+            table_slots: self.table.lines(&visit.guard).len() * line::SLOTS,
             drop_panics: self.limbo.panics(),
             ..Stats::default()
         };

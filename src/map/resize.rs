@@ -346,7 +346,7 @@ fn retire_rest<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V
 impl<K: 'static, V: 'static> Table<K, V> {
     /// Starts a larger or smaller array if the number of records asks for it.
     pub(crate) fn fit(&self, records: usize, least_bits: u32, visit: &Visit<'_, K, V>) -> bool {
-        let lines = self.lines(visit);
+        let lines = self.lines(&visit.guard);
         if lines.is_taking_over() {
             return false;
         }
@@ -380,7 +380,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
 impl<K: 'static, V: 'static> Table<K, V> {
     /// Calls `left` for every record and frees the lines, for a map that is being dropped.
     pub(crate) fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
-        self.lines(visit).finish(visit);
+        self.lines(&visit.guard).finish(visit);
         let lines = self.lines.load(Ordering::Relaxed);
         // SAFETY: the map is exclusively ours, and the array was published by `new` or `fit`.
         let lines = unsafe { Box::from_raw(lines) };

@@ -37,6 +37,7 @@
 use super::life::{Observed, State};
 use super::line::{Door, DoorState, DoorWord, Line, Slot, Tag, Word};
 use super::memory::prefetch;
+use super::reclaim::Guard;
 use super::record::{Record, Unlinked};
 use super::resize::{Lines, chain};
 use super::visit::Visit;
@@ -83,10 +84,10 @@ impl<K: 'static, V: 'static> Table<K, V> {
 
     /// The current array.
     #[inline]
-    pub(crate) fn lines<'v>(&self, _visit: &'v Visit<'_, K, V>) -> &'v Lines<K, V> {
+    pub(crate) fn lines<'g>(&self, _guard: &'g Guard) -> &'g Lines<K, V> {
         // Acquire: pairs with the Release that published the array.
         // SAFETY: an array is retired after another one was published and took over from it, and the
-        // visit is pinned.
+        // thread is pinned.
         unsafe { &*self.lines.load(Ordering::Acquire) }
     }
 
@@ -100,7 +101,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
     ) -> Option<(&'v Record<K, V>, Observed)> {
         let tag = Tag::of(hash);
         loop {
-            let head = self.lines(visit).ready_line(upper(hash), visit);
+            let head = self.lines(&visit.guard).ready_line(upper(hash), visit);
             let mut line = head;
             let last = loop {
                 for (slot, word) in line.tagged(tag) {
@@ -153,7 +154,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
         // SAFETY: `insertion` keeps the record until it is committed, and then the visit does.
         let record: &'v Record<K, V> = unsafe { visit.at(pointer) };
         loop {
-            let head = self.lines(visit).ready_line(upper(hash), visit);
+            let head = self.lines(&visit.guard).ready_line(upper(hash), visit);
             let (door, seen) = last_door(head);
             if seen.is_frozen() {
                 continue;
@@ -226,14 +227,14 @@ impl<K: 'static, V: 'static> Table<K, V> {
         let commit = DoorWord::commit(ptr::from_ref(record).cast_mut());
         if !door.put(commit, DoorWord::stamp(stamp + 1)) {
             // Somebody else has settled it, or the door is frozen: then let its unit be taken over.
-            self.lines(visit).ready_line(record.hash(), visit);
+            self.lines(&visit.guard).ready_line(record.hash(), visit);
         }
     }
 
     /// Hands a replaced record's slot to its successor.
     pub(crate) fn hand_over(&self, replaced: &Record<K, V>, visit: &Visit<'_, K, V>) {
         loop {
-            let head = self.lines(visit).ready_line(replaced.hash(), visit);
+            let head = self.lines(&visit.guard).ready_line(replaced.hash(), visit);
             if let Some(slot) = slot_of(head, replaced) {
                 live(head, slot, replaced, visit);
                 if slot_of(head, replaced).is_none() && !last_door(head).1.is_frozen() {
@@ -250,7 +251,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
     /// Takes a dead record out of the table. Called by the winner of its death only.
     pub(crate) fn unlink(&self, dead: &Record<K, V>, visit: &Visit<'_, K, V>) {
         loop {
-            let head = self.lines(visit).ready_line(dead.hash(), visit);
+            let head = self.lines(&visit.guard).ready_line(dead.hash(), visit);
             match slot_of(head, dead) {
                 Some(slot) => {
                     let word = slot.load();
@@ -271,7 +272,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
     /// Takes a record that was placed but not committed out again.
     fn withdraw(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
         loop {
-            let head = self.lines(visit).ready_line(record.hash(), visit);
+            let head = self.lines(&visit.guard).ready_line(record.hash(), visit);
             if let Some(slot) = slot_of(head, record) {
                 let word = slot.load();
                 if !word.is_frozen() && slot.put(word, Word::EMPTY).is_ok() {
@@ -283,7 +284,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
 
     /// Asks for the line of a record ahead of its use.
     pub(crate) fn prefetch(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        let lines = self.lines(visit);
+        let lines = self.lines(&visit.guard);
         prefetch(lines.line(lines.index(record.hash())));
     }
 
@@ -296,7 +297,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
         mut each: impl FnMut(&'v Record<K, V>, Observed),
     ) -> u64 {
         loop {
-            let lines = self.lines(visit);
+            let lines = self.lines(&visit.guard);
             let hash = position as u32;
             let head = lines.ready_line(hash, visit);
             if last_door(head).1.is_frozen() {

@@ -5,6 +5,7 @@ mod calendar;
 mod chunk;
 mod dpor;
 mod epoch;
+mod glance;
 mod life;
 mod map;
 mod record;
