@@ -180,6 +180,7 @@ test('a user sees where they are logged in, and ends sessions one by one and eve
   await laptop.page.goto('/devices');
   await press(laptop.page, 'Log out everywhere');
   assert.match(await text(laptop.page), /You are logged out everywhere/);
+  await picture(laptop.page, 'logged-out-everywhere');
   await tablet.page.goto('/devices');
   assert.match(tablet.page.url(), /\/login$/);
 
@@ -238,6 +239,8 @@ test('the operator sees sessions come, lapse and go as it happens', async () => 
   assert.ok(await lapsed.isVisible(), 'sessions lapse before one’s eyes');
   await Promise.all(Array.from({ length: 150 }, visit));
   await events.getByText('evicted').first().waitFor();
+  // The figures follow the events within half a second.
+  await operator.page.waitForTimeout(700);
   const live = Number(await operator.page.locator('#live').innerText());
   assert.ok(live > 0 && live <= 60, `${live} live sessions in a store of 60`);
   assert.match(await (await stay()).text(), /Log out/, 'a flood of visitors does not push the operator out');
@@ -246,6 +249,7 @@ test('the operator sees sessions come, lapse and go as it happens', async () => 
   // Left alone, the operator's own session lapses though the page is open, and the stream ends.
   await operator.page.getByText('session has ended').waitFor();
   assert.equal(await operator.page.locator('#state').innerText(), 'The operator’s session has ended: log in again.');
+  await picture(operator.page, 'operator-ended');
 });
 
 test('a session that is left alone lapses before one’s eyes', async () => {
@@ -254,6 +258,7 @@ test('a session that is left alone lapses before one’s eyes', async () => {
   await signUp(page, 'frank');
   await picture(page, 'home-dark');
   await page.getByText('This session has lapsed').waitFor();
+  await picture(page, 'lapsed');
   await page.reload();
   assert.match(await text(page), /visits: 1\b/);
   assert.doesNotMatch(await text(page), /frank/);

@@ -6,6 +6,7 @@
 //! | `axum` | the same, and [`Session`](crate::manager::Session) as an extractor for handlers |
 //! | `tower-sessions-014`, `tower-sessions-015` | stores for tower-sessions, and so for axum-login |
 //! | `actix-session` | a store for actix-session |
+//! | `testing` beside one of the last three | the conformance suite for such stores |
 //!
 //! `docs/web.md` tells them, with what each can promise.
 
@@ -21,6 +22,15 @@ mod layer;
     feature = "actix-session"
 ))]
 mod records;
+#[cfg(all(
+    feature = "testing",
+    any(
+        feature = "tower-sessions-014",
+        feature = "tower-sessions-015",
+        feature = "actix-session"
+    )
+))]
+pub mod testing;
 #[cfg(any(feature = "tower-sessions-014", feature = "tower-sessions-015"))]
 mod tower_sessions;
 

@@ -10,7 +10,8 @@
 //! in the mark is as it was loaded. The mark holds all that the merge needs, so that the store keeps no old
 //! versions, however long a request takes. A record that comes back without a mark is taken as a whole.
 //!
-//! Each record is one of an [`IdleMap`], and each save one update of it. A record that has ended is not saved.
+//! Each record is one of an [`IdleMap`], and each save one update of it. A record that has ended is not saved. The versions
+//! of a record share the entries that they have in common: a save copies what it changes.
 
 use crate::count::Count;
 use crate::{BuildError, Builder, Clock, Collector, IdleMap, Stats};
@@ -42,11 +43,40 @@ pub(crate) trait Marked: Clone + Hash + Send + Sync + 'static {
     fn mark(&self) -> Option<&str>;
 }
 
-/// One record. `T` is what the session layer wants to have kept with it.
+/// A key and its value.
+struct Entry<V> {
+    key: String,
+    value: V,
+    print: Print,
+}
+
+/// A keyed hash of a key, and one of key and value.
+type Print = (u64, u64);
+
+/// A version of a record. `T` is what the session layer wants to have kept with it.
 struct Stored<V, T> {
-    values: Values<V>,
+    entries: Vec<Arc<Entry<V>>>,
     mark: String,
     note: T,
+}
+
+impl<V: Clone, T> Stored<V, T> {
+    fn new(entries: Vec<Arc<Entry<V>>>, note: T) -> Self {
+        let mark = Loaded::new(entries.iter().map(|entry| entry.print)).write();
+        Self {
+            entries,
+            mark,
+            note,
+        }
+    }
+
+    /// A copy, with room for one more.
+    fn values(&self) -> Values<V> {
+        let mut values = Values::with_capacity(self.entries.len() + 1);
+        let entries = self.entries.iter();
+        values.extend(entries.map(|entry| (entry.key.clone(), entry.value.clone())));
+        values
+    }
 }
 
 /// The records of a store. A clone is another reference to the same ones.
@@ -72,13 +102,19 @@ where
     _collector: Collector,
 }
 
-/// What of a record was loaded: for each key its hash, and that of key and value, in order of the first.
-struct Loaded(Vec<(u64, u64)>);
+/// What of a record was loaded, in order of the keys' hashes.
+struct Loaded(Vec<Print>);
 
 impl Loaded {
+    fn new(prints: impl Iterator<Item = Print>) -> Self {
+        let mut prints: Vec<_> = prints.collect();
+        prints.sort_unstable();
+        Self(prints)
+    }
+
     fn write(&self) -> String {
-        let pairs = self.0.iter();
-        let bytes: Vec<u8> = pairs
+        let prints = self.0.iter();
+        let bytes: Vec<u8> = prints
             .flat_map(|(key, value)| [key.to_le_bytes(), value.to_le_bytes()])
             .flatten()
             .collect();
@@ -90,17 +126,44 @@ impl Loaded {
         let mut words = bytes
             .chunks_exact(8)
             .map(|word| u64::from_le_bytes(word.try_into().expect("a chunk has eight bytes")));
-        let mut pairs = Vec::with_capacity(bytes.len() / 16);
+        let mut prints = Vec::with_capacity(bytes.len() / 16);
         while let (Some(key), Some(value)) = (words.next(), words.next()) {
-            pairs.push((key, value));
+            prints.push((key, value));
         }
-        Some(Self(pairs))
+        Some(Self(prints))
     }
 
     /// The hash that the value under a key had; none if there was no such key.
     fn value(&self, key: u64) -> Option<u64> {
         let at = self.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
         Some(self.0[at].1)
+    }
+}
+
+/// What a request does to a record.
+struct Changes<'a, V> {
+    request: &'a Values<V>,
+    loaded: Option<Loaded>,
+    /// Entries that the request set, in order of their keys.
+    set: Vec<Arc<Entry<V>>>,
+}
+
+impl<V> Changes<'_, V> {
+    /// The record as it is now, with the changes.
+    fn merged_into(&self, now: &[Arc<Entry<V>>]) -> Vec<Arc<Entry<V>>> {
+        let is_set = |entry: &Entry<V>| {
+            let place = self.set.binary_search_by(|set| set.key.cmp(&entry.key));
+            place.is_ok()
+        };
+        // What the request does not have although it loaded it, it has deleted. Without a mark that is everything.
+        let is_deleted = |entry: &Entry<V>| {
+            let was_loaded = |loaded: &Loaded| loaded.value(entry.print.0).is_some();
+            self.loaded.as_ref().is_none_or(was_loaded) && !self.request.contains_key(&entry.key)
+        };
+        let kept = now
+            .iter()
+            .filter(|entry| !is_set(entry) && !is_deleted(entry));
+        kept.chain(&self.set).cloned().collect()
     }
 }
 
@@ -128,21 +191,21 @@ where
         })
     }
 
-    fn loaded(&self, values: &Values<V>) -> Loaded {
+    fn print(&self, key: &String, value: &V) -> Print {
         let hasher = &self.shared.hasher;
-        let mut pairs: Vec<_> = values
-            .iter()
-            .map(|(key, value)| (hasher.hash_one(key), hasher.hash_one((key, value))))
-            .collect();
-        pairs.sort_unstable();
-        Loaded(pairs)
+        (hasher.hash_one(key), hasher.hash_one((key, value)))
     }
 
-    /// A record as it is kept: its mark is not among the values.
-    fn stored(&self, mut values: Values<V>, note: T) -> Stored<V, T> {
-        values.remove(MARK);
-        let mark = self.loaded(&values).write();
-        Stored { values, mark, note }
+    fn entry(&self, key: String, value: V) -> Arc<Entry<V>> {
+        let print = self.print(&key, &value);
+        Arc::new(Entry { key, value, print })
+    }
+
+    /// A record as it is kept: its mark is not among the entries.
+    fn stored(&self, values: Values<V>, note: T) -> Stored<V, T> {
+        let values = values.into_iter().filter(|(key, _)| key != MARK);
+        let entries = values.map(|(key, value)| self.entry(key, value));
+        Stored::new(entries.collect(), note)
     }
 
     /// Creates a record that lives for so long. False if the key is taken: nothing is done then.
@@ -163,14 +226,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let base = values.get(MARK).and_then(V::mark);
-        let loaded = base.and_then(Loaded::read);
+        let changes = self.changes(values);
         let saved = self.shared.map.update(key, |now| {
-            let merged = match &loaded {
-                Some(loaded) if base != Some(&now.mark) => self.merge(loaded, values, &now.values),
-                _ => values.clone(),
-            };
-            self.stored(merged, note.clone())
+            Stored::new(changes.merged_into(&now.entries), note.clone())
         });
         let is_saved = saved.is_some() && self.shared.map.set_lifetime(key, lifetime);
         if !is_saved {
@@ -179,25 +237,28 @@ where
         is_saved
     }
 
-    /// The record as it is now, changed by what the request changed since it loaded it.
-    fn merge(&self, loaded: &Loaded, request: &Values<V>, now: &Values<V>) -> Values<V> {
-        let hasher = &self.shared.hasher;
-        let is_untouched = |key: &String, value: &V| {
-            let before = loaded.value(hasher.hash_one(key));
-            before == Some(hasher.hash_one((key, value)))
+    /// What a request changed since it loaded a record. All, if it does not tell what it loaded.
+    fn changes<'a>(&self, request: &'a Values<V>) -> Changes<'a, V> {
+        let mark = request.get(MARK).and_then(V::mark);
+        let loaded = mark.and_then(Loaded::read);
+        let is_untouched = |(key, value): Print| {
+            let before = loaded.as_ref().and_then(|loaded| loaded.value(key));
+            before == Some(value)
         };
-        let was_loaded = |key: &String| loaded.value(hasher.hash_one(key)).is_some();
-        let changed = request
-            .iter()
-            .filter(|(key, value)| !is_untouched(key, value));
-        // What the request does not have although it loaded it, it has deleted.
-        let kept = now.iter().filter(|(key, _)| {
-            let is_deleted = was_loaded(key) && !request.contains_key(*key);
-            !is_deleted
-        });
-        let both = kept.chain(changed);
-        both.map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        let mut set = Vec::new();
+        for (key, value) in request.iter().filter(|(key, _)| *key != MARK) {
+            let print = self.print(key, value);
+            if !is_untouched(print) {
+                let (key, value) = (key.clone(), value.clone());
+                set.push(Arc::new(Entry { key, value, print }));
+            }
+        }
+        set.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        Changes {
+            request,
+            loaded,
+            set,
+        }
     }
 
     /// Puts a record in the place of whatever there is.
@@ -216,8 +277,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let stored = self.shared.map.get(key)?;
-        let mut values = Values::with_capacity(stored.values.len() + 1);
-        values.clone_from(&stored.values);
+        let mut values = stored.values();
         values.insert(MARK.to_owned(), V::of_mark(&stored.mark));
         Some((values, stored.note.clone()))
     }
@@ -226,13 +286,14 @@ where
     #[cfg(any(feature = "tower-sessions-014", feature = "tower-sessions-015"))]
     pub(crate) fn load_plain(&self, key: &K) -> Option<(Values<V>, T)> {
         let stored = self.shared.map.get(key)?;
-        Some((stored.values.clone(), stored.note.clone()))
+        Some((stored.values(), stored.note.clone()))
     }
 
     /// The mark of values that were just stored.
     #[cfg(any(feature = "tower-sessions-014", feature = "tower-sessions-015"))]
     pub(crate) fn mark(&self, values: &Values<V>) -> V {
-        V::of_mark(&self.loaded(values).write())
+        let prints = values.iter().map(|(key, value)| self.print(key, value));
+        V::of_mark(&Loaded::new(prints).write())
     }
 
     /// Lets a record live for so long from now on. False if there is none.

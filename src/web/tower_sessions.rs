@@ -178,9 +178,7 @@ macro_rules! stores {
             /// let store = CachingSessionStore::new(RecordCache::new(Some(100_000)), database);
             /// ```
             #[derive(Debug, Clone)]
-            pub struct RecordCache {
-                records: Records<i128, Value, OffsetDateTime>,
-            }
+            pub struct RecordCache(RecordStore);
 
             impl RecordCache {
                 /// A cache for so many records, or without a bound.
@@ -188,7 +186,7 @@ macro_rules! stores {
                 /// # Panics
                 /// As [`RecordStore::new`].
                 pub fn new(capacity: Option<usize>) -> Self {
-                    Self::with_clock(capacity, CoarseClock)
+                    Self(RecordStore::new(capacity))
                 }
 
                 /// A cache that goes by a clock of yours: for tests.
@@ -196,13 +194,12 @@ macro_rules! stores {
                 /// # Panics
                 /// As [`RecordStore::new`].
                 pub fn with_clock(capacity: Option<usize>, clock: impl Clock) -> Self {
-                    let RecordStore { records } = RecordStore::with_clock(capacity, clock);
-                    Self { records }
+                    Self(RecordStore::with_clock(capacity, clock))
                 }
 
                 /// Counts and gauges of the records.
                 pub fn stats(&self) -> Stats {
-                    self.records.stats()
+                    self.0.stats()
                 }
             }
 
@@ -214,13 +211,13 @@ macro_rules! stores {
 
                 async fn save(&self, record: &Record) -> Result<()> {
                     let ends = record.expiry_date;
-                    self.records
-                        .put(&record.id.0, &record.data, &ends, lifetime(ends));
+                    let records = &self.0.records;
+                    records.put(&record.id.0, &record.data, &ends, lifetime(ends));
                     Ok(())
                 }
 
                 async fn load(&self, id: &Id) -> Result<Option<Record>> {
-                    let loaded = self.records.load_plain(&id.0);
+                    let loaded = self.0.records.load_plain(&id.0);
                     Ok(loaded.map(|(data, expiry_date)| Record {
                         id: *id,
                         data,
@@ -229,8 +226,7 @@ macro_rules! stores {
                 }
 
                 async fn delete(&self, id: &Id) -> Result<()> {
-                    self.records.end(&id.0);
-                    Ok(())
+                    self.0.delete(id).await
                 }
             }
         }

@@ -274,6 +274,25 @@ macro_rules! tests_of {
                 Ok(())
             }
 
+            /// An application may show the mark to its users, and take back what they make of it.
+            #[tokio::test]
+            async fn a_mark_that_makes_no_sense_takes_nothing_from_the_request() -> Result<(), Failure> {
+                let store = RecordStore::new(None);
+                let long = "/".repeat(10_000);
+                for mark in ["", "no base64!", "AAAA", "____", "AAAAAAAAAAAAAAAAAAAAAA", &long] {
+                    let mut record = record("Ann");
+                    store.create(&mut record).await?;
+                    let mut request = store.load(&record.id).await?.expect("it is there");
+                    request.data.insert("dwell.mark".into(), mark.into());
+                    request.data.insert("new".into(), 1.into());
+                    store.save(&request).await?;
+                    let loaded = store.load(&record.id).await?.expect("it is there");
+                    assert_eq!((&loaded.data["name"], &loaded.data["new"]), (&"Ann".into(), &1.into()));
+                    assert_ne!(loaded.data["dwell.mark"], mark, "the store's own");
+                }
+                Ok(())
+            }
+
             #[tokio::test]
             async fn a_cache_is_filled_by_save_and_serves_what_the_store_had() -> Result<(), Failure> {
                 let (cache, store) = (RecordCache::new(None), RecordStore::new(None));
