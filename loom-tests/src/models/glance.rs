@@ -42,6 +42,7 @@ fn who_sees_an_insertion_that_overflows_the_line_sees_what_was_there_before() {
         );
         assert!(later.is_none() || earlier.is_some(), "it was overlooked");
         assert_eq!(first, Some(9));
+        assert_eq!([world.glance(25), world.glance(33)], [Some(250), Some(330)]);
     });
 }
 
