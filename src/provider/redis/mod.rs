@@ -23,15 +23,19 @@
 //! # Ok(()) }
 //! ```
 
+mod asking;
 mod builder;
 mod failure;
 mod link;
 mod names;
 mod near;
+mod nodes;
 mod owners;
 mod record;
 mod remote;
 mod scripts;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 pub use builder::{RedisBuildError, RedisBuilder};
 pub use failure::RedisFailure;
