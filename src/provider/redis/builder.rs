@@ -145,8 +145,8 @@ impl RedisBuilder {
         self
     }
 
-    /// How many connections there are, over which sessions are spread. Default: 4. One is enough for most:
-    /// requests that overlap are pipelined. More help where single values are large.
+    /// How many connections there are, to each node of a cluster, over which sessions are spread. Default: 4. One is
+    /// enough for most: requests that overlap are pipelined. More help where single values are large.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
