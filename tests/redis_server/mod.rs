@@ -73,7 +73,7 @@ impl Server {
     fn is_ready(&self, process: u32) -> bool {
         let answer = self.command("INFO");
         let is_own = answer.contains(&format!("process_id:{process}\r"));
-        is_own && answer.contains("loading:0\r") || answer.starts_with("-NOAUTH")
+        is_own && answer.contains("\nloading:0\r") || answer.starts_with("-NOAUTH")
     }
 
     pub fn address(&self) -> String {
