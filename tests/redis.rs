@@ -2,60 +2,14 @@
 
 mod redis_server;
 
-use dwell::ManualClock;
 use dwell::provider::testing::{Subject, conformance};
 use dwell::provider::{Access, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
+use redis_server::lab::Lab;
 use redis_server::{LONG, Server, runtime};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 const IDLE: Duration = Duration::from_secs(60);
-
-/// The provider over a server, with a clock to set.
-struct Lab {
-    server: Server,
-    clock: ManualClock,
-    runtime: Runtime,
-    prefixes: AtomicUsize,
-}
-
-impl Lab {
-    fn new(server: Server) -> Self {
-        let clock = ManualClock::new();
-        clock.set(Duration::from_secs(1_000_000));
-        Self {
-            server,
-            clock,
-            runtime: runtime(),
-            prefixes: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl Subject for Lab {
-    fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
-        let prefix = self.prefixes.fetch_add(1, Ordering::Relaxed);
-        let provider = RedisProvider::builder(self.server.address(), *settings)
-            .prefix(prefix.to_string())
-            .clock(self.clock.clone())
-            .timeout(LONG)
-            .build();
-        provider.ok().map(|provider| Arc::new(provider) as _)
-    }
-
-    fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-    }
-
-    fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + Send + '_>>) {
-        self.runtime.block_on(task);
-    }
-}
 
 /// A provider with the server's own time.
 fn provider(server: &Server, settings: Settings) -> RedisProvider {
@@ -68,24 +22,13 @@ fn provider(server: &Server, settings: Settings) -> RedisProvider {
 
 #[test]
 fn it_passes_the_conformance_suite() {
-    let lab = Lab::new(Server::start());
-    let report = conformance(&lab);
+    let server = Server::start();
+    let report = conformance(&Lab::over(server.address()));
     assert_eq!(report.passed.len(), 28);
     assert_eq!(
         report.skipped,
         ["a full store takes new sessions and keeps its bound"]
     );
-}
-
-#[test]
-fn it_passes_the_conformance_suite_in_a_cluster() {
-    let server = Server::with(&["--cluster-enabled", "yes"]);
-    server.must("CLUSTER ADDSLOTSRANGE 0 16383");
-    while !server.must("CLUSTER INFO").contains("cluster_state:ok") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let report = conformance(&Lab::new(server));
-    assert_eq!(report.passed.len(), 28);
 }
 
 /// Milliseconds until the server removes a key.
@@ -135,7 +78,8 @@ fn the_server_removes_what_has_ended() {
 
 #[test]
 fn nothing_is_left_of_an_owner_whose_sessions_lapsed() {
-    let lab = Lab::new(Server::start());
+    let server = Server::start();
+    let lab = Lab::over(server.address());
     let one = lab.provider(&Settings::new(IDLE)).unwrap();
     lab.runtime.block_on(async {
         let kept = one.init(Attributes::default()).await.unwrap().id.key();
@@ -151,9 +95,9 @@ fn nothing_is_left_of_an_owner_whose_sessions_lapsed() {
             let listed = one.owned_by("ann").await.unwrap();
             assert!(listed.iter().any(|session| session.key == kept));
         }
-        let keys = lab.server.keys();
+        let keys = server.keys();
         let index = names(&keys, "owner")[0];
-        let held = lab.server.must(&format!("ZCARD {index}"));
+        let held = server.must(&format!("ZCARD {index}"));
         assert_eq!(held.trim(), ":1", "those that lapsed are gone");
     });
 }

@@ -42,6 +42,20 @@ fn failure<T>(result: &Result<T, SessionError>) -> &RedisFailure {
     }
 }
 
+/// Why an operation fails, if it is not because the time was over just then: a machine may stand still.
+async fn reason<T>(mut operation: impl AsyncFnMut() -> Result<T, SessionError>) -> RedisFailure {
+    loop {
+        let error = operation().await.err().expect("it should have failed");
+        match error {
+            SessionError::Backend(source) => match *source.downcast().expect("the server's") {
+                RedisFailure::TimedOut { .. } => {}
+                failure => return failure,
+            },
+            other => panic!("{other}"),
+        }
+    }
+}
+
 fn set(name: &str, value: u64) -> Changes {
     Changes::default()
         .set(name, value)
@@ -93,9 +107,15 @@ fn a_server_that_is_down_is_out_of_reach_and_nothing_was_done() {
         let nobody = provider(format!("redis://127.0.0.1:{}/", free_port()), SHORT);
         let id = SessionId::generate().unwrap();
         all_fail(&nobody, &id, |failure| {
-            matches!(failure, RedisFailure::Unreachable(_)) && !failure.may_have_been_done()
+            let is_told = matches!(
+                failure,
+                RedisFailure::Unreachable(_) | RedisFailure::TimedOut { .. }
+            );
+            is_told && !failure.may_have_been_done()
         })
         .await;
+        let refused = reason(async || nobody.read(&id).await).await;
+        assert!(matches!(refused, RedisFailure::Unreachable(_)), "{refused}");
     });
 }
 
@@ -240,12 +260,9 @@ fn a_server_that_became_a_replica_takes_no_writes_until_one_takes_over() {
         let key = hasty.init(Attributes::default()).await.unwrap().id.key();
         hasty.apply(&key, set("n", 1), None).await.unwrap();
         server.must(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
-        let refused = hasty.apply(&key, set("n", 2), None).await;
-        assert!(
-            matches!(failure(&refused), RedisFailure::ReadOnly(_)),
-            "{refused:?}"
-        );
-        assert!(!failure(&refused).may_have_been_done());
+        let refused = reason(async || hasty.apply(&key, set("n", 2), None).await).await;
+        assert!(matches!(refused, RedisFailure::ReadOnly(_)), "{refused}");
+        assert!(!refused.may_have_been_done());
         assert_eq!(get(&hasty, &key, "n").await, Some(1), "it can be read");
         // A caller with time waits for the failover, and is done in the end.
         let waiting = tokio::spawn(async move { patient.apply(&key, set("n", 3), None).await });
@@ -305,7 +322,8 @@ fn read_command(reader: &mut impl BufRead) -> Option<String> {
 fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
     run(async {
         let (address, asked) = stub(b"");
-        let provider = provider(address, SHORT);
+        let hasty = provider(address.clone(), SHORT);
+        let provider = provider(address, LONG);
         let id = SessionId::generate().unwrap();
         let key = id.key();
         let once = [
@@ -323,16 +341,13 @@ fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
             once.len(),
             "each was asked once"
         );
-        let read = provider.read(&id).await;
-        assert!(
-            matches!(failure(&read), RedisFailure::Interrupted(_)),
-            "{read:?}"
-        );
+        let read = reason(async || hasty.read(&id).await).await;
+        assert!(matches!(read, RedisFailure::Interrupted(_)), "{read}");
         assert!(
             asked.swap(0, Ordering::Relaxed) > 1,
             "a read is asked again"
         );
-        let _ = provider.destroy(&key).await;
+        let _ = hasty.destroy(&key).await;
         assert!(asked.load(Ordering::Relaxed) > 1, "and so is a logout");
     });
 }
@@ -392,10 +407,14 @@ fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
             let (address, asked) = stub(answer);
             let provider = provider(address, SHORT);
             let key = SessionId::generate().unwrap().key();
-            let result = provider.apply(&key, set("n", 1), None).await;
+            let result = reason(async || {
+                asked.store(0, Ordering::Relaxed);
+                provider.apply(&key, set("n", 1), None).await
+            });
+            let result = result.await;
             let said = String::from_utf8_lossy(answer);
-            assert!(expected(failure(&result)), "{said}: {result:?}");
-            assert!(!failure(&result).may_have_been_done(), "{said}");
+            assert!(expected(&result), "{said}: {result:?}");
+            assert!(!result.may_have_been_done(), "{said}");
             assert_eq!(asked.load(Ordering::Relaxed) > 1, is_repeated, "{said}");
         }
     });
@@ -417,5 +436,61 @@ fn a_password_is_not_shown_and_a_wrong_one_is_told() {
         let right = provider(address("right"), LONG);
         right.init(Attributes::default()).await.unwrap();
         assert!(!format!("{right:?}").contains("right"));
+    });
+}
+
+/// Whether a connection of this machine's to the server is closed by it, and not yet at this end.
+fn is_half_closed(server: &Server) -> bool {
+    const CLOSE_WAIT: &str = "08";
+    let port = format!(":{:04X}", server.port());
+    let connections = std::fs::read_to_string("/proc/self/net/tcp").expect("Linux");
+    connections.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(2);
+        let (remote, state) = (words.next(), words.next());
+        remote.is_some_and(|remote| remote.ends_with(&port)) && state == Some(CLOSE_WAIT)
+    })
+}
+
+/// A server that restarted, or that closes what was idle for long.
+#[test]
+fn a_connection_that_was_closed_while_nobody_used_it_fails_no_write() {
+    run(async {
+        let server = Server::start();
+        let provider = provider(server.address(), LONG);
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        for n in 0..20 {
+            server.must("CLIENT KILL TYPE normal");
+            while is_half_closed(&server) {
+                tokio::task::yield_now().await;
+            }
+            provider.apply(&key, set("n", n), None).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_provider_that_is_gone_leaves_no_connections() {
+    run(async {
+        let server = Server::start();
+        for near_cache in [false, true] {
+            let settings = Settings::new(IDLE).touch_resolution(IDLE / 10);
+            let mut builder = RedisProvider::builder(server.address(), settings).timeout(LONG);
+            if near_cache {
+                builder = builder.near_cache(10);
+            }
+            let provider = builder.build().unwrap();
+            for _ in 0..20 {
+                let id = provider.init(Attributes::default()).await.unwrap().id;
+                for _ in 0..2 {
+                    provider.read(&id).await.unwrap();
+                }
+            }
+            let only_this = "connected_clients:1\r";
+            assert!(!server.must("INFO clients").contains(only_this));
+            drop(provider);
+            while !server.must("INFO clients").contains(only_this) {
+                tokio::task::yield_now().await;
+            }
+        }
     });
 }

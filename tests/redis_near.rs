@@ -4,18 +4,14 @@ mod redis_server;
 
 use dwell::ManualClock;
 use dwell::provider::redis::{RedisBuildError, RedisFailure};
-use dwell::provider::testing::{Subject, conformance};
+use dwell::provider::testing::conformance;
 use dwell::provider::{Access, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, SessionId, SessionKey, Settings};
+use redis_server::lab::Lab;
+use redis_server::relay::Relay;
 use redis_server::{LONG, Server, runtime};
 use std::future::Future;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 const IDLE: Duration = Duration::from_secs(600);
 const RESOLUTION: Duration = Duration::from_secs(60);
@@ -60,66 +56,32 @@ fn scripts(server: &Server) -> u64 {
     digits.map_or(0, |digits| digits.parse().expect("a number"))
 }
 
-struct Lab {
-    server: Server,
-    clock: ManualClock,
-    runtime: Runtime,
-    prefixes: AtomicUsize,
-}
-
-impl Subject for Lab {
-    fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
-        let prefix = self.prefixes.fetch_add(1, Ordering::Relaxed);
-        // The clock stands still between the suite's advances, so every read after the first is a near one.
-        let settings = settings.touch_resolution(Duration::from_millis(1));
-        let provider = RedisProvider::builder(self.server.address(), settings)
-            .prefix(prefix.to_string())
-            .clock(self.clock.clone())
-            .near_cache(1_000)
-            .staleness(LONG)
-            .timeout(LONG)
-            .build();
-        provider.ok().map(|provider| Arc::new(provider) as _)
-    }
-
-    fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-    }
-
-    fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + Send + '_>>) {
-        self.runtime.block_on(task);
-    }
+/// A clock to set, and a machine that goes by it.
+fn machine_with_clock(server: &Server) -> (ManualClock, RedisProvider) {
+    let clock = ManualClock::new();
+    clock.set(Duration::from_secs(1_000_000));
+    let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
+    let provider = RedisProvider::builder(server.address(), settings)
+        .clock(clock.clone())
+        .near_cache(10)
+        .staleness(LONG)
+        .timeout(LONG)
+        .build()
+        .expect("the settings are right");
+    (clock, provider)
 }
 
 #[test]
 fn it_passes_the_conformance_suite() {
-    let clock = ManualClock::new();
-    clock.set(Duration::from_secs(1_000_000));
-    let lab = Lab {
-        server: Server::start(),
-        clock,
-        runtime: runtime(),
-        prefixes: AtomicUsize::new(0),
-    };
-    let report = conformance(&lab);
+    let server = Server::start();
+    let report = conformance(&Lab::over(server.address()).with_near_cache());
     assert_eq!(report.passed.len(), 28);
 }
 
 #[test]
 fn a_session_in_use_costs_one_command_in_each_resolution() {
     let server = Server::start();
-    let clock = ManualClock::new();
-    clock.set(Duration::from_secs(1_000_000));
-    let provider = RedisProvider::builder(
-        server.address(),
-        Settings::new(IDLE).touch_resolution(RESOLUTION),
-    )
-    .clock(clock.clone())
-    .near_cache(10)
-    .staleness(LONG)
-    .timeout(LONG)
-    .build()
-    .unwrap();
+    let (clock, provider) = machine_with_clock(&server);
     run(async {
         let id = provider.init(Attributes::default()).await.unwrap().id;
         // The connection is known, and the script is there.
@@ -272,19 +234,8 @@ fn a_connection_that_is_cut_loses_its_copies() {
 #[test]
 fn time_passes_for_a_copy_too() {
     const GRACE: Duration = Duration::from_secs(5);
-    let clock = ManualClock::new();
-    clock.set(Duration::from_secs(1_000_000));
     let server = Server::start();
-    let provider = RedisProvider::builder(
-        server.address(),
-        Settings::new(IDLE).touch_resolution(RESOLUTION),
-    )
-    .clock(clock.clone())
-    .near_cache(10)
-    .staleness(LONG)
-    .timeout(LONG)
-    .build()
-    .unwrap();
+    let (clock, provider) = machine_with_clock(&server);
     run(async {
         let old = provider.init(Attributes::default()).await.unwrap().id;
         provider.set_lifetime(&old.key(), IDLE).await.unwrap();
@@ -313,42 +264,6 @@ fn time_passes_for_a_copy_too() {
     });
 }
 
-/// Passes on what is sent, until it is told to lose everything without a word.
-struct Relay {
-    address: String,
-    is_silent: Arc<AtomicBool>,
-}
-
-impl Relay {
-    fn to(server: &Server) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = format!("redis://{}/", listener.local_addr().unwrap());
-        let is_silent = Arc::new(AtomicBool::new(false));
-        let (port, silent) = (server.port(), Arc::clone(&is_silent));
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let upstream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-                let (other_client, other_upstream) =
-                    (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-                let (one, two) = (Arc::clone(&silent), Arc::clone(&silent));
-                std::thread::spawn(move || pass(client, upstream, &one));
-                std::thread::spawn(move || pass(other_upstream, other_client, &two));
-            }
-        });
-        Self { address, is_silent }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: &AtomicBool) {
-    let mut bytes = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = from.read(&mut bytes) {
-        // Or it is lost on the way.
-        if !is_silent.load(Ordering::Relaxed) && to.write_all(&bytes[..length]).is_err() {
-            return;
-        }
-    }
-}
-
 #[test]
 fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
     const BOUND: Duration = Duration::from_millis(400);
@@ -367,7 +282,7 @@ fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
         let id = one.init(Attributes::default()).await.unwrap().id;
         while cut_off.read(&id).await.ok().flatten().is_none() {}
         let _ = cut_off.read(&id).await;
-        relay.is_silent.store(true, Ordering::Relaxed);
+        relay.be_silent(true);
         one.destroy(&id.key()).await.unwrap();
         // Until the bound the copy may count, and nobody knows better; then it is an error, and never the copy.
         let mut answer = cut_off.read(&id).await;
@@ -382,7 +297,7 @@ fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
             "{answer:?}"
         );
         assert!(cut_off.read(&id).await.is_err());
-        relay.is_silent.store(false, Ordering::Relaxed);
+        relay.be_silent(false);
         let mut answer = cut_off.read(&id).await;
         while answer.is_err() {
             answer = cut_off.read(&id).await;

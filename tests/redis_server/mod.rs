@@ -1,6 +1,10 @@
 //! A Redis server for a test: on a free port of this machine, with a directory of its own, and gone afterwards.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod cluster;
+pub mod lab;
+pub mod relay;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -47,6 +51,8 @@ impl Server {
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--appendonly", "yes", "--appendfsync", "always"])
             .args(["--save", "", "--daemonize", "no"])
+            // A replica is served at once, not after waiting for others.
+            .args(["--repl-diskless-sync-delay", "0"])
             .arg("--dir")
             .arg(self.directory.path())
             .args(&self.options)
@@ -54,7 +60,7 @@ impl Server {
             .spawn()
             .expect("redis-server is installed: apt-get install redis-server");
         while process.try_wait().expect("a process").is_none() {
-            if self.is_ready() {
+            if self.is_ready(process.id()) {
                 self.process = Some(process);
                 return true;
             }
@@ -63,9 +69,11 @@ impl Server {
         false
     }
 
-    fn is_ready(&self) -> bool {
-        let answer = self.command("PING");
-        answer.starts_with("+PONG") || answer.starts_with("-NOAUTH")
+    /// Whether this very process answers: another server may have got the port.
+    fn is_ready(&self, process: u32) -> bool {
+        let answer = self.command("INFO");
+        let is_own = answer.contains(&format!("process_id:{process}\r"));
+        is_own && answer.contains("\nloading:0\r") || answer.starts_with("-NOAUTH")
     }
 
     pub fn address(&self) -> String {
@@ -119,6 +127,20 @@ impl Server {
             "{line}: {answer}"
         );
         answer
+    }
+
+    /// Waits until a replica has all that was written here until now.
+    pub fn wait_for_replica(&self, replica: &Self) {
+        let written = self.replicated("master_repl_offset:");
+        while replica.replicated("slave_repl_offset:") < written {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn replicated(&self, field: &str) -> u64 {
+        let info = self.must("INFO replication");
+        let offset = info.lines().find_map(|line| line.strip_prefix(field));
+        offset.map_or(0, |offset| offset.trim().parse().expect("a number"))
     }
 
     /// The names of all keys.

@@ -4,11 +4,14 @@ use super::RedisProvider;
 use super::link::Link;
 use super::names::Names;
 use super::near::Near;
+use super::nodes::Nodes;
 use super::remote::{Remote, resolution};
 use super::scripts::Scripts;
+#[cfg(feature = "redis-tls")]
+use super::tls::Tls;
 use crate::session::Settings;
 use crate::{BuildError, Clock, CoarseClock, IdleMap};
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +35,7 @@ const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
 /// # Ok::<(), dwell::provider::redis::RedisBuildError>(())
 /// ```
 pub struct RedisBuilder {
-    address: String,
+    addresses: Vec<String>,
     settings: Settings,
     timeout: Duration,
     connections: usize,
@@ -40,6 +43,8 @@ pub struct RedisBuilder {
     clock: Option<Arc<dyn Clock>>,
     near: Option<usize>,
     staleness: Duration,
+    #[cfg(feature = "redis-tls")]
+    tls: Tls,
 }
 
 /// Why a [`RedisProvider`] could not be built.
@@ -80,7 +85,7 @@ pub enum RedisBuildError {
 impl RedisBuilder {
     pub(super) fn new(address: String, settings: Settings) -> Self {
         Self {
-            address,
+            addresses: vec![address],
             settings,
             timeout: DEFAULT_TIMEOUT,
             connections: DEFAULT_CONNECTIONS,
@@ -88,7 +93,50 @@ impl RedisBuilder {
             clock: None,
             near: None,
             staleness: DEFAULT_STALENESS,
+            #[cfg(feature = "redis-tls")]
+            tls: Tls::default(),
         }
+    }
+
+    /// Another node of the same cluster, which is asked where things are while the ones before it are out of reach.
+    /// One address is enough while that node is up: the other nodes are found. Servers that are no cluster are
+    /// refused: each would have some of the sessions.
+    ///
+    /// ```
+    /// use dwell::provider::RedisProvider;
+    /// use dwell::session::Settings;
+    /// use std::time::Duration;
+    ///
+    /// let settings = Settings::new(Duration::from_secs(30 * 60));
+    /// let provider = RedisProvider::builder("redis://10.0.0.1:6379/", settings)
+    ///     .cluster_node("redis://10.0.0.2:6379/")
+    ///     .cluster_node("redis://10.0.0.3:6379/")
+    ///     .build()?;
+    /// # Ok::<(), dwell::provider::redis::RedisBuildError>(())
+    /// ```
+    pub fn cluster_node(mut self, address: impl Into<String>) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// Trusts the certificates that these ones sign, in PEM, and not the system's. Needs the feature `redis-tls`,
+    /// and an address that begins with `rediss://`.
+    #[cfg(feature = "redis-tls")]
+    pub fn tls_roots(mut self, certificates: impl Into<Vec<u8>>) -> Self {
+        self.tls.roots = Some(certificates.into());
+        self
+    }
+
+    /// The certificate and private key, in PEM, by which the server knows this program: it asks for one, unless it
+    /// is told not to. Needs the feature `redis-tls`.
+    #[cfg(feature = "redis-tls")]
+    pub fn tls_identity(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.identity = Some((certificate.into(), key.into()));
+        self
     }
 
     /// How long an operation takes at the most, connecting and repeating included. Default: one second.
@@ -97,8 +145,8 @@ impl RedisBuilder {
         self
     }
 
-    /// How many connections there are, over which sessions are spread. Default: 4. One is enough for most:
-    /// requests that overlap are pipelined. More help where single values are large.
+    /// How many connections there are, to each node of a cluster, over which sessions are spread. Default: 4. One is
+    /// enough for most: requests that overlap are pipelined. More help where single values are large.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
@@ -163,33 +211,45 @@ impl RedisBuilder {
             }
         }
         check_durations(&settings)?;
-        let mut address = self
-            .address
-            .into_connection_info()
-            .map_err(RedisBuildError::Address)?;
+        let clients = self.addresses.iter().map(|address| self.client(address));
+        let clients: Result<Vec<_>, _> = clients.collect();
+        let nodes = Nodes::new(clients.map_err(RedisBuildError::Address)?);
         let names = Names::new(&self.prefix);
         let near = match self.near {
             None => None,
             Some(_) if resolution(&settings) == 0 => return Err(RedisBuildError::NoResolution),
             Some(sessions) => {
-                // The server speaks by itself in this one only.
-                let with_pushes = address.redis_settings().clone();
-                let with_pushes = with_pushes.set_protocol(ProtocolVersion::RESP3);
-                address = address.set_redis_settings(with_pushes);
                 let clock = self.clock.clone().unwrap_or_else(|| Arc::new(CoarseClock));
                 let (bound, resolution) = (self.staleness, resolution(&settings));
                 let near = Near::new(sessions, bound, resolution, names.clone(), clock);
                 Some(Arc::new(near))
             }
         };
-        let client = Client::open(address).map_err(RedisBuildError::Address)?;
         Ok(RedisProvider::from_parts(Remote {
-            link: Link::new(client, self.connections, self.timeout, near),
+            link: Link::new(nodes, self.connections, self.timeout, near),
             names,
             scripts: Scripts::new(),
             settings,
             clock: self.clock,
         }))
+    }
+
+    fn client(&self, address: &str) -> Result<Client, RedisError> {
+        let info = address.into_connection_info()?;
+        // In this one a server says by itself what changed, and the client when a connection is closed.
+        let settings = info.redis_settings().clone();
+        let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
+        self.open(info)
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    fn open(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        Client::open(info)
+    }
+
+    #[cfg(feature = "redis-tls")]
+    fn open(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        self.tls.open(info)
     }
 }
 

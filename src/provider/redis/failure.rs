@@ -40,7 +40,8 @@ pub enum RedisFailure {
         "the connection to the Redis server broke: it may have done what it was asked, or not: {0}"
     )]
     Interrupted(#[source] RedisError),
-    /// The server starts, loads its data, or waits for its cluster. Nothing was done.
+    /// The server starts, loads its data, waits for its cluster, or says that the session is on another node.
+    /// Nothing was done.
     #[error("the Redis server is not ready, nothing was done: {0}")]
     NotReady(#[source] RedisError),
     /// The server is a replica now: another one took over. Nothing was done.
@@ -98,7 +99,12 @@ impl RedisFailure {
         use ServerErrorKind as Server;
         match error.kind() {
             ErrorKind::Server(
-                Server::BusyLoading | Server::TryAgain | Server::ClusterDown | Server::MasterDown,
+                Server::BusyLoading
+                | Server::TryAgain
+                | Server::ClusterDown
+                | Server::MasterDown
+                | Server::Moved
+                | Server::Ask,
             ) => Self::NotReady(error),
             ErrorKind::Server(Server::ReadOnly) => Self::ReadOnly(error),
             ErrorKind::Server(Server::NoPerm) | ErrorKind::AuthenticationFailed => {

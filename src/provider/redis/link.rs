@@ -2,20 +2,26 @@
 //!
 //! A connection is multiplexed: requests that overlap are pipelined. A session always uses the same one, by
 //! its name, so that a server sees the requests of one session in order. Connections sit in an
-//! [`IdleMap`]: who finds one that broke takes it out, and whoever comes next makes a new one, while the
-//! others wait for that.
+//! [`IdleMap`]: who finds one that broke takes it out, as it does itself when it is closed, and whoever comes next
+//! makes a new one, while the others wait for that. In a cluster there are as many to each node, and a request goes where `nodes` says, or
+//! where the node that was asked says.
 //!
 //! **Time.** An operation ends within the time that it was given, whatever happens: connecting, repeating and
 //! the pauses between included.
 
+use super::asking::Asking;
 use super::failure::RedisFailure;
+use super::names::Target;
 use super::near::Near;
+use super::nodes::{Node, Nodes, Way};
 use crate::{Handle, IdleMap};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, FromRedisValue, PushInfo, PushKind, RedisError, ScriptInvocation,
+};
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,9 +31,18 @@ const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
 /// The first pause before a request is repeated, on average; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(8);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// How often in a row a request is sent elsewhere without a pause.
+const MOST_REDIRECTIONS: usize = 4;
 
 /// A place for a connection, which whoever comes first makes.
 pub(super) type Place = Arc<OnceCell<MultiplexedConnection>>;
+
+/// One of the connections to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    node: Node,
+    number: usize,
+}
 
 /// What a request may be asked twice for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +54,8 @@ pub(super) enum Repeat {
 }
 
 pub(super) struct Link {
-    client: Client,
-    connections: IdleMap<usize, Place>,
+    nodes: Nodes,
+    connections: Arc<IdleMap<Spot, Place>>,
     count: usize,
     timeout: Duration,
     /// Has the server tell what becomes of what was read.
@@ -49,15 +64,15 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(
-        client: Client,
+        nodes: Nodes,
         count: usize,
         timeout: Duration,
         near: Option<Arc<Near>>,
     ) -> Self {
         Self {
             near,
-            client,
-            connections: IdleMap::new(FOREVER),
+            nodes,
+            connections: Arc::new(IdleMap::new(FOREVER)),
             count,
             timeout,
         }
@@ -72,26 +87,49 @@ impl Link {
         self.near.as_deref()
     }
 
-    /// The connection for a hash.
-    pub(super) fn number(&self, hash: u8) -> usize {
-        usize::from(hash) % self.count
+    /// The connection that a request goes to, as far as it is known here.
+    pub(super) fn spot(&self, target: Target) -> Spot {
+        let slot = target.slot();
+        self.spot_at(slot, self.nodes.home(slot))
     }
 
-    /// Has a script run. `hash` chooses the connection.
+    fn spot_at(&self, slot: u16, node: Node) -> Spot {
+        let number = usize::from(slot) % self.count;
+        Spot { node, number }
+    }
+
+    /// Has a script run, where its target is.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
-        hash: u8,
+        target: Target,
         script: &ScriptInvocation<'_>,
         repeat: Repeat,
         end: Instant,
     ) -> Result<T, RedisFailure> {
-        let number = self.number(hash);
+        let slot = target.slot();
         let mut pause = FIRST_PAUSE;
+        let mut redirections = 0;
+        let mut redirection = None;
         loop {
-            let failure = match self.attempt(number, script, end).await {
+            let way = redirection.take().unwrap_or_else(|| Way {
+                node: self.nodes.home(slot),
+                is_asking: false,
+            });
+            let spot = self.spot_at(slot, way.node);
+            let failure = match self.attempt(&spot, way.is_asking, script, end).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
+            redirection = self.nodes.follow(slot, &spot.node, &failure);
+            if redirection.is_some() {
+                if let (Some(near), Target::Session(name)) = (self.near(), target) {
+                    near.forget(name);
+                }
+                redirections += 1;
+                if redirections % MOST_REDIRECTIONS != 0 {
+                    continue;
+                }
+            }
             let may_be_repeated = failure.may_be_repeated(repeat == Repeat::Always);
             let pause_now = pause.mul_f64(2.0 * random_share());
             if !may_be_repeated || Instant::now() + pause_now >= end {
@@ -104,21 +142,24 @@ impl Link {
 
     async fn attempt<T: FromRedisValue>(
         &self,
-        number: usize,
+        spot: &Spot,
+        is_asking: bool,
         script: &ScriptInvocation<'_>,
         end: Instant,
     ) -> Result<T, RedisFailure> {
-        let place = self
-            .connections
-            .get_or_insert_with(number, || Arc::new(OnceCell::new()));
+        let make = || Arc::new(OnceCell::new());
+        let place = self.connections.get_or_insert_with(spot.clone(), make);
         let mut asked = false;
         let began = std::time::Instant::now();
         let work = async {
-            let connect = || self.connect(number);
+            let connect = || self.connect(spot, &place);
             let connection = place.get_or_try_init(connect).await;
             let mut connection = connection.map_err(RedisFailure::to_connect)?.clone();
             asked = true;
-            let answer = script.invoke_async(&mut connection).await;
+            let answer = match is_asking {
+                false => script.invoke_async(&mut connection).await,
+                true => script.invoke_async(&mut Asking(&mut connection)).await,
+            };
             answer.map_err(RedisFailure::to_answer)
         };
         let result = timeout_at(end, work).await.unwrap_or_else(|_| {
@@ -128,49 +169,64 @@ impl Link {
             })
         });
         if result.as_ref().is_err_and(RedisFailure::is_of_connection) {
-            self.give_up(number, &place);
+            self.give_up(spot, &place);
         } else if let Some(near) = self.near() {
-            near.heard(number, &place, began);
+            near.heard(spot, &place, began);
         }
         result
     }
 
-    async fn connect(&self, number: usize) -> Result<MultiplexedConnection, redis::RedisError> {
+    async fn connect(
+        &self,
+        spot: &Spot,
+        place: &Place,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let client = self.nodes.client(&spot.node)?;
+        let (spot, own) = (spot.clone(), Arc::downgrade(place));
+        // It is theirs, so it must not keep them.
+        let connections = Arc::downgrade(&self.connections);
+        let near = self.near.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        // Called in the order in which things come, before the answers that come later.
+        let hear = move |push: PushInfo| {
+            if let (PushKind::Disconnection, Some(connections)) =
+                (&push.kind, connections.upgrade())
+            {
+                // Nobody shall ask over it any more: they could not know whether anything was done.
+                let is_it = |other: &Place| std::ptr::eq(Arc::as_ptr(other), own.as_ptr());
+                connections.remove_if(&spot, is_it);
+            }
+            if let Some(near) = near.upgrade() {
+                near.told(&spot, &push);
+            }
+            Ok::<(), Infallible>(())
+        };
         // The time of the request counts, not the client's own.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(None);
-        let Some(near) = self.near.clone() else {
-            return self.open(&config).await;
-        };
-        // Called in the order in which things come, before the answers that come later.
-        let config = config.set_push_sender(move |push: PushInfo| {
-            near.told(number, &push);
-            Ok::<(), Infallible>(())
-        });
-        let mut connection = self.open(&config).await?;
-        let mut tracking = redis::cmd("CLIENT");
-        tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
-        tracking.exec_async(&mut connection).await?;
+            .set_response_timeout(None)
+            .set_push_sender(hear);
+        let opened = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = opened.await?;
+        if self.near.is_some() {
+            let mut tracking = redis::cmd("CLIENT");
+            tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
+            tracking.exec_async(&mut connection).await?;
+        }
+        if self.nodes.must_be_cluster() {
+            // Servers that know nothing of each other would each have some of the sessions.
+            let mut member = redis::cmd("CLUSTER");
+            member.arg("MYID").exec_async(&mut connection).await?;
+        }
         Ok(connection)
     }
 
-    async fn open(
-        &self,
-        config: &AsyncConnectionConfig,
-    ) -> Result<MultiplexedConnection, redis::RedisError> {
-        let opened = self
-            .client
-            .get_multiplexed_async_connection_with_config(config);
-        opened.await
-    }
-
     /// Lets nobody else find a connection that broke. Who uses it still has it.
-    fn give_up(&self, number: usize, place: &Handle<usize, Place>) {
+    fn give_up(&self, spot: &Spot, place: &Handle<Spot, Place>) {
         let is_it = |other: &Place| Arc::ptr_eq(other, place);
-        self.connections.remove_if(&number, is_it);
+        self.connections.remove_if(spot, is_it);
+        self.nodes.failed(&spot.node);
         if let Some(near) = self.near() {
-            near.lost(number);
+            near.lost(spot);
         }
     }
 }

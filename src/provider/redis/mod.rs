@@ -1,4 +1,5 @@
-//! Sessions in a Redis or Valkey server, for several machines. Needs the feature `redis`, and a tokio runtime.
+//! Sessions in a Redis or Valkey server, or a cluster of them, for several machines. Needs the feature `redis`, and a
+//! tokio runtime.
 //!
 //! Each session is one hash in the server, and each operation on it one script: what machines do at the same
 //! time is done one after the other, and nothing is lost. The server removes what has ended. It keeps a hash
@@ -23,15 +24,19 @@
 //! # Ok(()) }
 //! ```
 
+mod asking;
 mod builder;
 mod failure;
 mod link;
 mod names;
 mod near;
+mod nodes;
 mod owners;
 mod record;
 mod remote;
 mod scripts;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 pub use builder::{RedisBuildError, RedisBuilder};
 pub use failure::RedisFailure;
@@ -45,7 +50,7 @@ use remote::{Look, Remote};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sessions in a Redis or Valkey server, which any number of machines share. A clone shares the connections.
+/// Sessions in a Redis or Valkey server or cluster, which any number of machines share. A clone shares the connections.
 ///
 /// Each operation is over within [`RedisBuilder::timeout`], whatever the server does, and fails with a
 /// [`RedisFailure`] that tells whether anything may have been done. A request that was certainly not done is
@@ -75,8 +80,8 @@ pub struct RedisProvider {
 }
 
 impl RedisProvider {
-    /// Builds a provider for the server at an address, such as `redis://:password@host:6379/0`. With the
-    /// feature `redis-tls` also `rediss://host:6379`.
+    /// Builds a provider for the server at an address, such as `redis://:password@host:6379/0`, or for the cluster
+    /// that it is a node of. With the feature `redis-tls` also `rediss://host:6379`.
     pub fn builder(address: impl Into<String>, settings: Settings) -> RedisBuilder {
         RedisBuilder::new(address.into(), settings)
     }

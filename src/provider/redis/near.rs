@@ -12,12 +12,14 @@
 //!
 //! **A copy that comes too late.** Who fetches a copy first leaves a mark, and puts the copy in the place of
 //! that mark only. Whatever makes copies worthless, a message of the server's or a write from here, removes
-//! what it finds, a mark included. So a copy that was read before a change is not kept after it.
+//! what it finds, a mark included. So a copy that was read before a change is not kept after it. The same is done
+//! when a node of a cluster sends a request elsewhere: what is read over another connection than the mark was
+//! left for is not kept.
 //!
 //! **Writes from here** are not told to this connection (`NOLOOP`: a touch would remove each copy that it
 //! fetches). A write removes the copy when it is over, whether it succeeded, failed, or was dropped.
 
-use super::link::Place;
+use super::link::{Place, Spot};
 use super::names::{Name, Names};
 use super::record::Record;
 use crate::{Clock, IdleMap};
@@ -33,7 +35,7 @@ const NOTES: u32 = 8;
 
 pub(super) struct Near {
     sessions: IdleMap<Name, Kept>,
-    heard: IdleMap<usize, Heard>,
+    heard: IdleMap<Spot, Heard>,
     bound: Duration,
     /// Milliseconds: how long after an access the next one is a touch.
     resolution: u64,
@@ -93,12 +95,12 @@ impl Near {
     }
 
     /// The session as it is known here, at this moment. Touches the copy, so that it is not evicted first.
-    pub(super) fn find(&self, name: Name, number: usize) -> Option<Record> {
+    pub(super) fn find(&self, name: Name, spot: &Spot) -> Option<Record> {
         let kept = self.sessions.get(&name)?;
         let Kept::Copy(copy) = &*kept else {
             return None;
         };
-        let heard = self.heard.peek(&number)?;
+        let heard = self.heard.peek(spot)?;
         let now = self.clock.now_millis();
         let is_coherent = Arc::ptr_eq(&heard.place, &copy.place) && heard.at.elapsed() < self.bound;
         (is_coherent && now < copy.until)
@@ -106,15 +108,12 @@ impl Near {
     }
 
     /// Leaves a mark before a session is asked for.
-    pub(super) fn mark(&self, name: Name, number: usize) -> Mark {
+    pub(super) fn mark(&self, name: Name, spot: &Spot) -> Mark {
         let mark = Arc::new(());
         self.sessions.insert(name, Kept::Asked(Arc::clone(&mark)));
         Mark {
             mark,
-            place: self
-                .heard
-                .peek(&number)
-                .map(|heard| Arc::clone(&heard.place)),
+            place: self.heard.peek(spot).map(|heard| Arc::clone(&heard.place)),
             asked: self.clock.now_millis(),
         }
     }
@@ -156,27 +155,23 @@ impl Near {
     }
 
     /// A connection has answered a question that was asked at some time.
-    pub(super) fn heard(&self, number: usize, place: &Place, asked: Instant) {
+    pub(super) fn heard(&self, spot: &Spot, place: &Place, asked: Instant) {
         let is_fresh = |heard: &Heard| {
             Arc::ptr_eq(&heard.place, place) && asked < heard.at + self.bound / NOTES
         };
-        if !self
-            .heard
-            .peek(&number)
-            .is_some_and(|heard| is_fresh(&heard))
-        {
+        if !self.heard.peek(spot).is_some_and(|heard| is_fresh(&heard)) {
             let place = Arc::clone(place);
-            self.heard.insert(number, Heard { place, at: asked });
+            self.heard.insert(spot.clone(), Heard { place, at: asked });
         }
     }
 
     /// A connection is lost: what was read over it counts no more.
-    pub(super) fn lost(&self, number: usize) {
-        self.heard.remove(&number);
+    pub(super) fn lost(&self, spot: &Spot) {
+        self.heard.remove(spot);
     }
 
     /// What the server says by itself.
-    pub(super) fn told(&self, number: usize, push: &PushInfo) {
+    pub(super) fn told(&self, spot: &Spot, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
                 for key in keys {
@@ -189,7 +184,7 @@ impl Near {
             }
             // All keys: the server was emptied.
             (PushKind::Invalidate, _) => self.sessions.clear(),
-            (PushKind::Disconnection, _) => self.lost(number),
+            (PushKind::Disconnection, _) => self.lost(spot),
             _ => {}
         }
     }

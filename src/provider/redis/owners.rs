@@ -8,7 +8,7 @@
 
 use super::failure::RedisFailure;
 use super::link::Repeat;
-use super::names::Name;
+use super::names::{Name, Target};
 use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, millis};
 use crate::session::{Listed, SessionError, SessionKey};
@@ -35,8 +35,8 @@ impl Remote {
         call: &ScriptInvocation<'_>,
         end: Instant,
     ) -> Result<T, RedisFailure> {
-        let hash = owner.bytes().fold(0, u8::wrapping_add);
-        self.link.run(hash, call, Repeat::Always, end).await
+        let target = Target::index(owner);
+        self.link.run(target, call, Repeat::Always, end).await
     }
 
     /// Has the index hold a session. Returns until when it does.
@@ -86,7 +86,9 @@ impl Remote {
         if let Ok(until) = added.await {
             let mut call = self.call(&self.scripts.lease, self.names.session(name));
             call.arg(until).arg(&**owner);
-            let held = self.link.run(name.hash(), &call, Repeat::Always, end);
+            let held = self
+                .link
+                .run(Target::Session(name), &call, Repeat::Always, end);
             let _: Result<Value, RedisFailure> = held.await;
         }
     }
@@ -147,7 +149,9 @@ impl Remote {
             let before = fields.pop();
             Ok((now, Terms::read(fields)?, before))
         };
-        let asked = self.link.run(name.hash(), &call, Repeat::IfNotDone, end);
+        let asked = self
+            .link
+            .run(Target::Session(name), &call, Repeat::IfNotDone, end);
         let written = match asked.await {
             Ok(value) => answer(value, read)?.session(),
             Err(failure) => Err(failure.into()),

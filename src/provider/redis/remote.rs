@@ -2,7 +2,7 @@
 
 use super::failure::RedisFailure;
 use super::link::{Link, Repeat};
-use super::names::{Name, Names};
+use super::names::{Name, Names, Target};
 use super::near::Writing;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::Scripts;
@@ -64,7 +64,8 @@ impl Remote {
         repeat: Repeat,
         end: Instant,
     ) -> Result<T, RedisFailure> {
-        self.link.run(name.hash(), call, repeat, end).await
+        let target = Target::Session(name);
+        self.link.run(target, call, repeat, end).await
     }
 
     pub(super) fn resolution(&self) -> u64 {
@@ -123,18 +124,20 @@ impl Remote {
         let Some(near) = self.link.near() else {
             return self.read(name, look, end).await;
         };
-        let number = self.link.number(name.hash());
-        if let Some(record) = near.find(name, number) {
+        let target = Target::Session(name);
+        let spot = self.link.spot(target);
+        if let Some(record) = near.find(name, &spot) {
             let is_admitted = look.id.is_none_or(|id| record.admits(&hash_of(id)));
             return Ok(is_admitted.then_some(record));
         }
         if !look.touches {
             return self.read(name, look, end).await;
         }
-        let mark = near.mark(name, number);
+        let mark = near.mark(name, &spot);
         let read = self.read(name, look, end).await;
         match &read {
-            Ok(Some(record)) => near.keep(name, mark, record),
+            // Nothing is kept of a session that moved to another node meanwhile.
+            Ok(Some(record)) if self.link.spot(target) == spot => near.keep(name, mark, record),
             _ => near.give_up(name, &mark),
         }
         read

@@ -1,0 +1,181 @@
+//! A server with a replica, and the replica that takes over: what a caller sees, what is there afterwards, and what
+//! may not be.
+//!
+//! What brings a program's connections to the new server, a name, an address that moves or a proxy, is here a relay.
+
+mod redis_server;
+
+use dwell::provider::redis::RedisFailure;
+use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::session::{Attributes, Changes, SessionKey, Settings};
+use redis_server::relay::Relay;
+use redis_server::{LONG, Server, runtime};
+use std::future::Future;
+use std::time::Duration;
+
+const IDLE: Duration = Duration::from_secs(600);
+
+/// A server, its replica, and where programs connect.
+struct Pair {
+    master: Server,
+    replica: Server,
+    relay: Relay,
+}
+
+impl Pair {
+    fn start(options: &[&str]) -> Self {
+        let master = Server::with(options);
+        let replica = Server::start();
+        replica.must(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+        while !replica
+            .must("INFO replication")
+            .contains("master_link_status:up")
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let relay = Relay::to(&master);
+        Self {
+            master,
+            replica,
+            relay,
+        }
+    }
+
+    fn provider(&self, near_cache: bool) -> RedisProvider {
+        let settings = Settings::new(IDLE).touch_resolution(IDLE / 10);
+        let mut builder = RedisProvider::builder(&*self.relay.address, settings).timeout(LONG);
+        if near_cache {
+            builder = builder.near_cache(1_000).staleness(LONG);
+        }
+        builder.build().expect("an address")
+    }
+
+    /// The master is gone for good, and the replica is the master.
+    fn fail_over(&mut self) {
+        self.master.kill();
+        self.replica.must("REPLICAOF NO ONE");
+        self.relay.turn_to(&self.replica);
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    runtime().block_on(async {
+        let ended = tokio::time::timeout(LONG, test).await;
+        ended.expect("nothing hangs");
+    });
+}
+
+fn set(name: &str, value: u64) -> Changes {
+    Changes::default()
+        .set(name, value)
+        .expect("a number is JSON")
+}
+
+async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
+    let session = provider.load(key, Access::Peek).await.expect("a server")?;
+    let value = session.attributes.get::<u64>(name).expect("a number");
+    value.map(|value| *value)
+}
+
+#[test]
+fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
+    run(async {
+        let mut pair = Pair::start(&[]);
+        let (plain, near) = (pair.provider(false), pair.provider(true));
+        let id = plain.init(Attributes::default()).await.unwrap().id;
+        let ended = plain.init(Attributes::default()).await.unwrap().id;
+        let key = id.key();
+        plain.set_owner(&key, Some("ann")).await.unwrap();
+        plain.apply(&key, set("n", 1), None).await.unwrap();
+        for _ in 0..2 {
+            assert!(near.read(&id).await.unwrap().is_some());
+            assert!(near.read(&ended).await.unwrap().is_some());
+        }
+        assert!(plain.destroy(&ended.key()).await.unwrap());
+        pair.master.wait_for_replica(&pair.replica);
+        pair.master.kill();
+        let waiting = tokio::spawn({
+            let plain = plain.clone();
+            async move { get(&plain, &key, "n").await }
+        });
+        pair.fail_over();
+        assert_eq!(waiting.await.unwrap(), Some(1));
+        for provider in [&plain, &near] {
+            assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
+            while provider.read(&ended).await.unwrap().is_some() {
+                tokio::task::yield_now().await; // a copy, until the broken connection is noticed
+            }
+            assert!(provider.read(&id).await.unwrap().is_some());
+            let current = get(provider, &key, "n").await.unwrap();
+            let written = provider.apply(&key, set("n", current + 1), None).await;
+            written.unwrap();
+        }
+        assert_eq!(get(&plain, &key, "n").await, Some(3));
+    });
+}
+
+/// Redis acknowledges a write before its replicas have it.
+#[test]
+fn what_was_acknowledged_and_not_replicated_is_lost_with_the_master() {
+    run(async {
+        let mut pair = Pair::start(&[]);
+        let provider = pair.provider(false);
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        provider.apply(&id.key(), set("n", 1), None).await.unwrap();
+        pair.master.wait_for_replica(&pair.replica);
+        // The replica is cut off, and the master goes on.
+        pair.replica.must("REPLICAOF NO ONE");
+        provider.apply(&id.key(), set("n", 2), None).await.unwrap();
+        assert!(provider.destroy(&id.key()).await.unwrap());
+        pair.fail_over();
+        assert_eq!(get(&provider, &id.key(), "n").await, Some(1));
+        let session = provider.read(&id).await.unwrap();
+        assert!(session.is_some(), "even the logout");
+    });
+}
+
+#[test]
+fn a_master_that_must_have_a_replica_refuses_what_it_could_lose() {
+    run(async {
+        // However late the replica answers: what counts here is whether there is one.
+        let options = [
+            "--min-replicas-to-write",
+            "1",
+            "--min-replicas-max-lag",
+            "3600",
+        ];
+        let mut pair = Pair::start(&options);
+        let provider = pair.provider(false);
+        // The master counts its replicas now and then.
+        let id = loop {
+            if let Ok(issued) = provider.init(Attributes::default()).await {
+                break issued.id;
+            }
+        };
+        provider.apply(&id.key(), set("n", 1), None).await.unwrap();
+        pair.master.wait_for_replica(&pair.replica);
+        pair.replica.must("REPLICAOF NO ONE");
+        while !pair
+            .master
+            .must("INFO replication")
+            .contains("connected_slaves:0")
+        {
+            tokio::task::yield_now().await;
+        }
+        let refusals = [
+            provider.apply(&id.key(), set("n", 2), None).await.map(drop),
+            provider.destroy(&id.key()).await.map(drop),
+        ];
+        for refusal in refusals {
+            let refusal = refusal.unwrap_err();
+            let failure = RedisFailure::of(&refusal).expect("the server's failure");
+            assert!(matches!(failure, RedisFailure::CannotKeep(_)), "{failure}");
+            assert!(!failure.may_have_been_done());
+        }
+        assert_eq!(get(&provider, &id.key(), "n").await, Some(1));
+        pair.fail_over();
+        // The new master is the only one, and has no such demand here.
+        assert_eq!(get(&provider, &id.key(), "n").await, Some(1));
+        assert!(provider.destroy(&id.key()).await.unwrap());
+    });
+}

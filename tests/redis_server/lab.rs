@@ -1,0 +1,71 @@
+//! The provider over a server or a cluster, with a clock to set.
+
+use super::{LONG, runtime};
+use dwell::ManualClock;
+use dwell::provider::redis::RedisBuilder;
+use dwell::provider::testing::Subject;
+use dwell::provider::{Provider, RedisProvider};
+use dwell::session::Settings;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+pub struct Lab {
+    pub clock: ManualClock,
+    pub runtime: Runtime,
+    build: Box<dyn Fn(Settings) -> RedisBuilder + Send + Sync>,
+    has_near_cache: bool,
+    prefixes: AtomicUsize,
+}
+
+impl Lab {
+    pub fn over(address: String) -> Self {
+        Self::of(move |settings| RedisProvider::builder(&*address, settings))
+    }
+
+    pub fn of(build: impl Fn(Settings) -> RedisBuilder + Send + Sync + 'static) -> Self {
+        let clock = ManualClock::new();
+        clock.set(Duration::from_secs(1_000_000));
+        Self {
+            clock,
+            runtime: runtime(),
+            build: Box::new(build),
+            has_near_cache: false,
+            prefixes: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn with_near_cache(mut self) -> Self {
+        self.has_near_cache = true;
+        self
+    }
+}
+
+impl Subject for Lab {
+    fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
+        let prefix = self.prefixes.fetch_add(1, Ordering::Relaxed);
+        // The clock stands still between the suite's advances, so every read after the first is a near one.
+        let near = settings.touch_resolution(Duration::from_millis(1));
+        let settings = if self.has_near_cache { near } else { *settings };
+        let mut builder = (self.build)(settings)
+            .prefix(prefix.to_string())
+            .clock(self.clock.clone())
+            .timeout(LONG);
+        if self.has_near_cache {
+            builder = builder.near_cache(1_000).staleness(LONG);
+        }
+        let provider = builder.build().ok()?;
+        Some(Arc::new(provider))
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + Send + '_>>) {
+        self.runtime.block_on(task);
+    }
+}
