@@ -326,12 +326,12 @@ impl<K, V> Bucket<K, V> {
 
     /// Takes the token of `record` out of an entry. True for one caller at most; it holds the token.
     pub(crate) fn clear(&self, place: &Place<K, V>, record: &Record<K, V>) -> bool {
-        // Acquire: pairs with `file`.
+        // Relaxed: what came before the token was put here was seen with the place, see `Place::take`.
         self.entries()[place.index]
             .compare_exchange(
                 ptr::from_ref(record).cast_mut(),
                 ptr::without_provenance_mut(CLEARED),
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -344,12 +344,12 @@ impl<K, V> Bucket<K, V> {
         replaced: &Record<K, V>,
         successor: &Record<K, V>,
     ) -> bool {
-        // Release: pairs with `drain` and `peek`, as in `file`. Acquire: pairs with `file`.
+        // Release: pairs with `drain` and `peek`, as in `file`.
         self.entries()[place.index]
             .compare_exchange(
                 ptr::from_ref(replaced).cast_mut(),
                 ptr::from_ref(successor).cast_mut(),
-                Ordering::AcqRel,
+                Ordering::Release,
                 Ordering::Relaxed,
             )
             .is_ok()

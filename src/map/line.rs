@@ -127,9 +127,10 @@ impl<K, V> Slot<K, V> {
 
     /// Puts `word` in the place of `seen`.
     pub(crate) fn put(&self, seen: Word<K, V>, word: Word<K, V>) -> Result<(), Word<K, V>> {
-        // Release: publishes the record in `word`. Acquire on failure: who lost may follow the winner.
+        // Release: publishes the record in `word`. Relaxed on failure: who lost follows nothing. He loads the slot again,
+        // or freezes the word that he lost to.
         self.0
-            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Acquire)
+            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
             .map(drop)
             .map_err(Word)
     }
