@@ -36,7 +36,7 @@ use super::index::Key;
 use super::memory::prefetch;
 use super::reclaim::{Guard, Mark};
 use super::record::{Record, assert_address};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;
 use std::{ptr, slice};
@@ -85,6 +85,7 @@ pub(crate) struct Bucket<K, V> {
     /// Entries that were drained and dealt with, and the creator's part.
     done: AtomicUsize,
     cleared: AtomicUsize,
+    trace: Trace,
 }
 
 type Entry<K, V> = AtomicPtr<Record<K, V>>;
@@ -227,6 +228,7 @@ impl<K, V> Bucket<K, V> {
             cursor: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             cleared: AtomicUsize::new(0),
+            trace: Trace::new(),
         };
         // SAFETY: just allocated, with room for the entries.
         unsafe {
@@ -397,12 +399,14 @@ impl<K, V> Bucket<K, V> {
 
     /// Notes that the bucket is retired.
     pub(crate) fn retire(&self) {
+        self.trace.write();
         self.mark.retire();
     }
 
     /// Accounts for drained entries, or with 1 for the creator's part. True for the one caller that
     /// completes the bucket and must retire it.
     pub(crate) fn account(&self, entries: usize) -> bool {
+        self.trace.read();
         // AcqRel: pairs with itself. The last one comes after all that the others did with the bucket.
         self.done.fetch_add(entries, Ordering::AcqRel) + entries == self.size() + 1
     }

@@ -28,7 +28,7 @@
 //! keeps the slots of threads that it does not have: it frees nothing any more.
 
 use super::barrier;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ptr;
@@ -68,6 +68,8 @@ pub(crate) struct Slot {
     is_brief: Cell<bool>,
     /// Writes since the last attempt to advance.
     recent: Cell<usize>,
+    /// Stands for the cells.
+    trace: Trace,
 }
 
 /// A deferred action.
@@ -75,6 +77,7 @@ struct Action {
     stamp: usize,
     run: Box<dyn FnOnce()>,
     next: *mut Action,
+    trace: Trace,
 }
 
 impl Domain {
@@ -98,6 +101,7 @@ impl Domain {
     pub(crate) fn claim(&self, is_brief: bool) -> &Slot {
         barrier::prepare();
         let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
+        slot.trace.write();
         slot.is_brief.set(is_brief);
         slot
     }
@@ -124,6 +128,7 @@ impl Domain {
             depth: Cell::new(0),
             is_brief: Cell::new(false),
             recent: Cell::new(0),
+            trace: Trace::new(),
         }));
         // Release: publishes the slot to `slots`.
         while let Err(newer) =
@@ -197,6 +202,7 @@ impl Domain {
             stamp: self.epoch(),
             run,
             next: ptr::null_mut(),
+            trace: Trace::new(),
         }));
         slot.push(action, action);
         self.count_writes(slot, ACTION);
@@ -260,7 +266,10 @@ impl Slot {
         let mut head = self.actions.load(Ordering::Relaxed);
         loop {
             // SAFETY: the chain is the caller's until it is pushed.
-            unsafe { (*last).next = head };
+            unsafe {
+                (*last).trace.write();
+                (*last).next = head;
+            }
             // Release: pairs with the swap in `run_due`.
             match self
                 .actions
@@ -288,6 +297,7 @@ impl Slot {
             let action = next;
             // SAFETY: taken by the swap, so that the chain is this thread's.
             let stamp = unsafe {
+                (*action).trace.read();
                 next = (*action).next;
                 (*action).stamp
             };

@@ -17,7 +17,7 @@
 //! **Frozen.** A frozen word never changes again. Bit 0 of slots and doors.
 
 use super::record::Record;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, Trace};
 use core::ptr;
 
 /// Slots of a line: together with the door they fill one cache line.
@@ -283,6 +283,8 @@ impl<K, V> Door<K, V> {
 pub(crate) struct Line<K, V> {
     pub(crate) slots: [Slot<K, V>; SLOTS],
     pub(crate) door: Door<K, V>,
+    /// No size outside of loom, which reports lines that are not freed.
+    _trace: Trace,
 }
 
 impl<K, V> Line<K, V> {
@@ -312,6 +314,7 @@ impl<K, V> Line<K, V> {
         Self {
             slots: core::array::from_fn(|_| Slot::new(Word::UNSET)),
             door: Door::new(DoorWord::UNSET),
+            _trace: Trace::new(),
         }
     }
 
@@ -322,6 +325,7 @@ impl<K, V> Line<K, V> {
                 Slot::new(words.get(slot).copied().unwrap_or(Word::EMPTY))
             }),
             door: Door::new(door),
+            _trace: Trace::new(),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! The models, one file a protocol.
 
+mod arena;
 mod bucket;
 mod calendar;
 mod chunk;
 mod dpor;
 mod epoch;
 mod life;
+mod limbo;
 mod map;
 mod record;
 mod resize;
