@@ -118,12 +118,14 @@ mod backend {
 
 pub(crate) use backend::*;
 
-/// Tells loom about reads and writes of plain memory, so that it reports those that race.
-/// Nothing at all outside of loom.
+/// Tells loom about reads and writes of plain memory, so that it reports those that race; and about memory that is not
+/// freed in the end. Nothing at all outside of loom.
 #[derive(Debug)]
 pub(crate) struct Trace {
     #[cfg(dwell_loom)]
     cell: loom::cell::UnsafeCell<()>,
+    #[cfg(dwell_loom)]
+    _leak: loom::alloc::Track<()>,
 }
 
 impl Trace {
@@ -131,6 +133,8 @@ impl Trace {
         Self {
             #[cfg(dwell_loom)]
             cell: loom::cell::UnsafeCell::new(()),
+            #[cfg(dwell_loom)]
+            _leak: loom::alloc::Track::new(()),
         }
     }
 

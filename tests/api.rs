@@ -477,3 +477,17 @@ fn zero_sized_and_shared_values_are_welcome() {
     assert_eq!(**map.get(&()).unwrap(), 5);
     assert_eq!(Arc::strong_count(&shared), 2);
 }
+
+#[test]
+fn a_table_keeps_up_with_its_records() {
+    let map = IdleMap::new(MINUTE);
+    for key in 0..100_000_u64 {
+        map.insert(key, ());
+        let (records, lines) = (key + 1, map.stats().table_slots as u64 / 7);
+        // Writers take over what nobody has used yet: or it would not grow again.
+        assert!(
+            records * 2 <= lines * 9 + 1_000,
+            "{records} records in {lines} lines"
+        );
+    }
+}

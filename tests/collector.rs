@@ -4,7 +4,8 @@ mod common;
 
 use common::{MINUTE, Rig, Tally, Value, YEAR, millis, panic_quietly};
 use dwell::RemovalCause::{self, Removed};
-use dwell::{Collector, Handle, IdleMap, ManualClock};
+use dwell::{Clock, Collector, Handle, IdleMap, ManualClock};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
@@ -209,4 +210,76 @@ fn a_collector_may_be_dropped_by_its_own_listener() {
             thread::yield_now();
         }
     });
+}
+
+/// Counts how often the collector's thread looks at it.
+struct WatchedClock {
+    time: ManualClock,
+    looks: Arc<AtomicUsize>,
+}
+
+impl Clock for WatchedClock {
+    fn now_millis(&self) -> u64 {
+        if thread::current().name() == Some("dwell-collector") {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.time.now_millis()
+    }
+}
+
+#[test]
+fn a_collector_ends_all_that_is_due_before_it_rests() {
+    let looks: Arc<AtomicUsize> = Arc::default();
+    let time = ManualClock::new();
+    let (report, told) = channel();
+    let map = {
+        let looks = Arc::clone(&looks);
+        let listen = move |_: &Handle<u32, u32>, _| {
+            let _ = report.send(looks.load(Ordering::Relaxed));
+        };
+        IdleMap::builder().on_removal(listen)
+    };
+    let clock = WatchedClock {
+        time: time.clone(),
+        looks,
+    };
+    let map = map.idle_timeout(millis(10)).clock(clock).build();
+    let map = Arc::new(map.unwrap());
+    (0..500).for_each(|key| drop(map.insert(key, key)));
+    time.advance(millis(20));
+    let _collector = map.spawn_collector();
+    let first = told.recv_timeout(PATIENCE).expect("it is collected");
+    for _ in 1..500 {
+        let later = told.recv_timeout(PATIENCE).expect("it goes on");
+        assert_eq!(first, later, "it looked at the time in between");
+    }
+}
+
+#[test]
+fn a_collector_that_is_dropped_does_not_collect_all_that_is_due() {
+    let held: Arc<Mutex<Option<Collector>>> = Arc::default();
+    let (clock, map, told) = {
+        let held = Arc::clone(&held);
+        reporting(move |_, _| drop(held.lock().unwrap().take()))
+    };
+    let tally = Tally::new();
+    (0..500).for_each(|key| drop(map.insert(key, tally.value(0))));
+    clock.advance(millis(20));
+    {
+        // Its listener waits until the collector is there to be dropped.
+        let mut held = held.lock().unwrap();
+        *held = Some(map.spawn_collector());
+    }
+    told.recv_timeout(PATIENCE).expect("it is collected");
+    let is_alone = {
+        let map = Arc::clone(&map);
+        move || {
+            // This one and the caller's; the thread has gone with all that it knew of the map.
+            while Arc::strong_count(&map) + Arc::weak_count(&map) > 2 {
+                thread::yield_now();
+            }
+        }
+    };
+    assert_returns(is_alone);
+    assert!(map.len() > 400, "only {} records are left", map.len());
 }

@@ -108,12 +108,14 @@ impl<T> AtomicPtr<T> {
 #[derive(Debug)]
 pub(crate) struct Trace {
     cell: loom::cell::UnsafeCell<()>,
+    _leak: loom::alloc::Track<()>,
 }
 
 impl Trace {
     pub(crate) fn new() -> Self {
         Self {
             cell: loom::cell::UnsafeCell::new(()),
+            _leak: loom::alloc::Track::new(()),
         }
     }
 

@@ -151,6 +151,14 @@ impl World {
         }
     }
 
+    /// Looks at every record that has a token, as a collection of what is idle does. Returns how many are live.
+    pub(crate) fn look_through(&self) -> usize {
+        let visit = self.visit(0);
+        let tokens = self.tokens(&visit);
+        let is_live = |(_, record): &&(u64, &Entry)| matches!(record.life.load(), State::Live(_));
+        tokens.iter().filter(is_live).count()
+    }
+
     /// Ends the first record of the calendar that was not touched since it was filed. False if there is none.
     pub(crate) fn evict(&self) -> bool {
         let visit = self.visit(0);

@@ -23,6 +23,8 @@ pub(crate) enum Size {
     LongTrio,
     /// Two that resize or collect all beside each other, and one more.
     Longest,
+    /// Threads one after the other, in any order: for what is stale to the last one.
+    InTurn,
     /// Two threads with operations of a layer that has no atomics of its own. What is stale to it the map's own
     /// models look after: here schedules count, so the second pass.
     Layered,
@@ -49,6 +51,7 @@ impl Size {
             (Self::LongTrio, true) => [2, 4, 1],
             (Self::Longest, false) => [1, 2, 1],
             (Self::Longest, true) => [2, 3, 1],
+            (Self::InTurn, _) => [0, 1, 0],
             (Self::Layered, false) => [0, 2, 0],
             (Self::Layered, true) => [1, 3, 0],
             (Self::LongLayered, false) => [0, 1, 0],

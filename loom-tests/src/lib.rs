@@ -12,6 +12,10 @@
 #![cfg(dwell_loom)]
 
 #[allow(dead_code)]
+mod asymmetric;
+#[allow(dead_code)]
+mod batches;
+#[allow(dead_code)]
 #[path = "../../src/clock.rs"]
 mod clock;
 #[allow(dead_code)]

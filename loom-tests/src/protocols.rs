@@ -1,5 +1,7 @@
 //! The protocols below the map's face, each reachable by its own name.
 
+#[path = "../../src/map/arena.rs"]
+pub(crate) mod arena;
 #[path = "../../src/map/array.rs"]
 pub(crate) mod array;
 #[path = "../../src/map/barrier.rs"]
@@ -26,6 +28,8 @@ pub(crate) mod limbo;
 pub(crate) mod line;
 #[path = "../../src/map/memory.rs"]
 pub(crate) mod memory;
+#[path = "pages.rs"]
+pub(crate) mod pages;
 #[path = "../../src/map/reclaim.rs"]
 pub(crate) mod reclaim;
 #[path = "../../src/map/record.rs"]

@@ -221,6 +221,11 @@ impl World {
         self.table.lines(&visit.guard).take_along(1, &visit);
     }
 
+    /// Records that were retired.
+    pub(crate) fn retired(&self) -> usize {
+        self.limbo.garbage()
+    }
+
     pub(crate) fn lines(&self) -> usize {
         self.table.lines(&self.visit().guard).len()
     }

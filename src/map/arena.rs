@@ -224,7 +224,8 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        let mut next = self.chunks.load(Ordering::Acquire);
+        // Relaxed: the arena is exclusively ours.
+        let mut next = self.chunks.load(Ordering::Relaxed);
         while !next.is_null() {
             let chunk = next;
             // SAFETY: the arena is gone, so that only who gives back the last cell may free a chunk, once it is

@@ -36,7 +36,7 @@ use super::index::Key;
 use super::memory::prefetch;
 use super::reclaim::{Guard, Mark};
 use super::record::{Record, assert_address};
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;
 use std::{ptr, slice};
@@ -85,6 +85,7 @@ pub(crate) struct Bucket<K, V> {
     /// Entries that were drained and dealt with, and the creator's part.
     done: AtomicUsize,
     cleared: AtomicUsize,
+    trace: Trace,
 }
 
 type Entry<K, V> = AtomicPtr<Record<K, V>>;
@@ -227,6 +228,7 @@ impl<K, V> Bucket<K, V> {
             cursor: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             cleared: AtomicUsize::new(0),
+            trace: Trace::new(),
         };
         // SAFETY: just allocated, with room for the entries.
         unsafe {
@@ -326,12 +328,12 @@ impl<K, V> Bucket<K, V> {
 
     /// Takes the token of `record` out of an entry. True for one caller at most; it holds the token.
     pub(crate) fn clear(&self, place: &Place<K, V>, record: &Record<K, V>) -> bool {
-        // Acquire: pairs with `file`.
+        // Relaxed: what came before the token was put here was seen with the place, see `Place::take`.
         self.entries()[place.index]
             .compare_exchange(
                 ptr::from_ref(record).cast_mut(),
                 ptr::without_provenance_mut(CLEARED),
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -344,12 +346,12 @@ impl<K, V> Bucket<K, V> {
         replaced: &Record<K, V>,
         successor: &Record<K, V>,
     ) -> bool {
-        // Release: pairs with `drain` and `peek`, as in `file`. Acquire: pairs with `file`.
+        // Release: pairs with `drain` and `peek`, as in `file`.
         self.entries()[place.index]
             .compare_exchange(
                 ptr::from_ref(replaced).cast_mut(),
                 ptr::from_ref(successor).cast_mut(),
-                Ordering::AcqRel,
+                Ordering::Release,
                 Ordering::Relaxed,
             )
             .is_ok()
@@ -397,12 +399,14 @@ impl<K, V> Bucket<K, V> {
 
     /// Notes that the bucket is retired.
     pub(crate) fn retire(&self) {
+        self.trace.write();
         self.mark.retire();
     }
 
     /// Accounts for drained entries, or with 1 for the creator's part. True for the one caller that
     /// completes the bucket and must retire it.
     pub(crate) fn account(&self, entries: usize) -> bool {
+        self.trace.read();
         // AcqRel: pairs with itself. The last one comes after all that the others did with the bucket.
         self.done.fetch_add(entries, Ordering::AcqRel) + entries == self.size() + 1
     }

@@ -19,7 +19,7 @@
 //! **Progress.** Lock-free: an exchange fails only because another one succeeded.
 
 use super::memory::prefetch;
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace, fence};
 use std::ptr;
 
 const FIELD: u32 = 20;
@@ -93,6 +93,8 @@ pub(crate) struct Chunk<M> {
     pub(crate) memory: M,
     /// The chunk that was made before this one. Written before the chunk is published.
     pub(crate) next: *mut Chunk<M>,
+    /// Stands for what is not atomic.
+    trace: Trace,
 }
 
 impl<M: Memory> Chunk<M> {
@@ -104,6 +106,7 @@ impl<M: Memory> Chunk<M> {
             worth,
             memory,
             next: ptr::null_mut(),
+            trace: Trace::new(),
         }
     }
 
@@ -258,6 +261,7 @@ impl<M: Memory> Chunk<M> {
 
     /// How many cells could be taken.
     pub(crate) fn free(&self) -> usize {
+        self.trace.read();
         let word = Word::decode(self.word.load(Ordering::Relaxed));
         if word.flags & CLOSED != 0 {
             0

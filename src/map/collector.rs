@@ -43,8 +43,8 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // Release: pairs with the thread's load; unparking orders it anyhow.
-        self.is_stopping.store(true, Ordering::Release);
+        // Relaxed, as the thread's loads: the flag brings nothing along, and unparking lets it be seen.
+        self.is_stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if thread.thread().id() != thread::current().id() {
@@ -96,7 +96,7 @@ where
         let mut has_ended = false;
         while let Some(ended) = self.collect_step(now) {
             has_ended |= ended > 0;
-            if is_stopping.load(Ordering::Acquire) {
+            if is_stopping.load(Ordering::Relaxed) {
                 break;
             }
         }
@@ -115,7 +115,7 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    while !is_stopping.load(Ordering::Acquire) {
+    while !is_stopping.load(Ordering::Relaxed) {
         let Some(map) = map.upgrade() else {
             return;
         };

@@ -28,7 +28,7 @@
 //! keeps the slots of threads that it does not have: it frees nothing any more.
 
 use super::barrier;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ptr;
@@ -72,6 +72,8 @@ pub(crate) struct Slot {
     is_brief: Cell<bool>,
     /// Writes since the last attempt to advance.
     recent: Cell<usize>,
+    /// Stands for the cells.
+    trace: Trace,
 }
 
 /// A deferred action.
@@ -79,6 +81,7 @@ struct Action {
     stamp: usize,
     run: Box<dyn FnOnce()>,
     next: *mut Action,
+    trace: Trace,
 }
 
 impl Domain {
@@ -102,6 +105,7 @@ impl Domain {
     pub(crate) fn claim(&self, is_brief: bool) -> &Slot {
         let is_light = barrier::prepare();
         let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
+        slot.trace.write();
         slot.is_brief.set(is_brief);
         slot.depth
             .set(if is_light && !is_brief { 0 } else { LONG_WAY });
@@ -130,6 +134,7 @@ impl Domain {
             depth: Cell::new(0),
             is_brief: Cell::new(false),
             recent: Cell::new(0),
+            trace: Trace::new(),
         }));
         // Release: publishes the slot to `slots`.
         while let Err(newer) =
@@ -219,6 +224,7 @@ impl Domain {
             stamp: self.epoch(),
             run,
             next: ptr::null_mut(),
+            trace: Trace::new(),
         }));
         slot.push(action, action);
         self.count_writes(slot, ACTION);
@@ -297,7 +303,10 @@ impl Slot {
         let mut head = self.actions.load(Ordering::Relaxed);
         loop {
             // SAFETY: the chain is the caller's until it is pushed.
-            unsafe { (*last).next = head };
+            unsafe {
+                (*last).trace.write();
+                (*last).next = head;
+            }
             // Release: pairs with the swap in `run_due`.
             match self
                 .actions
@@ -325,6 +334,7 @@ impl Slot {
             let action = next;
             // SAFETY: taken by the swap, so that the chain is this thread's.
             let stamp = unsafe {
+                (*action).trace.read();
                 next = (*action).next;
                 (*action).stamp
             };
@@ -352,7 +362,8 @@ impl Drop for Domain {
             // SAFETY: nobody uses the domain any more, and slots come from boxes.
             let slot = unsafe { Box::from_raw(next) };
             next = slot.next;
-            let mut action = slot.actions.swap(ptr::null_mut(), Ordering::Acquire);
+            // Relaxed: the domain is exclusively ours.
+            let mut action = slot.actions.load(Ordering::Relaxed);
             while !action.is_null() {
                 // SAFETY: as above, and actions come from boxes.
                 let due = unsafe { Box::from_raw(action) };

@@ -19,7 +19,7 @@ use super::memory::Cells;
 use super::memory::prefetch;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, contain, disown};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
@@ -54,6 +54,7 @@ struct Batch<K, V> {
     stamp: usize,
     records: Vec<NonNull<Record<K, V>>>,
     next: *mut Batch<K, V>,
+    trace: Trace,
 }
 
 impl<K: 'static, V: 'static> Limbo<K, V> {
@@ -259,6 +260,7 @@ impl<K, V> Batch<K, V> {
             stamp,
             records,
             next: ptr::null_mut(),
+            trace: Trace::new(),
         })
     }
 }
@@ -273,7 +275,10 @@ impl<K: 'static, V: 'static> Batches<K, V> {
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
             // SAFETY: not pushed yet, so that it is still the caller's.
-            unsafe { (*batch).next = head };
+            unsafe {
+                (*batch).trace.write();
+                (*batch).next = head;
+            }
             // Release: pairs with `pop` and `take_all`.
             match self
                 .0
@@ -325,6 +330,7 @@ impl<K, V> Iterator for Taken<K, V> {
         let first = NonNull::new(self.0)?;
         // SAFETY: batches come from boxes, and who took the stack has them for his own.
         let batch = unsafe { Box::from_raw(first.as_ptr()) };
+        batch.trace.read();
         self.0 = batch.next;
         Some(batch)
     }

@@ -17,7 +17,7 @@
 //! **Frozen.** A frozen word never changes again. Bit 0 of slots and doors.
 
 use super::record::Record;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, Ordering, Trace};
 use core::ptr;
 
 /// Slots of a line: together with the door they fill one cache line.
@@ -127,9 +127,10 @@ impl<K, V> Slot<K, V> {
 
     /// Puts `word` in the place of `seen`.
     pub(crate) fn put(&self, seen: Word<K, V>, word: Word<K, V>) -> Result<(), Word<K, V>> {
-        // Release: publishes the record in `word`. Acquire on failure: who lost may follow the winner.
+        // Release: publishes the record in `word`. Relaxed on failure: who lost follows nothing. He loads the slot again,
+        // or freezes the word that he lost to.
         self.0
-            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Acquire)
+            .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
             .map(drop)
             .map_err(Word)
     }
@@ -282,6 +283,8 @@ impl<K, V> Door<K, V> {
 pub(crate) struct Line<K, V> {
     pub(crate) slots: [Slot<K, V>; SLOTS],
     pub(crate) door: Door<K, V>,
+    /// No size outside of loom, which reports lines that are not freed.
+    _trace: Trace,
 }
 
 impl<K, V> Line<K, V> {
@@ -368,6 +371,7 @@ impl<K, V> Line<K, V> {
         Self {
             slots: core::array::from_fn(|_| Slot::new(Word::UNSET)),
             door: Door::new(DoorWord::UNSET),
+            _trace: Trace::new(),
         }
     }
 
@@ -378,6 +382,7 @@ impl<K, V> Line<K, V> {
                 Slot::new(words.get(slot).copied().unwrap_or(Word::EMPTY))
             }),
             door: Door::new(door),
+            _trace: Trace::new(),
         })
     }
 }

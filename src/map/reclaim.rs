@@ -257,13 +257,13 @@ mod graveyard {
         }
 
         pub(crate) fn retire(&self) {
-            let now = CLOCK.fetch_add(1, Ordering::AcqRel) + 1;
-            let before = self.0.swap(now, Ordering::SeqCst);
+            let now = CLOCK.fetch_add(1, Ordering::Release) + 1;
+            let before = self.0.swap(now, Ordering::Relaxed);
             assert_eq!(before, 0, "a record was retired twice");
         }
 
         pub(crate) fn check(&self, guard: &Guard) {
-            let retired = self.0.load(Ordering::SeqCst);
+            let retired = self.0.load(Ordering::Relaxed);
             assert!(
                 retired == 0 || retired > guard.0,
                 "a record was read by a thread that pinned after it was retired"

@@ -38,6 +38,16 @@ fn records_that_are_filed_while_a_bucket_fills_have_a_token_each() {
 }
 
 #[test]
+fn who_looks_through_the_calendar_finds_complete_records() {
+    explore("calendar: file and look", Size::Pair, || {
+        let world = world(1);
+        let ((), found) = both(&world, |world| world.insert(1, 0), World::look_through);
+        assert!(found >= 1);
+        assert_eq!(alone(world).live(), [0, 1]);
+    });
+}
+
+#[test]
 fn a_touched_record_is_kept_by_a_collection() {
     explore("calendar: touch and drain", Size::Pair, || {
         let world = world(1);
@@ -269,6 +279,20 @@ fn a_record_that_is_replaced_and_removed_leaves_no_token() {
         let (_, ended) = both(&world, |world| world.replace(0, 3), |world| world.end(0));
         assert!(ended);
         assert!(alone(world).live().is_empty());
+    });
+}
+
+#[test]
+fn the_place_of_a_successor_leads_to_a_complete_bucket() {
+    explore("calendar: file, replace and take back", Size::Trio, || {
+        let world = world(0);
+        three(
+            &world,
+            |world| world.insert(0, 0),
+            |world| world.replace(0, 3),
+            |world| world.end(0),
+        );
+        alone(world).live();
     });
 }
 

@@ -12,6 +12,8 @@ use std::sync::atomic::AtomicBool;
 struct Page {
     name: AtomicPtr<Chunk<Page>>,
     cells: Vec<Cell>,
+    /// What the arena knows of the chunk.
+    chunk: Trace,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl World {
         let page = Page {
             name: AtomicPtr::new(ptr::null_mut()),
             cells: (0..cells).map(cell).collect(),
+            chunk: Trace::new(),
         };
         let world = Self(Chunk::new(page, cells, worth));
         let used = Vec::from_iter((0..used).map(|_| world.take().expect("a fresh cell")));
@@ -99,6 +102,7 @@ impl World {
     }
 
     fn orphan(&self) -> bool {
+        self.page().chunk.read();
         // SAFETY: the world keeps the chunk.
         unsafe { Chunk::orphan(&raw const self.0) }
     }
@@ -174,9 +178,10 @@ fn the_last_of_cells_and_arena_frees_the_chunk() {
         explore("give back against orphan", Size::Trio, move || {
             let world = World::new(2, 0, worth);
             let (first, second) = (world.take().unwrap(), world.take().unwrap());
-            // Whoever frees comes after all that was done with the cells.
+            // Whoever frees comes after all that was done with the cells and the chunk.
             let free = |world: &World, is_last: bool| {
                 if is_last {
+                    world.page().chunk.write();
                     world
                         .page()
                         .cells

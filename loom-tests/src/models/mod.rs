@@ -1,5 +1,6 @@
 //! The models, one file a protocol.
 
+mod arena;
 mod bucket;
 mod calendar;
 mod chunk;
@@ -7,6 +8,7 @@ mod dpor;
 mod epoch;
 mod glance;
 mod life;
+mod limbo;
 mod map;
 mod record;
 mod resize;

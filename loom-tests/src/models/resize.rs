@@ -52,6 +52,54 @@ fn shrinking_keeps_everything_in_order() {
 }
 
 #[test]
+fn a_table_that_grows_does_not_grow_again_before_it_has() {
+    explore("resize: grow twice, alone", Size::Pair, || {
+        let world = small(&[1, 2, 3]);
+        world.grow();
+        world.grow();
+        assert_eq!(world.lines(), 2);
+        world.finish();
+        world.grow();
+        assert_eq!(world.lines(), 4);
+        assert_eq!(alone(world).contents(), [1, 2, 3].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn the_old_words_of_a_unit_are_not_read_once_it_was_taken_over() {
+    explore("resize: shrink and remove, alone", Size::Pair, || {
+        let world = large(&[1, 2, 3]);
+        world.shrink();
+        assert_eq!(world.remove(1), Some(1));
+        world.finish();
+        assert_eq!(alone(world).contents(), [(2, 2), (3, 3)]);
+    });
+}
+
+#[test]
+fn a_key_is_found_when_two_have_taken_over_a_unit_each() {
+    explore("resize: shrink, by two, and find", Size::InTurn, || {
+        let world = large(&[1, 2]);
+        world.shrink();
+        let ((), (), found) = three(&world, World::take_along, World::take_along, |world| {
+            [world.get(1), world.get(2)]
+        });
+        assert_eq!(found, [Some(1), Some(2)]);
+        assert_eq!(alone(world).contents(), [(1, 1), (2, 2)]);
+    });
+}
+
+#[test]
+fn a_value_that_is_replaced_in_a_growing_table_is_retired_once() {
+    explore("resize: grow and replace", Size::Pair, || {
+        let world = small(&[1]);
+        let (replaced, ()) = both(&world, |world| world.replace(1, |_| 10), grow);
+        assert_eq!((replaced, world.retired()), (Some(1), 1));
+        assert_eq!(alone(world).contents(), [(1, 10)]);
+    });
+}
+
+#[test]
 fn a_key_is_found_while_the_table_grows() {
     explore("resize: grow and find", Size::Pair, || {
         let world = small(&[1, 2]);
@@ -265,6 +313,54 @@ fn a_record_whose_door_is_frozen_is_not_retired_before_the_door_is_left() {
             );
             assert!(gone);
             assert!(alone(world).contents().is_empty());
+        },
+    );
+}
+
+#[test]
+fn who_comes_to_a_frozen_door_may_read_the_record_that_it_names() {
+    explore(
+        "resize: insert and find, remove, and grow",
+        Size::Trio,
+        || {
+            let world = small(&[]);
+            let (found, removed, ()) = three(
+                &world,
+                |world| {
+                    assert!(world.insert(1, 1));
+                    // The first to pin after the record was retired, if it was by the insertion.
+                    world.get(3)
+                },
+                |world| world.remove(1),
+                grow,
+            );
+            assert_eq!(found, None);
+            assert_eq!(
+                alone(world).contents().len(),
+                usize::from(removed.is_none())
+            );
+        },
+    );
+}
+
+#[test]
+fn a_door_that_changes_while_it_is_frozen_is_frozen_afterwards() {
+    explore(
+        "resize: insert two, and grow and insert",
+        Size::LongPair,
+        || {
+            let world = small(&[]);
+            let ((other, one), two) = both(
+                &world,
+                |world| (world.insert(3, 3), world.insert(1, 10)),
+                |world| {
+                    grow(world);
+                    world.insert(1, 20)
+                },
+            );
+            assert!(other && one != two);
+            let number = if one { 10 } else { 20 };
+            assert_eq!(alone(world).contents(), [(1, number), (3, 3)]);
         },
     );
 }

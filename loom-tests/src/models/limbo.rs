@@ -1,0 +1,235 @@
+//! Limbo: a retired record is freed once, after everybody who might read it has gone, and not later than with its map.
+
+use crate::batches::limbo::Limbo;
+use crate::batches::reclaim::{Guard, Reclaim};
+use crate::batches::record::{NEVER, Record, Terms, Unlinked, at};
+use crate::explore::{Size, alone, both, explore, three};
+use crate::sync::{AtomicPtr, Ordering};
+use crate::watched::{Key, Value, boxed};
+use std::ptr;
+use std::sync::Arc;
+
+type Entry = Record<Key, Value>;
+
+/// Records that are each in a slot, until they are removed.
+struct World {
+    limbo: Limbo<Key, Value>,
+    slots: [AtomicPtr<Entry>; 2],
+}
+
+impl World {
+    fn new(lanes: usize, records: usize) -> Self {
+        let world = Self {
+            limbo: Limbo::new(lanes),
+            slots: [(); 2].map(|()| AtomicPtr::new(ptr::null_mut())),
+        };
+        (0..records).for_each(|slot| world.add(slot));
+        world
+    }
+
+    fn add(&self, slot: usize) {
+        let terms = Terms {
+            birth: 0,
+            idle: 10,
+            limit: NEVER,
+            weight: 0,
+        };
+        let number = slot as u64;
+        let record = Unlinked::new(0, Key::new(number), Value::new(number), terms, boxed);
+        let pointer = record.into_linked().as_ptr();
+        self.slots[slot].store(pointer, Ordering::Release);
+    }
+
+    fn read(&self, slot: usize) {
+        let guard = Guard::pin();
+        let record = self.slots[slot].load(Ordering::Acquire);
+        if !record.is_null() {
+            // SAFETY: read from a slot while the guard was held.
+            let record = unsafe { at(record, &guard) };
+            assert_eq!(record.value().number(), slot as u64);
+        }
+    }
+
+    /// Takes a record out of its slot, on a lane.
+    fn remove(&self, slot: usize, lane: usize) {
+        let guard = Guard::pin();
+        self.remove_under(slot, lane, &guard);
+    }
+
+    fn remove_under(&self, slot: usize, lane: usize, guard: &Guard) {
+        let record = self.slots[slot].swap(ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: as above.
+        let record = unsafe { at(record, guard) };
+        // The table, and the calendar.
+        self.limbo.left(record, lane, guard);
+        self.limbo.left(record, lane, guard);
+    }
+
+    /// What a writer does at its end.
+    fn tidy(&self, lane: usize) {
+        let guard = Guard::pin();
+        self.limbo.sweep(lane, &guard);
+        self.limbo.reap(lane, 2);
+    }
+
+    /// A whole removal.
+    fn remove_and_tidy(&self, slot: usize, lane: usize) {
+        let guard = Guard::pin();
+        self.remove_under(slot, lane, &guard);
+        self.limbo.sweep(lane, &guard);
+        self.limbo.reap(lane, 2);
+    }
+
+    /// When nothing else goes on any more: what was retired has been freed, or is by the next writer.
+    fn conclude(self) {
+        self.tidy(0);
+        assert_eq!(self.limbo.garbage(), 0, "records were left behind");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for slot in &self.slots {
+            if let Some(record) = ptr::NonNull::new(slot.load(Ordering::Relaxed)) {
+                // SAFETY: the slots' share in the record is still held.
+                let record = unsafe { record.as_ref() };
+                self.limbo.free_if_last(record);
+                self.limbo.free_if_last(record);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_is_not_freed_under_its_reader() {
+    explore("limbo: read, and remove and free", Size::Pair, || {
+        let world = Arc::new(World::new(1, 1));
+        both(
+            &world,
+            |world| world.read(0),
+            |world| {
+                world.remove(0, 0);
+                world.tidy(0);
+            },
+        );
+        alone(world).conclude();
+    });
+}
+
+#[test]
+fn a_record_is_not_freed_under_its_reader_by_a_third() {
+    explore("limbo: read, remove, and free", Size::Trio, || {
+        let world = Arc::new(World::new(1, 1));
+        three(
+            &world,
+            |world| world.read(0),
+            |world| world.remove(0, 0),
+            |world| world.tidy(0),
+        );
+        alone(world).conclude();
+    });
+}
+
+#[test]
+fn two_who_retire_and_free_lose_nothing() {
+    explore("limbo: remove and free, by two", Size::LongPair, || {
+        let world = Arc::new(World::new(1, 2));
+        both(
+            &world,
+            |world| world.remove_and_tidy(0, 0),
+            |world| world.remove_and_tidy(1, 0),
+        );
+        alone(world).conclude();
+    });
+}
+
+#[test]
+fn what_one_made_and_retired_is_freed_by_another() {
+    explore("limbo: make and remove, and free", Size::Pair, || {
+        let world = Arc::new(World::new(1, 0));
+        both(
+            &world,
+            |world| {
+                world.add(0);
+                world.remove(0, 0);
+            },
+            |world| {
+                world.tidy(0);
+                world.tidy(0);
+            },
+        );
+        alone(world).conclude();
+    });
+}
+
+#[test]
+fn what_is_left_on_one_lane_is_freed_by_another() {
+    explore(
+        "limbo: remove, and free on two lanes",
+        Size::LongTrio,
+        || {
+            let world = Arc::new(World::new(2, 2));
+            world.remove(0, 0);
+            three(
+                &world,
+                |world| world.remove(1, 1),
+                |world| world.tidy(0),
+                |world| world.tidy(1),
+            );
+            let world = alone(world);
+            world.tidy(1);
+            world.conclude();
+        },
+    );
+}
+
+#[test]
+fn what_was_moved_from_lane_to_lane_is_complete_for_who_frees_it() {
+    explore("limbo: move to another lane, and free", Size::Pair, || {
+        let world = Arc::new(World::new(2, 1));
+        both(
+            &world,
+            |world| {
+                world.remove(0, 1);
+                world.limbo.sweep(1, &Guard::pin());
+                world.limbo.sweep(0, &Guard::pin());
+            },
+            |world| {
+                let _guard = Guard::pin();
+                world.limbo.reap(0, 1);
+            },
+        );
+        let world = alone(world);
+        world.tidy(1);
+        world.conclude();
+    });
+}
+
+#[test]
+fn what_is_sent_by_two_is_in_one_batch() {
+    explore("limbo: remove, and send all", Size::Pair, || {
+        let world = Arc::new(World::new(1, 1));
+        both(
+            &world,
+            |world| world.remove(0, 0),
+            |world| world.limbo.send_all(&Guard::pin()),
+        );
+        alone(world).conclude();
+    });
+}
+
+#[test]
+fn what_waits_is_freed_with_the_map() {
+    explore("limbo: remove, remove, and drop", Size::Pair, || {
+        let world = Arc::new(World::new(2, 2));
+        both(
+            &world,
+            |world| world.remove(0, 0),
+            |world| world.remove(1, 1),
+        );
+        drop(alone(world));
+    });
+}
