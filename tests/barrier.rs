@@ -10,7 +10,7 @@ mod barrier;
 #[path = "../src/sync.rs"]
 mod sync;
 
-use barrier::{heavy, light, prepare};
+use barrier::{heavy, light, medium, prepare};
 use crossbeam_utils::CachePadded;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,9 +55,10 @@ impl Shared {
 
 /// Rounds in which neither saw the other's store.
 fn missed() -> usize {
-    let shared = Shared::default();
+    let shared = &Shared::default();
     let (seen_by_reader, seen_by_writer) = thread::scope(|scope| {
-        let reader = scope.spawn(|| shared.run(&shared.reader, &shared.writer, light));
+        let barrier = if prepare() { light } else { medium };
+        let reader = scope.spawn(move || shared.run(&shared.reader, &shared.writer, barrier));
         let free = || assert!(heavy(), "the kernel takes back what it has offered");
         let seen_by_writer = shared.run(&shared.writer, &shared.reader, free);
         (reader.join().unwrap(), seen_by_writer)

@@ -21,14 +21,19 @@ pub(crate) mod barrier {
     }
 
     /// Whoever makes the line comes before all that use it: let that be the model's first thread.
-    pub(crate) fn prepare() {
+    pub(crate) fn prepare() -> bool {
         let _: &Line = &LINE;
+        true
     }
 
     pub(crate) fn light() {
         LINE.light.fetch_add(1, Ordering::Release);
         // After a `heavy` that does not see the line above.
         LINE.heavy.fetch_add(0, Ordering::Acquire);
+    }
+
+    pub(crate) fn medium() {
+        light();
     }
 
     pub(crate) fn heavy() -> bool {
