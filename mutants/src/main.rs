@@ -16,7 +16,7 @@
 //!
 //! Results are kept in `mutants/results.toml` after each mutant, so that a run can be stopped and taken up again,
 //! and told in `docs/mutants.md`. A mutant is named by its function and its text: after a change of other lines
-//! its result stands. Those of a file that was changed are forgotten with `--again`. Survivors of a run are shown to
+//! its result stands, and one with a proof is not run. Those of a file that was changed are forgotten with `--again`. Survivors of a run are shown to
 //! more tests by one with more `--seconds`.
 
 mod check;
@@ -69,6 +69,9 @@ enum Task {
         /// Only with these suites
         #[arg(long)]
         suite: Vec<String>,
+        /// Only with tests whose names contain one of these
+        #[arg(long)]
+        test: Vec<String>,
     },
     /// Writes docs/mutants.md anew
     Report,
@@ -82,8 +85,8 @@ struct Suites {
 /// The tests as they are without mutants.
 #[derive(Default, Serialize, Deserialize)]
 struct Baseline {
-    /// What was measured: a hash of the copy, and the longest that a test was given.
-    of: (u64, u64),
+    /// What was measured: a hash of the copy, the longest that a test was given, and the parts of names.
+    of: (u64, u64, Vec<String>),
     suites: Vec<String>,
     test: Vec<Test>,
 }
@@ -198,14 +201,19 @@ const REPORT: &str = "\
 Each atomic ordering of `src/map` one step weaker, each fence dropped, each compare-and-exchange turned into a
 store, and each look at shared memory in a condition taken as true or as false: one at a time, by
 `cargo run --release -p mutants -- run`. The right column names the first of the tests in
-`mutants/suites.toml` that failed.
+`mutants/suites.toml` that failed, or says why the mutant changes nothing (`mutants/equivalent.toml`).
 
 | mutant | killed by |
 |---|---|
 ";
 
 /// Builds those suites that were not measured since something has changed, and measures their tests.
-fn baseline(workspace: &Workspace, suites: &[Suite], longest: u64) -> Anything<Baseline> {
+fn baseline(
+    workspace: &Workspace,
+    suites: &[Suite],
+    longest: u64,
+    only: &[String],
+) -> Anything<Baseline> {
     let target = std::env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or(workspace.root.join("target"), PathBuf::from);
     let hash = RefCell::new(DefaultHasher::new());
@@ -224,7 +232,7 @@ fn baseline(workspace: &Workspace, suites: &[Suite], longest: u64) -> Anything<B
     })?;
     let of = hash.into_inner().finish();
     let path = copy.directory.join("baseline.toml");
-    let of = (of, longest);
+    let of = (of, longest, only.to_vec());
     let mut baseline: Baseline = read(&path).unwrap_or_default();
     if baseline.of != of {
         baseline = Baseline {
@@ -237,6 +245,10 @@ fn baseline(workspace: &Workspace, suites: &[Suite], longest: u64) -> Anything<B
             continue;
         }
         for mut found in copy.build(suite)? {
+            let is_meant = only.is_empty() || only.iter().any(|part| found.name.contains(part));
+            if !is_meant {
+                continue;
+            }
             let is_short = copy.measure(suite, &mut found, longest as f64)?;
             let (name, seconds, reached) = (&found.name, found.seconds, found.reached.len());
             println!("{}: {name}, {seconds:.2} s, {reached} mutants", suite.name);
@@ -303,7 +315,9 @@ fn run(
                 Some(known) => known.killed_by.is_none() && known.seconds < seconds,
                 None => true,
             };
-            (again || is_open) && file.as_ref().is_none_or(|file| *file == mutant.file)
+            let is_proven = workspace.proofs.contains_key(&mutant.name);
+            (again || is_open && !is_proven)
+                && file.as_ref().is_none_or(|file| *file == mutant.file)
         })
         .collect();
     for (count, &number) in due.iter().enumerate() {
@@ -355,12 +369,13 @@ fn main() -> Anything<ExitCode> {
             seconds,
             longest,
             suite,
+            test,
         } => {
             let mut suites: Suites = read(&workspace.root.join("mutants/suites.toml"))?;
             suites
                 .suite
                 .retain(|of| suite.is_empty() || suite.contains(&of.name));
-            let baseline = baseline(&workspace, &suites.suite, longest)?;
+            let baseline = baseline(&workspace, &suites.suite, longest, &test)?;
             run(
                 &mut workspace,
                 &suites.suite,

@@ -318,54 +318,6 @@ fn a_record_whose_door_is_frozen_is_not_retired_before_the_door_is_left() {
 }
 
 #[test]
-fn who_comes_to_a_frozen_door_may_read_the_record_that_it_names() {
-    explore(
-        "resize: insert and find, remove, and grow",
-        Size::Trio,
-        || {
-            let world = small(&[]);
-            let (found, removed, ()) = three(
-                &world,
-                |world| {
-                    assert!(world.insert(1, 1));
-                    // The first to pin after the record was retired, if it was by the insertion.
-                    world.get(3)
-                },
-                |world| world.remove(1),
-                grow,
-            );
-            assert_eq!(found, None);
-            assert_eq!(
-                alone(world).contents().len(),
-                usize::from(removed.is_none())
-            );
-        },
-    );
-}
-
-#[test]
-fn a_door_that_changes_while_it_is_frozen_is_frozen_afterwards() {
-    explore(
-        "resize: insert two, and grow and insert",
-        Size::LongPair,
-        || {
-            let world = small(&[]);
-            let ((other, one), two) = both(
-                &world,
-                |world| (world.insert(3, 3), world.insert(1, 10)),
-                |world| {
-                    grow(world);
-                    world.insert(1, 20)
-                },
-            );
-            assert!(other && one != two);
-            let number = if one { 10 } else { 20 };
-            assert_eq!(alone(world).contents(), [(1, number), (3, 3)]);
-        },
-    );
-}
-
-#[test]
 fn a_key_is_found_while_the_table_grows_twice() {
     explore("resize: grow twice and find", Size::Pair, || {
         let world = small(&[1, 2]);

@@ -2,8 +2,11 @@
 
 use crate::asymmetric::barrier::prepare;
 use crate::asymmetric::epoch as scheme;
+use crate::explore::Size;
 
 const BARRIERS: &str = "contract";
+/// Each barrier is two steps here.
+const TRIO: Size = Size::LongTrio;
 
 #[path = "models.rs"]
 mod models;

@@ -1,7 +1,7 @@
 //! Epochs: nothing is freed under a reader, and everything is freed in the end.
 
 use super::scheme::{Domain, Slot};
-use super::{BARRIERS, prepare};
+use super::{BARRIERS, TRIO, prepare};
 use crate::explore::{self, Size, alone, both, three};
 use crate::sync::{AtomicPtr, Ordering, Trace};
 use std::ptr;
@@ -71,24 +71,22 @@ impl World {
     }
 
     fn unlink(&self) {
-        self.pinned(|slot| self.unlink_under(slot));
-    }
-
-    fn unlink_under(&self, slot: &Slot) {
-        // Relaxed: what unlinks need not be ordered at all.
-        self.link.store(ptr::null_mut(), Ordering::Relaxed);
-        let thing = self.thing;
-        // SAFETY: the world outlives the domain's actions.
-        unsafe {
-            self.domain.defer(
-                slot,
-                Box::new(move || {
-                    let thing = &*thing;
-                    thing.memory.write();
-                    thing.freed.fetch_add(1, Ordering::Relaxed);
-                }),
-            );
-        }
+        self.pinned(|slot| {
+            // Relaxed: what unlinks need not be ordered at all.
+            self.link.store(ptr::null_mut(), Ordering::Relaxed);
+            let thing = self.thing;
+            // SAFETY: the world outlives the domain's actions.
+            unsafe {
+                self.domain.defer(
+                    slot,
+                    Box::new(move || {
+                        let thing = &*thing;
+                        thing.memory.write();
+                        thing.freed.fetch_add(1, Ordering::Relaxed);
+                    }),
+                );
+            }
+        });
     }
 
     fn flush(&self, times: usize) {
@@ -142,7 +140,7 @@ fn nothing_is_freed_while_a_reader_that_was_late_to_pin_reads() {
 
 #[test]
 fn whoever_frees_comes_after_the_reader_and_the_writer() {
-    explore("read, unlink and free", Size::Trio, || {
+    explore("read, unlink and free", TRIO, || {
         let world = Arc::new(World::new());
         three(&world, World::read, World::unlink, |world| {
             world.flush(GRACE + 1);
@@ -194,42 +192,6 @@ fn whoever_frees_comes_after_a_reader_that_was_always_seen_pinned() {
                 turns.begin(turn);
                 turns.wait_for(turn + usize::from(turn < 6));
             }
-        });
-    });
-}
-
-#[test]
-fn who_pins_two_epochs_later_sees_what_was_unlinked_while_the_epoch_moved_on() {
-    explore("unlink within an advance, and read", Size::LongTrio, || {
-        let world = Arc::new((World::new(), Turns(crate::sync::AtomicUsize::new(0))));
-        // Slots that they keep: to claim one anew would order one with the other.
-        let [reader, writer] = [(); 2].map(|()| Owned(ptr::from_ref(world.0.domain.claim(false))));
-        let read = move |(world, turns): &(World, Turns)| {
-            // SAFETY: slots live as long as the domain.
-            let slot = unsafe { &*reader.slot() };
-            turns.wait_for(2);
-            world.domain.pin(slot);
-            if !world.link.load(Ordering::Acquire).is_null() {
-                world.thing().memory.read();
-            }
-            turns.begin(3);
-            Domain::unpin(slot);
-        };
-        let unlink = move |(world, turns): &(World, Turns)| {
-            // SAFETY: as above.
-            let slot = unsafe { &*writer.slot() };
-            turns.wait_for(1);
-            world.domain.pin(slot);
-            world.unlink_under(slot);
-            Domain::unpin(slot);
-        };
-        three(&world, read, unlink, |(world, turns)| {
-            world.flush(1);
-            turns.begin(1);
-            world.flush(1);
-            turns.begin(2);
-            turns.wait_for(3);
-            world.flush(1);
         });
     });
 }
