@@ -198,7 +198,7 @@ fn whoever_frees_comes_after_a_reader_that_was_always_seen_pinned() {
 
 #[test]
 fn who_sees_that_a_stamp_is_over_comes_after_a_reader_that_another_one_has_seen_leave() {
-    explore("read, flush, and look at a stamp", Size::InTurn, || {
+    explore("read, flush, and look at a stamp", Size::Trio, || {
         let world = Arc::new(World::new());
         let reader = world.domain.claim(false);
         world.domain.pin(reader);
