@@ -23,7 +23,9 @@
 //!
 //! **Progress.** Pinning and unpinning are wait-free. Claiming a slot, once a thread, and deferring are lock-free. An
 //! advance is wait-free in the number of slots, and fails while somebody is pinned at an earlier epoch: a thread that
-//! stays pinned delays what is deferred from two epochs before it pinned on, and nothing else. Slots are reused, and
+//! stays pinned delays what is deferred from two epochs before it pinned on, and nothing else. Mostly it is one that was
+//! interrupted, and will not run soon where there are more threads than processors: so a writer that finds the epoch held
+//! back offers its processor, once, when it is not pinned any more, and waits for nothing. Slots are reused, and
 //! never freed: there are about as many as there were threads at one time. A child of fork that goes on without exec
 //! keeps the slots of threads that it does not have: it frees nothing any more.
 
@@ -39,6 +41,8 @@ const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
 /// A thread tries to advance after so many writes.
 const INTERVAL: usize = 4096;
+/// And after so many if it failed: then twice as many each time, until it is back at [`INTERVAL`].
+const BRIEFEST: usize = 64;
 /// Deferring an action counts for as many writes: much may wait together with it.
 const ACTION: usize = 64;
 
@@ -70,8 +74,12 @@ pub(crate) struct Slot {
     depth: Cell<usize>,
     /// The thread gives the slot back with its last guard.
     is_brief: Cell<bool>,
-    /// Writes since the last attempt to advance.
-    recent: Cell<usize>,
+    /// Writes until the next attempt to advance.
+    left: Cell<usize>,
+    /// Writes between the last attempt and the next one.
+    interval: Cell<usize>,
+    /// The thread lets others run as soon as it is not pinned any more.
+    steps_aside: Cell<bool>,
     /// Stands for the cells.
     trace: Trace,
 }
@@ -133,7 +141,9 @@ impl Domain {
             next: head,
             depth: Cell::new(0),
             is_brief: Cell::new(false),
-            recent: Cell::new(0),
+            left: Cell::new(INTERVAL),
+            interval: Cell::new(INTERVAL),
+            steps_aside: Cell::new(false),
             trace: Trace::new(),
         }));
         // Release: publishes the slot to `slots`.
@@ -232,30 +242,40 @@ impl Domain {
 
     /// Counts writes of a pinned thread: so that what was deferred is run even where little more is.
     pub(crate) fn count_writes(&self, slot: &Slot, writes: usize) {
-        let recent = slot.recent.get() + writes;
-        if recent < INTERVAL {
-            slot.recent.set(recent);
-        } else {
-            slot.recent.set(0);
-            self.flush();
+        if writes < slot.left.get() {
+            slot.left.set(slot.left.get() - writes);
+            return;
         }
+        // At first, for what is run may write, too.
+        slot.left.set(INTERVAL);
+        let interval = match slot.interval.get() {
+            _ if self.flush() => INTERVAL,
+            INTERVAL => BRIEFEST,
+            interval => interval * 2,
+        };
+        if interval != INTERVAL {
+            slot.step_aside();
+        }
+        slot.interval.set(interval);
+        slot.left.set(interval);
     }
 
-    /// Tries to advance the epoch, and runs what is due.
-    pub(crate) fn flush(&self) {
-        self.advance();
+    /// Tries to advance the epoch, and runs what is due. False if somebody holds the epoch back.
+    pub(crate) fn flush(&self) -> bool {
+        let has_advanced = self.advance();
         let epoch = self.epoch();
         for slot in self.slots() {
             slot.run_due(epoch);
         }
+        has_advanced
     }
 
-    fn advance(&self) {
+    fn advance(&self) -> bool {
         // Acquire: pairs with the Release below, too: what the advances before this one saw comes before this one.
         let epoch = self.epoch();
         // The first look saves the barrier where it would be in vain.
         if self.is_held_back(epoch) || !barrier::heavy() || self.is_held_back(epoch) {
-            return;
+            return false;
         }
         // Release: pairs with `pin` and `flush`. If it fails, somebody else has advanced.
         let _ = self.epoch.compare_exchange(
@@ -264,6 +284,7 @@ impl Domain {
             Ordering::Release,
             Ordering::Relaxed,
         );
+        true
     }
 
     /// Whether somebody is pinned at another epoch than this.
@@ -288,8 +309,25 @@ impl Slot {
     fn unpin_the_long_way(&self, depth: usize) -> bool {
         if depth == LONG_WAY {
             self.leave();
+            if self.steps_aside.take() {
+                self.depth.set(0);
+                // Nothing depends on it, so that it is no step for loom to explore.
+                if !cfg!(dwell_loom) {
+                    std::thread::yield_now();
+                }
+                return false;
+            }
         }
         depth == LONG_WAY && self.is_brief.get()
+    }
+
+    /// Has a pinned thread take the long way when it unpins, and let others run then.
+    fn step_aside(&self) {
+        let depth = self.depth.get();
+        if depth < LONG_WAY {
+            self.steps_aside.set(true);
+            self.depth.set(depth + LONG_WAY);
+        }
     }
 
     /// The thread gives the slot back.

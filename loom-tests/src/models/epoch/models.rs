@@ -90,7 +90,9 @@ impl World {
     }
 
     fn flush(&self, times: usize) {
-        (0..times).for_each(|_| self.domain.flush());
+        for _ in 0..times {
+            self.domain.flush();
+        }
     }
 
     fn freed(&self) -> usize {
