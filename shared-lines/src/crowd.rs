@@ -83,9 +83,26 @@ pub struct Count {
 
 type Map = IdleMap<u64, [u64; 8]>;
 
+/// Keeps this thread on a processor of its own, which has a lane of its own.
+#[cfg(target_os = "linux")]
+fn settle_down(thread: u64) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let allowed = sched_getaffinity(None).expect("a thread may ask for its own");
+    let mut processors = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number));
+    if let Some(processor) = processors.nth(thread as usize) {
+        let mut own = CpuSet::new();
+        own.set(processor);
+        sched_setaffinity(None, &own).expect("a thread may choose among its processors");
+    }
+}
+
+/// Each thread has a lane of its own, wherever it runs.
+#[cfg(not(target_os = "linux"))]
+fn settle_down(_thread: u64) {}
+
 /// Counts what `operation` accesses, with as many threads as the map has lanes, and at least two.
 pub fn count(operation: Operation) -> Count {
-    // Threads that begin one after the other have lanes of their own; two crowds would mix them.
+    // Two crowds would share the processors, and so their lanes.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let threads =
@@ -103,6 +120,7 @@ pub fn count(operation: Operation) -> Count {
             .map(|thread| {
                 let (map, clock, turn, together) = (&map, &clock, &turn, &together);
                 scope.spawn(move || {
+                    settle_down(thread);
                     let own = |n: u64| n * threads + thread;
                     for session in 0..SESSIONS / threads {
                         let _turn = turn.lock().expect("no holder panicked");

@@ -11,6 +11,7 @@ pub(crate) struct Visit<'m, K: 'static, V: 'static> {
     pub(crate) guard: Guard,
     /// The time the operation takes place at, in the clock's milliseconds.
     pub(crate) now: u64,
+    lane: usize,
     limbo: &'m Limbo<K, V>,
 }
 
@@ -20,13 +21,14 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
         Self {
             guard: Guard::pin(),
             now,
+            lane: lanes::current(limbo.lanes()),
             limbo,
         }
     }
 
-    /// This thread's lane.
+    /// The lane that the operation began on.
     pub(crate) fn lane(&self) -> usize {
-        lanes::current(self.limbo.lanes())
+        self.lane
     }
 
     /// Keeps a new record.
