@@ -6,6 +6,7 @@
 use crate::protocols::glance::Glance;
 use crate::protocols::life::{Observed, State};
 use crate::protocols::limbo::Limbo;
+use crate::protocols::line::DoorState;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::protocols::table::{Inserted, Table, Taken, upper};
 use crate::protocols::visit::Visit;
@@ -207,6 +208,18 @@ impl World {
     /// Starts the smallest table.
     pub(crate) fn shrink(&self) {
         self.table.fit(0, 1, &self.visit());
+    }
+
+    /// Starts a table of the same size, if chains have become long. The number of records asks for no other size.
+    pub(crate) fn shorten(&self) -> bool {
+        self.table.fit(3, 0, &self.visit())
+    }
+
+    /// Whether there are lines besides the first one of the first chain.
+    pub(crate) fn is_long(&self) -> bool {
+        let visit = self.visit();
+        let door = self.table.lines(&visit.guard).line(0).door.load();
+        matches!(door.decode(), DoorState::Link(_))
     }
 
     /// Takes over all that is left.

@@ -372,6 +372,7 @@ where
 
     /// A record that is not in the map yet.
     fn unlinked(&self, hash: u64, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
+        self.table.prefetch(upper(hash), visit);
         let terms = self.terms(&key, &value, visit.now);
         Unlinked::new(upper(hash), key, value, terms, |record| visit.put(record))
     }

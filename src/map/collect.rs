@@ -122,7 +122,7 @@ where
             .filter_map(|class| self.calendar.front(class, &visit))
             .find(|bucket| self.calendar.end_of(bucket) <= now)?;
         let mut ended = 0;
-        let ahead = |record: &Record<K, V>| self.table.prefetch(record, &visit);
+        let ahead = |record: &Record<K, V>| self.table.prefetch(record.hash(), &visit);
         self.calendar.drain(due, STEP, &visit, ahead, |record| {
             let judge = |record: &Record<K, V>, seen| self.expired(record, seen, now);
             if let Reviewed::Ended(_) = self.review(record, judge, &visit) {

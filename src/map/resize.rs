@@ -1,6 +1,7 @@
 //! The table's array of lines, and how one array takes over from another.
 //!
-//! An array has 2^bits lines. The next one has more or fewer; the smaller of the two counts is the
+//! An array has 2^bits lines. The next one has more or fewer, or as many: a chain never becomes shorter, and where
+//! records come and go each of them would get a further line in time. The smaller of the two counts is the
 //! number of *units*: the lines of a unit hold the same part of the hash space in both arrays. A unit
 //! is taken over as a whole, on first use or by writers that each take a few units along.
 //!
@@ -41,6 +42,8 @@ pub(crate) const LEAST_BITS: u32 = if cfg!(any(dwell_loom, dwell_shuttle)) {
 const MOST_BITS: u32 = 31;
 /// An array grows when it has more than this many records in two lines.
 const CROWDED: usize = 9;
+/// It is replaced by one of its size when it has more than one further line for so many lines.
+const LONG: usize = 2;
 /// It shrinks when it has fewer than this many records in four lines.
 const SPARSE: usize = 3;
 /// And by at most this many bits, to bound the size of a unit.
@@ -58,6 +61,8 @@ pub(crate) struct Lines<K, V> {
     cursor: AtomicUsize,
     /// Units that were taken over.
     taken_over: AtomicUsize,
+    /// Lines that were linked to chains since this array is the current one.
+    further: AtomicUsize,
 }
 
 /// The number of bits for a number of records.
@@ -90,6 +95,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             previous: AtomicPtr::new(previous),
             cursor: AtomicUsize::new(0),
             taken_over: AtomicUsize::new(0),
+            further: AtomicUsize::new(0),
         }));
         // SAFETY: just made, and nobody else knows it.
         unsafe { (*pointer).pointer = pointer };
@@ -111,6 +117,12 @@ impl<K: 'static, V: 'static> Lines<K, V> {
 
     pub(crate) fn line(&self, index: usize) -> &Line<K, V> {
         self.lines.line(index)
+    }
+
+    /// Counts a line that was linked to a chain.
+    pub(crate) fn count_further(&self) {
+        // Relaxed: a count.
+        self.further.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The head of the chain for a hash, after its unit was taken over.
@@ -231,7 +243,9 @@ impl<K: 'static, V: 'static> Lines<K, V> {
                 };
                 // SAFETY: no line of the unit was ready when the visit was pinned already, so that the
                 // record was not unlinked before; it is not retired under this guard.
-                if self.index(unsafe { visit.at(record) }.hash()) != index {
+                let hash = || unsafe { visit.at(record) }.hash();
+                // All of a unit belongs to its one line, if it has no more.
+                if self.bits > old.bits && self.index(hash()) != index {
                     continue;
                 }
                 match line.slots.get(copied) {
@@ -344,7 +358,8 @@ fn retire_rest<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V
 }
 
 impl<K: 'static, V: 'static> Table<K, V> {
-    /// Starts a larger or smaller array if the number of records asks for it.
+    /// Starts a larger or smaller array if the number of records asks for it, or one of the same size if chains have become
+    /// long.
     pub(crate) fn fit(&self, records: usize, least_bits: u32, visit: &Visit<'_, K, V>) -> bool {
         let lines = self.lines(&visit.guard);
         if lines.is_taking_over() {
@@ -358,9 +373,11 @@ impl<K: 'static, V: 'static> Table<K, V> {
                 .max(lines.bits.saturating_sub(SHRINK_BITS))
                 .min(lines.bits)
         } else {
-            return false;
+            lines.bits
         };
-        if bits == lines.bits {
+        // Relaxed: a count.
+        let is_long = lines.further.load(Ordering::Relaxed) * LONG > lines.len();
+        if bits == lines.bits && !is_long {
             return false;
         }
         let old = lines.pointer;

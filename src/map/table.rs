@@ -192,6 +192,7 @@ impl<K: 'static, V: 'static> Table<K, V> {
                         continue;
                     }
                     insertion.commit();
+                    self.lines(&visit.guard).count_further();
                     // SAFETY: linked lines are retired with their unit, and the visit is pinned.
                     let door = unsafe { &(*line).door };
                     self.conclude(record, door, 0, visit);
@@ -282,10 +283,10 @@ impl<K: 'static, V: 'static> Table<K, V> {
         }
     }
 
-    /// Asks for the line of a record ahead of its use.
-    pub(crate) fn prefetch(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
+    /// Asks for the line of a hash ahead of its use.
+    pub(crate) fn prefetch(&self, hash: u32, visit: &Visit<'_, K, V>) {
         let lines = self.lines(&visit.guard);
-        prefetch(lines.line(lines.index(record.hash())));
+        prefetch(lines.line(lines.index(hash)));
     }
 
     /// Calls `each` for every live record in the line that holds `position` of the hash space, from

@@ -1,7 +1,7 @@
 //! Growing and shrinking: what is in the table all the time is found all the time, whoever helps.
 //!
 //! Odd keys share one line of two, even keys the other. A table of one line grows to two, a table of four
-//! shrinks to two.
+//! shrinks to two. A table of one line whose chain has become long is replaced by one of one line.
 
 use crate::explore::{Size, alone, both, explore, three};
 use crate::tables::World;
@@ -28,6 +28,16 @@ fn shrink(world: &World) {
     world.finish();
 }
 
+/// A table of one line whose chain has two, of which the first holds keys 1 and 3.
+fn long() -> Arc<World> {
+    small(&[1, 3, 5])
+}
+
+fn shorten(world: &World) {
+    assert!(world.shorten());
+    world.finish();
+}
+
 #[test]
 fn growth_keeps_everything_in_order() {
     explore("resize: grow, alone", Size::Pair, || {
@@ -48,6 +58,50 @@ fn shrinking_keeps_everything_in_order() {
             alone(world).contents(),
             [1, 2, 3, 4, 5].map(|key| (key, key))
         );
+    });
+}
+
+#[test]
+fn a_chain_that_has_become_long_is_shortened_once() {
+    explore("resize: shorten, alone", Size::Pair, || {
+        let world = long();
+        assert_eq!(world.remove(1), Some(1));
+        assert!(world.is_long());
+        shorten(&world);
+        assert!(!world.is_long());
+        assert!(!world.shorten());
+        assert_eq!(world.lines(), 1);
+        assert_eq!(alone(world).contents(), [(3, 3), (5, 5)]);
+    });
+}
+
+#[test]
+fn a_key_is_found_while_its_chain_is_shortened() {
+    explore("resize: shorten and find", Size::Pair, || {
+        let world = long();
+        let (found, ()) = both(&world, |world| world.get(5), shorten);
+        assert_eq!(found, Some(5));
+        assert_eq!(alone(world).contents(), [1, 3, 5].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn an_insertion_into_a_chain_that_is_shortened_is_kept() {
+    explore("resize: shorten and insert", Size::Pair, || {
+        let world = long();
+        let (inserted, ()) = both(&world, |world| world.insert(7, 7), shorten);
+        assert!(inserted);
+        assert_eq!(alone(world).contents(), [1, 3, 5, 7].map(|key| (key, key)));
+    });
+}
+
+#[test]
+fn a_removal_from_a_chain_that_is_shortened_is_final() {
+    explore("resize: shorten and remove", Size::Pair, || {
+        let world = long();
+        let (removed, ()) = both(&world, |world| world.remove(5), shorten);
+        assert_eq!(removed, Some(5));
+        assert_eq!(alone(world).contents(), [(1, 1), (3, 3)]);
     });
 }
 
