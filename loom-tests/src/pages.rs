@@ -22,6 +22,16 @@ pub(crate) struct Cell {
     pub(crate) is_owned: AtomicBool,
 }
 
+impl Cell {
+    pub(crate) fn new(is_owned: bool) -> Self {
+        Self {
+            first: AtomicUsize::new(0),
+            contents: Trace::new(),
+            is_owned: AtomicBool::new(is_owned),
+        }
+    }
+}
+
 #[derive(Debug)]
 #[repr(C, align(128))]
 struct Page {
@@ -35,14 +45,9 @@ pub(crate) struct Pages(NonNull<Page>);
 impl Pages {
     pub(crate) fn new(size: usize) -> Self {
         assert_eq!((size, size_of::<Page>()), (HUGE_PAGE, HUGE_PAGE));
-        let cell = |_| Cell {
-            first: AtomicUsize::new(0),
-            contents: Trace::new(),
-            is_owned: AtomicBool::new(false),
-        };
         let page = Box::new(Page {
             name: Name(AtomicPtr::new(ptr::null_mut())),
-            cells: [(); CELLS].map(cell),
+            cells: [(); CELLS].map(|()| Cell::new(false)),
         });
         let page = NonNull::from(Box::leak(page));
         page.expose_provenance();

@@ -26,6 +26,8 @@ pub(crate) mod life;
 pub(crate) mod limbo;
 #[path = "../../src/map/line.rs"]
 pub(crate) mod line;
+#[path = "../../src/map/magazine.rs"]
+pub(crate) mod magazine;
 #[path = "../../src/map/memory.rs"]
 pub(crate) mod memory;
 #[path = "pages.rs"]

@@ -5,14 +5,15 @@
 //! cache line's boundary where that wastes little.
 //!
 //! Each lane takes its cells from a chunk of its own. When that is used up, it goes on with a chunk that has enough free
-//! cells, or with a new one. A lane's first chunk is on small pages, so that a small map takes up little room. Whoever
-//! empties a chunk gives its memory back to the system. A chunk outlives its map while handles keep records in it.
+//! cells, or with a new one. A lane's first chunk is on small pages, so that a small map takes up little room. Collections
+//! give the memory of empty chunks back to the system. A chunk outlives its map while handles keep records in it.
 //!
 //! **Invariant.** Chunks are only ever added while the map lives; see `chunk` for what is in them.
 //!
 //! **Progress.** Lock-free but for the system calls that map memory, once in some thousand insertions.
 
-use super::chunk::{Chunk, MOST_CELLS, Memory};
+use super::chunk::{Chunk, Left, MOST_CELLS, Memory};
+use super::magazine::{Chain, Magazine};
 use super::pages::{HUGE_PAGE, Pages};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
@@ -64,14 +65,27 @@ impl Memory for Page {
 
 type PageChunk = Chunk<Page>;
 
+/// How often a chunk of any arena became empty: so that collections need not look for nothing. Who gives a cell back knows the
+/// chunk, but not the arena, which may be gone. std's, as it saves work, and decides nothing.
+static EMPTIED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
 #[derive(Debug)]
 pub(crate) struct Arena {
     /// All chunks, linked; the newest first.
     chunks: AtomicPtr<PageChunk>,
     /// The chunk to look at next for free cells; null for the newest.
     cursor: AtomicPtr<PageChunk>,
-    lanes: Box<[CachePadded<AtomicPtr<PageChunk>>]>,
+    lanes: Box<[CachePadded<Lane>]>,
+    /// What [`EMPTIED`] was when the chunks were last cleared.
+    cleared: std::sync::atomic::AtomicUsize,
     cell: usize,
+}
+
+#[derive(Debug)]
+struct Lane {
+    magazine: Magazine,
+    /// Where cells come from when the magazine is empty.
+    chunk: AtomicPtr<PageChunk>,
 }
 
 /// Whether things of this layout are kept in arenas.
@@ -100,8 +114,14 @@ impl Arena {
             chunks: AtomicPtr::new(ptr::null_mut()),
             cursor: AtomicPtr::new(ptr::null_mut()),
             lanes: (0..lanes)
-                .map(|_| CachePadded::new(AtomicPtr::new(ptr::null_mut())))
+                .map(|_| {
+                    CachePadded::new(Lane {
+                        magazine: Magazine::new(),
+                        chunk: AtomicPtr::new(ptr::null_mut()),
+                    })
+                })
                 .collect(),
+            cleared: Default::default(),
             cell: cell_size(layout),
         }
     }
@@ -112,7 +132,11 @@ impl Arena {
 
     /// Takes a cell. The caller is pinned, and writes the cell's first word only atomically.
     pub(crate) fn take(&self, lane: usize) -> NonNull<u8> {
-        let current = &self.lanes[lane];
+        let lane = &self.lanes[lane];
+        if let Some(cell) = lane.magazine.take() {
+            return cell;
+        }
+        let current = &lane.chunk;
         loop {
             // Acquire: pairs with the exchange in `go_on`.
             let chunk = current.load(Ordering::Acquire);
@@ -133,19 +157,44 @@ impl Arena {
     /// threads only if a grace period has passed since.
     #[inline]
     pub(crate) unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
-        let page = cell.addr().get() & !(HUGE_PAGE - 1);
-        let name = ptr::with_exposed_provenance::<AtomicPtr<PageChunk>>(page);
-        let offset = cell.addr().get() - page - NAME;
-        // SAFETY: a cell that is in use keeps its page, which begins with its chunk's name: whoever took the cell wrote
-        // it, and what the caller knows of the cell comes from there.
+        // SAFETY: as the caller says. The size is a constant where this is inlined.
+        unsafe { give_back(cell, cell_size(layout)) }
+    }
+
+    /// Gives back the cells of a chain, to be taken by the same lane if it does not have too many.
+    ///
+    /// # Safety
+    /// As for [`give_back`](Self::give_back), of each cell; and they were taken of this arena.
+    pub(crate) unsafe fn keep(&self, chain: Chain, lane: usize) {
+        // SAFETY: as the caller says.
         unsafe {
-            let chunk = (*name).load(Ordering::Relaxed);
-            // The divisor is a constant where this is inlined.
-            let index = offset / cell_size(layout);
-            if Chunk::give_back(chunk, index) {
-                drop(Box::from_raw(chunk));
+            if let Err(chain) = self.lanes[lane].magazine.put(chain) {
+                chain.for_each(|cell| give_back(cell, self.cell));
             }
         }
+    }
+
+    /// Empties the magazines.
+    fn unload(&self) {
+        for lane in &self.lanes {
+            let cells = lane.magazine.take_all();
+            // SAFETY: each of them was put there after a grace period.
+            cells.for_each(|cell| unsafe { give_back(cell, self.cell) });
+        }
+    }
+
+    /// Whether a chunk may have become empty since they were cleared.
+    pub(crate) fn is_worth_clearing(&self) -> bool {
+        self.cleared.load(Ordering::Relaxed) != EMPTIED.load(Ordering::Relaxed)
+    }
+
+    /// Gives the memory of empty chunks back to the system. Not for each chunk as soon as it is empty: where records come and
+    /// go, it would soon be asked for again, and new memory is dear.
+    pub(crate) fn clear(&self) {
+        self.unload();
+        let emptied = EMPTIED.load(Ordering::Relaxed);
+        self.cleared.store(emptied, Ordering::Relaxed);
+        self.chunks().for_each(Chunk::clear);
     }
 
     /// Finds another chunk for a lane that has used up this one.
@@ -169,9 +218,8 @@ impl Arena {
         let mut chunks = self.chunks_from(cursor).chain(self.chunks()).take(LOOKS);
         let found = chunks.find(|chunk| {
             next = chunk.next;
-            let is_taken = |lane: &CachePadded<AtomicPtr<PageChunk>>| {
-                ptr::eq(lane.load(Ordering::Relaxed), *chunk)
-            };
+            let is_taken =
+                |lane: &CachePadded<Lane>| ptr::eq(lane.chunk.load(Ordering::Relaxed), *chunk);
             chunk.free() * ENOUGH >= self.cells() && !self.lanes.iter().any(is_taken)
         });
         // Release: passes on what the Acquire above saw.
@@ -222,8 +270,32 @@ impl Arena {
     }
 }
 
+/// Gives a cell of this size back to its chunk.
+///
+/// # Safety
+/// As for [`Arena::give_back`].
+#[inline]
+unsafe fn give_back(cell: NonNull<u8>, size: usize) {
+    let page = cell.addr().get() & !(HUGE_PAGE - 1);
+    let name = ptr::with_exposed_provenance::<AtomicPtr<PageChunk>>(page);
+    let index = (cell.addr().get() - page - NAME) / size;
+    // SAFETY: a cell that is in use keeps its page, which begins with its chunk's name: whoever took the cell wrote
+    // it, and what the caller knows of the cell comes from there.
+    unsafe {
+        let chunk = (*name).load(Ordering::Relaxed);
+        match Chunk::give_back(chunk, index) {
+            Left::InUse => {}
+            Left::Empty => {
+                EMPTIED.fetch_add(1, Ordering::Relaxed);
+            }
+            Left::Orphaned => drop(Box::from_raw(chunk)),
+        }
+    }
+}
+
 impl Drop for Arena {
     fn drop(&mut self) {
+        self.unload();
         // Relaxed: the arena is exclusively ours.
         let mut next = self.chunks.load(Ordering::Relaxed);
         while !next.is_null() {

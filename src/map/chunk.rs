@@ -5,7 +5,7 @@
 //! ```
 //!
 //! **Invariant.** A cell below `ever used` is in use, or on the list of free cells, which is linked through the
-//! cells' first words. `in use` counts the first kind. A chunk that is `CLOSED` hands out no cell.
+//! cells' first words. `in use` counts the first kind. A chunk that is `CLOSED` has none in use, and hands out none.
 //!
 //! **Linearization points.** The exchange of the chunk's word, in each operation.
 //!
@@ -47,10 +47,9 @@ impl Word {
         first: 0,
     };
 
-    /// While who gave back the last cell clears the memory. It still counts as in use.
+    /// While somebody clears the memory.
     const CLOSED: Self = Self {
         flags: CLOSED,
-        in_use: 1,
         ..Self::NEW
     };
 
@@ -84,11 +83,21 @@ pub(crate) trait Memory {
     unsafe fn clear(&self);
 }
 
+/// What became of a chunk when a cell was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    InUse,
+    /// No cell is in use any more.
+    Empty,
+    /// The same, and the arena is gone: the caller has to free the chunk.
+    Orphaned,
+}
+
 #[derive(Debug)]
 pub(crate) struct Chunk<M> {
     word: AtomicU64,
     cells: usize,
-    /// An empty chunk's memory is given back if so many cells were used.
+    /// A chunk's memory is given back if so many cells were used.
     worth: usize,
     pub(crate) memory: M,
     /// The chunk that was made before this one. Written before the chunk is published.
@@ -157,84 +166,74 @@ impl<M: Memory> Chunk<M> {
         }
     }
 
-    /// Gives a cell back, and the memory with it if no other is in use. True if the caller has to free the chunk.
+    /// Gives a cell back.
     ///
     /// # Safety
     /// The chunk lives, and the cell is the caller's, who does not use it any more. Of the threads that were pinned when
     /// it was taken none is still in that same visit, but for the one that took it.
-    pub(crate) unsafe fn give_back(chunk: *const Self, cell: usize) -> bool {
+    pub(crate) unsafe fn give_back(chunk: *const Self, cell: usize) -> Left {
         // No reference to the chunk outlives the exchange: once this cell is given back, another thread may give
         // back the last one, and free the chunk.
         // SAFETY: the caller's cell keeps the chunk until the exchange.
-        let (shared, link, worth) = unsafe {
+        let (shared, link) = unsafe {
             let link = ptr::from_ref((*chunk).memory.link(cell));
-            (&raw const (*chunk).word, link, (*chunk).worth as u64)
+            (&raw const (*chunk).word, link)
         };
         // SAFETY: as above.
         let mut seen = unsafe { (*shared).load(Ordering::Relaxed) };
         loop {
             let mut word = Word::decode(seen);
-            let is_empty = word.in_use == 1 && word.flags == 0 && word.ever_used >= worth;
-            let ordering = if is_empty {
-                // Who clears keeps the last cell meanwhile, so that nobody frees the chunk.
-                word = Word::CLOSED;
-                // Pairs with the others' Release below, and with `orphan`.
-                Ordering::AcqRel
-            } else {
-                // Relaxed: published by the exchange.
-                // SAFETY: as above.
-                unsafe { (*link).store(word.first as usize, Ordering::Relaxed) };
-                word.first = cell as u64 + 1;
-                word.in_use -= 1;
-                // Pairs with `take`, with the fence below, and with the Acquire above.
-                Ordering::Release
-            };
+            // Relaxed: published by the exchange.
+            // SAFETY: as above.
+            unsafe { (*link).store(word.first as usize, Ordering::Relaxed) };
+            word.first = cell as u64 + 1;
+            word.in_use -= 1;
+            // Release: pairs with `take` and `clear`, and with the fence below.
             // SAFETY: as above.
             let exchange = unsafe {
-                (*shared).compare_exchange(seen, word.encode(), ordering, Ordering::Relaxed)
+                (*shared).compare_exchange(
+                    seen,
+                    word.encode(),
+                    Ordering::Release,
+                    Ordering::Relaxed,
+                )
             };
             match exchange {
-                // SAFETY: a cell is still in use.
-                Ok(_) if is_empty => return unsafe { Self::clear(chunk) },
+                Ok(_) if word.in_use > 0 => return Left::InUse,
+                Ok(_) if word.flags & ORPHANED == 0 => return Left::Empty,
                 Ok(_) => {
-                    let is_last = word.in_use == 0 && word.flags & ORPHANED != 0;
-                    if is_last {
-                        // Acquire: pairs with the Release of the others.
-                        fence(Ordering::Acquire);
-                    }
-                    return is_last;
+                    // Acquire: pairs with the Release of the others.
+                    fence(Ordering::Acquire);
+                    return Left::Orphaned;
                 }
                 Err(newer) => seen = newer,
             }
         }
     }
 
-    /// Gives a closed chunk's memory back to the system, and opens it again as new. True if the caller has to free it.
-    ///
-    /// # Safety
-    /// The chunk lives, and the caller has closed it.
-    unsafe fn clear(chunk: *const Self) -> bool {
-        // No reference to the chunk outlives the exchange, as in `give_back`.
-        // SAFETY: no cell is used, and none is taken while the chunk is closed; it counts as in use, so that nobody
-        // frees the chunk.
-        let shared = unsafe {
-            (*chunk).memory.clear();
-            &raw const (*chunk).word
-        };
-        // Release: pairs with `take`. Acquire on failure: pairs with `orphan`.
-        // SAFETY: as above.
-        let opened = unsafe {
-            (*shared).compare_exchange(
-                Word::CLOSED.encode(),
-                Word::NEW.encode(),
-                Ordering::Release,
-                Ordering::Acquire,
-            )
-        };
-        opened.is_err()
+    /// Gives the memory back to the system, if no cell is in use and it is worth it. The chunk is as new then.
+    pub(crate) fn clear(&self) {
+        let seen = self.word.load(Ordering::Relaxed);
+        let word = Word::decode(seen);
+        if word.in_use > 0 || word.flags != 0 || word.ever_used < self.worth as u64 {
+            return;
+        }
+        // Acquire: pairs with `give_back`. If it fails, cells are taken, or somebody else does this.
+        let closed = self.word.compare_exchange(
+            seen,
+            Word::CLOSED.encode(),
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
+        if closed.is_ok() {
+            // SAFETY: no cell is used, and none is taken while the chunk is closed.
+            unsafe { self.memory.clear() };
+            // Release: pairs with `take`. A plain store: nobody else changes the word of a closed chunk.
+            self.word.store(Word::NEW.encode(), Ordering::Release);
+        }
     }
 
-    /// For an arena that is being dropped: true if the caller has to free the chunk; if not, whoever gives the last
+    /// For an arena that is being dropped, so that nobody clears the chunk any more: true if the caller has to free the chunk; if not, whoever gives the last
     /// cell back has to.
     ///
     /// # Safety
@@ -246,6 +245,7 @@ impl<M: Memory> Chunk<M> {
         let mut seen = unsafe { (*shared).load(Ordering::Relaxed) };
         loop {
             let mut word = Word::decode(seen);
+            debug_assert_eq!(word.flags, 0);
             word.flags |= ORPHANED;
             // AcqRel: pairs with `give_back`, whoever of the two is the last.
             // SAFETY: as above.

@@ -1,5 +1,6 @@
 //! Handles: what keeps a value alive outside of the map.
 
+use super::memory::Cells;
 use super::record::{Record, disown};
 use crate::map::life::State;
 use std::fmt;
@@ -87,8 +88,9 @@ impl<K, V> Clone for Handle<K, V> {
 impl<K, V> Drop for Handle<K, V> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the handle gives up its own part, and is gone.
-        unsafe { disown(self.record) }
+        // SAFETY: the handle gives up its own part, and is gone. The grace period of the record is over if no structure
+        // owns it any more.
+        unsafe { disown(self.record, |memory| Cells::free(memory)) }
     }
 }
 

@@ -15,8 +15,7 @@
 //! **Progress.** Lock-free. Stacks are taken whole by swap, so that no foreign head is ever read. A thread that stops with
 //! batches in its hands delays their freeing.
 
-use super::memory::Cells;
-use super::memory::prefetch;
+use super::memory::{Cells, Freed, prefetch};
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, contain, disown};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace};
@@ -33,6 +32,8 @@ pub(crate) struct Limbo<K: 'static, V: 'static> {
     /// The stamp at which waiting batches were last gone through.
     swept: AtomicUsize,
     freed: AtomicU64,
+    /// How many were freed when memory was last given back to the system.
+    cleared: AtomicU64,
     panics: AtomicU64,
     cells: Cells<Record<K, V>>,
 }
@@ -72,6 +73,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
             lanes: (0..lanes).map(lane).collect(),
             swept: AtomicUsize::new(0),
             freed: AtomicU64::new(0),
+            cleared: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             cells: Cells::new(lanes),
         }
@@ -156,7 +158,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         // First, so that others can free these while values are dropped here.
         ready.push_all(taken);
         for batch in own {
-            self.free(&batch.records);
+            self.free(&batch.records, lane);
         }
     }
 
@@ -167,6 +169,22 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         }
     }
 
+    /// Whether there are records to free, or memory to give back.
+    pub(crate) fn is_worth_clearing(&self) -> bool {
+        // Relaxed, both: they save work, and decide nothing.
+        let freed = self.freed.load(Ordering::Relaxed);
+        self.garbage() > 0
+            || self.cleared.load(Ordering::Relaxed) != freed
+            || self.cells.is_worth_clearing()
+    }
+
+    /// Gives the memory of what was freed back to the system, where nothing else is left in it.
+    pub(crate) fn clear(&self) {
+        let freed = self.freed.load(Ordering::Relaxed);
+        self.cleared.store(freed, Ordering::Relaxed);
+        self.cells.clear();
+    }
+
     pub(crate) fn lanes(&self) -> usize {
         self.lanes.len()
     }
@@ -174,7 +192,10 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     /// For a map that is being dropped: a structure lets go, and the last one frees without a grace period.
     pub(crate) fn free_if_last(&self, record: &Record<K, V>) {
         if record.leave() {
-            self.disown(NonNull::from(record));
+            // SAFETY: nobody uses the memory any more.
+            self.disown(NonNull::from(record), |memory| unsafe {
+                Cells::free(memory)
+            });
         }
     }
 
@@ -207,22 +228,25 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Frees records whose grace period is over.
-    fn free(&self, records: &[NonNull<Record<K, V>>]) {
+    /// Frees records whose grace period is over. A lane keeps their memory at hand.
+    fn free(&self, records: &[NonNull<Record<K, V>>], lane: usize) {
         for record in records {
             prefetch(record.as_ptr());
         }
+        let mut freed = Freed::new();
         for &record in records {
-            self.disown(record);
+            // SAFETY: nobody uses the memory any more, and it is of these cells.
+            self.disown(record, |memory| unsafe { freed.add(memory) });
         }
+        self.cells.keep(freed, lane);
         self.freed
             .fetch_add(records.len() as u64, Ordering::Relaxed);
     }
 
     /// Gives up the structures' ownership of a record whose grace period is over.
-    fn disown(&self, record: NonNull<Record<K, V>>) {
+    fn disown(&self, record: NonNull<Record<K, V>>, release: impl FnMut(NonNull<Record<K, V>>)) {
         // SAFETY: the last structure has let go, so that this ownership is the caller's to give up, once.
-        if !contain(|| unsafe { disown(record) }) {
+        if !contain(|| unsafe { disown(record, release) }) {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -339,11 +363,11 @@ impl<K, V> Iterator for Taken<K, V> {
 impl<K: 'static, V: 'static> Drop for Limbo<K, V> {
     fn drop(&mut self) {
         // The map is gone: nobody is pinned for the sake of its records any more.
-        for lane in &self.lanes {
-            self.free(&lane.take_retired());
+        for (number, lane) in self.lanes.iter().enumerate() {
+            self.free(&lane.take_retired(), number);
             for queue in [&lane.waiting, &lane.ready] {
                 for batch in queue.take_all() {
-                    self.free(&batch.records);
+                    self.free(&batch.records, number);
                 }
             }
         }

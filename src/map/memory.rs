@@ -6,6 +6,7 @@
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 mod cells {
     use super::super::arena::{Arena, suits};
+    use super::super::magazine::Chain;
     use crate::sync::{AtomicUsize, Ordering};
     use std::alloc::Layout;
     use std::marker::PhantomData;
@@ -52,6 +53,22 @@ mod cells {
             cell.cast()
         }
 
+        /// Keeps the memory of values that were freed, for values that a lane puts next.
+        pub(crate) fn keep(&self, freed: Freed<T>, lane: usize) {
+            // SAFETY: the values were of these cells, as `Freed::add` asks for.
+            unsafe { self.arena.keep(freed.cells, lane) }
+        }
+
+        /// Whether there may be memory to give back.
+        pub(crate) fn is_worth_clearing(&self) -> bool {
+            self.arena.is_worth_clearing()
+        }
+
+        /// Gives memory in which there are no values back to the system.
+        pub(crate) fn clear(&self) {
+            self.arena.clear();
+        }
+
         /// Frees the memory of a value, without dropping it.
         ///
         /// # Safety
@@ -64,6 +81,36 @@ mod cells {
                     Arena::give_back(value.cast(), Layout::new::<T>());
                 } else {
                     drop(Box::from_raw(value.cast::<ManuallyDrop<T>>().as_ptr()));
+                }
+            }
+        }
+    }
+
+    /// The memory of values that were freed together.
+    pub(crate) struct Freed<T> {
+        cells: Chain,
+        values: PhantomData<T>,
+    }
+
+    impl<T> Freed<T> {
+        pub(crate) fn new() -> Self {
+            Self {
+                cells: Chain::default(),
+                values: PhantomData,
+            }
+        }
+
+        /// Adds a value's memory, without dropping it.
+        ///
+        /// # Safety
+        /// As for [`Cells::free`], and the value was put into the cells that will [keep](Cells::keep) this.
+        pub(crate) unsafe fn add(&mut self, value: NonNull<T>) {
+            // SAFETY: as the caller says.
+            unsafe {
+                if Cells::<T>::IN_ARENA {
+                    self.cells.add(value.cast());
+                } else {
+                    Cells::free(value);
                 }
             }
         }
@@ -87,6 +134,14 @@ mod cells {
             NonNull::from(Box::leak(Box::new(value)))
         }
 
+        pub(crate) fn keep(&self, _freed: Freed<T>, _lane: usize) {}
+
+        pub(crate) fn is_worth_clearing(&self) -> bool {
+            false
+        }
+
+        pub(crate) fn clear(&self) {}
+
         /// # Safety
         /// `put` returned it, and nobody uses it any more.
         pub(crate) unsafe fn free(value: NonNull<T>) {
@@ -94,9 +149,25 @@ mod cells {
             drop(unsafe { Box::from_raw(value.as_ptr()) });
         }
     }
+
+    /// Nothing: the allocator has it already.
+    pub(crate) struct Freed<T>(PhantomData<fn() -> T>);
+
+    impl<T> Freed<T> {
+        pub(crate) fn new() -> Self {
+            Self(PhantomData)
+        }
+
+        /// # Safety
+        /// As for [`Cells::free`].
+        pub(crate) unsafe fn add(&mut self, value: NonNull<T>) {
+            // SAFETY: as the caller says.
+            unsafe { Cells::free(value) }
+        }
+    }
 }
 
-pub(crate) use cells::Cells;
+pub(crate) use cells::{Cells, Freed};
 
 /// Asks for a cache line ahead of its use.
 #[inline]

@@ -26,6 +26,8 @@ mod lanes;
 mod life;
 mod limbo;
 mod line;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod magazine;
 mod memory;
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 mod pages;

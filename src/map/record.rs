@@ -257,7 +257,7 @@ impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
         unsafe {
             if self.was_placed {
                 guard.defer(move || {
-                    contain(|| free(record));
+                    contain(|| free(record, |memory| Cells::free(memory)));
                 });
             } else {
                 let _memory = Finally(|| guard.defer(move || Cells::free(record)));
@@ -303,11 +303,15 @@ pub(crate) unsafe fn at<K, V>(record: *mut Record<K, V>, guard: &Guard) -> &Reco
     record
 }
 
-/// Gives up one ownership, and frees the record if it was the last.
+/// Gives up one ownership. If it was the last, drops key and value, even if one of the two panics, and leaves the memory to
+/// `release`.
 ///
 /// # Safety
 /// The caller owns one, and does not use the record afterwards.
-pub(crate) unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
+pub(crate) unsafe fn disown<K, V>(
+    record: NonNull<Record<K, V>>,
+    release: impl FnMut(NonNull<Record<K, V>>),
+) {
     // SAFETY: the caller's ownership keeps the record alive until the count is lowered.
     let count = unsafe { &(*record.as_ptr()).count };
     // Release: what this owner did comes before the record is freed.
@@ -319,20 +323,21 @@ pub(crate) unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
         #[cfg(dwell_tsan)]
         count.load(Ordering::Acquire);
         // SAFETY: nobody owns the record any more, so nobody can reach it.
-        unsafe { free(record) }
+        unsafe { free(record, release) }
     }
 }
 
-/// Drops key and value, even if one of the two panics, and frees the memory.
+/// Drops key and value, even if one of the two panics, and leaves the memory to `release`.
 ///
 /// # Safety
 /// Nobody else can reach the record.
-unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
-    // SAFETY: the caller's; key and value do not drop with the memory.
-    unsafe {
-        let _memory = Finally(|| Cells::free(record));
-        drop_contents(record);
-    }
+unsafe fn free<K, V>(
+    record: NonNull<Record<K, V>>,
+    mut release: impl FnMut(NonNull<Record<K, V>>),
+) {
+    let _memory = Finally(|| release(record));
+    // SAFETY: the caller's.
+    unsafe { drop_contents(record) };
 }
 
 /// Drops key and value, even if one of the two panics.

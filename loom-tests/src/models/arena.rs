@@ -1,7 +1,8 @@
 //! Arenas: a cell has one owner, its chunk is complete for whoever takes it, and every chunk is freed.
 
-use crate::explore::{Size, alone, both, explore};
+use crate::explore::{Size, alone, both, explore, three};
 use crate::protocols::arena::Arena;
+use crate::protocols::magazine::Chain;
 use crate::protocols::pages::Cell;
 use crate::sync::Ordering;
 use std::alloc::Layout;
@@ -33,6 +34,21 @@ impl World {
         // As a new owner does.
         cell.first.store(usize::MAX, Ordering::Relaxed);
         Taken(taken)
+    }
+}
+
+impl Taken {
+    /// Frees the cell for its lane. Nobody who could have seen it is pinned.
+    fn keep(self, world: &World, lane: usize) {
+        let cell = std::mem::ManuallyDrop::new(self).0;
+        let mut chain = Chain::default();
+        // SAFETY: the cell was taken, and is not used any more.
+        unsafe {
+            cell.as_ref().is_owned.store(false, Ordering::Relaxed);
+            cell.as_ref().contents.write();
+            chain.add(cell.cast());
+            world.0.keep(chain, lane);
+        }
     }
 }
 
@@ -83,6 +99,23 @@ fn a_chunk_that_was_used_up_is_left_for_another() {
             drop(cells);
         },
     );
+}
+
+#[test]
+fn a_cell_that_is_kept_is_taken_again_or_given_back() {
+    explore("arena: keep, take and clear", Size::Trio, || {
+        let world = World::new(1);
+        let used = world.take(0);
+        let (_, taken, ()) = three(
+            &world,
+            move |world| used.keep(world, 0),
+            |world| world.take(0),
+            |world| world.0.clear(),
+        );
+        let next = world.take(0);
+        drop(alone(world));
+        drop((taken, next));
+    });
 }
 
 #[test]

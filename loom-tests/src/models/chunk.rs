@@ -1,7 +1,7 @@
 //! Chunks: a cell has one owner, memory is cleared only when no cell has one, and a chunk is freed once.
 
 use crate::explore::{Size, alone, both, explore, three};
-use crate::protocols::chunk::{Chunk, Memory};
+use crate::protocols::chunk::{Chunk, Left, Memory};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use std::ptr;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ const NEVER: usize = 10;
 struct World(Chunk<Page>);
 
 impl World {
-    /// A chunk of some cells, of which the first were used, and given back in their order. It is cleared when it is
-    /// empty and `worth` cells were used.
+    /// A chunk of some cells, of which the first were used, and given back in their order. It is worth clearing when
+    /// `worth` cells were used.
     fn new(cells: usize, used: usize, worth: usize) -> Arc<Self> {
         let cell = |_| Cell {
             link: AtomicUsize::new(0),
@@ -93,12 +93,16 @@ impl World {
         Some(index)
     }
 
-    fn give_back(&self, index: usize) -> bool {
+    fn give_back(&self, index: usize) -> Left {
         let cell = &self.page().cells[index];
         cell.contents.write();
         assert!(cell.is_owned.swap(false, Ordering::Relaxed));
         // SAFETY: the cell is in use, and the world keeps the chunk.
         unsafe { Chunk::give_back(&raw const self.0, index) }
+    }
+
+    fn clear(&self) {
+        self.0.clear();
     }
 
     fn orphan(&self) -> bool {
@@ -140,35 +144,38 @@ fn a_cell_that_is_given_back_is_there_for_the_next() {
 
 #[test]
 fn a_chunk_in_use_is_not_cleared() {
-    explore("take against clear", Size::Trio, || {
+    explore("give back, take and clear", Size::Trio, || {
         let world = World::new(2, 0, 1);
         let cell = world.take().unwrap();
-        let (_, one, other) = three(
+        let (_, taken, ()) = three(
             &world,
             |world| world.give_back(cell),
-            World::take,
-            World::take,
+            |world| [world.take(), world.take()],
+            World::clear,
         );
         let world = alone(world);
         // A chunk that is being cleared has no free cell.
-        let more = [world.take(), world.take()].into_iter().flatten().count();
-        assert_eq!([one, other].into_iter().flatten().count() + more, 2);
+        let more = [world.take(), world.take()];
+        assert_eq!(taken.into_iter().chain(more).flatten().count(), 2);
     });
 }
 
 #[test]
 fn what_was_given_back_before_is_cleared_after() {
-    explore("give back and clear", Size::Trio, || {
-        let world = World::new(3, 0, 2);
-        let cells = [(); 3].map(|()| world.take().unwrap());
+    explore("give back, clear and clear", Size::Trio, || {
+        let world = World::new(2, 0, 2);
+        let (first, second) = (world.take().unwrap(), world.take().unwrap());
+        world.give_back(first);
         three(
             &world,
-            |world| world.give_back(cells[0]),
-            move |world| world.give_back(cells[1]),
-            move |world| world.give_back(cells[2]),
+            move |world| world.give_back(second),
+            World::clear,
+            World::clear,
         );
+        world.clear();
         assert!(world.page().name.load(Ordering::Relaxed).is_null());
-        assert_eq!(world.0.free(), 3);
+        assert_eq!(world.0.free(), 2);
+        assert!(world.take().is_some() && world.take().is_some());
     });
 }
 
@@ -192,8 +199,8 @@ fn the_last_of_cells_and_arena_frees_the_chunk() {
             };
             let (one, other, arena) = three(
                 &world,
-                |world| free(world, world.give_back(first)),
-                move |world| free(world, world.give_back(second)),
+                |world| free(world, world.give_back(first) == Left::Orphaned),
+                move |world| free(world, world.give_back(second) == Left::Orphaned),
                 move |world| free(world, world.orphan()),
             );
             let last = [one, other, arena].into_iter().filter(|last| *last);

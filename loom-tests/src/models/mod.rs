@@ -9,6 +9,7 @@ mod epoch;
 mod glance;
 mod life;
 mod limbo;
+mod magazine;
 mod map;
 mod record;
 mod resize;

@@ -1,6 +1,7 @@
 //! A record's counts: the last owner drops key and value, after everybody else has used them.
 
 use crate::explore::{Size, alone, both, explore, three};
+use crate::protocols::memory::Cells;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked, disown};
 use crate::sync::{AtomicUsize, Ordering, Trace};
 use crate::watched::{Key, Value, boxed};
@@ -43,7 +44,7 @@ impl Owner {
     fn read_and_let_go(self) {
         assert_eq!(self.record().value().number(), 1);
         // SAFETY: this owner is gone afterwards.
-        unsafe { disown(self.0) }
+        unsafe { disown(self.0, |memory| Cells::free(memory)) }
     }
 }
 
