@@ -9,6 +9,7 @@ mod epoch;
 mod glance;
 mod life;
 mod limbo;
+mod line;
 mod map;
 mod record;
 mod resize;
