@@ -81,7 +81,7 @@ struct Finder<'s> {
 }
 
 /// Names of functions that look at memory which other threads write to.
-const LOOKS: [&str; 18] = [
+const LOOKS: [&str; 19] = [
     "load",
     "is_frozen",
     "is_ready",
@@ -93,6 +93,7 @@ const LOOKS: [&str; 18] = [
     "is_taking_over",
     "kill",
     "touch",
+    "touch_at_once",
     "replace",
     "advance",
     "clear",

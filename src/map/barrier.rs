@@ -11,9 +11,12 @@
 //!
 //! **Progress.** Both are wait-free; the system call takes some microseconds.
 
+use crate::sync::{Ordering, fence};
+
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle))))]
 mod membarrier {
-    use crate::sync::{AtomicUsize, Ordering, compiler_fence, fence};
+    use super::{Ordering, fence};
+    use crate::sync::{AtomicUsize, compiler_fence};
 
     const UNKNOWN: usize = 0;
     const OFFERED: usize = 1;
@@ -62,7 +65,7 @@ pub(crate) use membarrier::{heavy, light, prepare};
 
 #[cfg(not(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle)))))]
 mod fences {
-    use crate::sync::{Ordering, fence};
+    use super::{Ordering, fence};
 
     pub(crate) fn prepare() -> bool {
         true
@@ -84,5 +87,5 @@ pub(crate) use fences::{heavy, light, prepare};
 
 /// Does what `light` does, whatever `heavy` is.
 pub(crate) fn medium() {
-    crate::sync::fence(crate::sync::Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }

@@ -7,7 +7,15 @@
 //! is on its way. Whatever it does not settle is done again from the start, by [`Table::find`](super::table::Table::find).
 //!
 //! **Linearization points.** As in `table`. A live record is found where it is, at the load of its life word. A key is
-//! absent if no slot of a chain of one line has its tag, and the door, read after them, is not frozen.
+//! absent if the line was ready and had no link when its door was read, and no slot, read after that, has the key's tag.
+//!
+//! *Why one look at the door is enough.* Take a key that is there when the look-up begins. Its record is in the chain of the
+//! line, or was copied to it before the door was ready. A link stays one: so where the door is none, the record is in one of
+//! the slots, which keeps the tag until the record has ended, also when it is replaced. Then the tag is seen, or there was a
+//! moment within the look-up when the key had no live record. Nor does it matter whether the chain is frozen: a frozen
+//! slot keeps its word, and the next array is published before a door is frozen, so that what is inserted there has come
+//! after the look-up began, which found this array in its place. And a record that is found is live or not, whatever the
+//! door says: one in a line that is not ready yet is in the old line, too, and not retired before it has left both.
 //!
 //! **Progress.** Wait-free.
 
@@ -31,11 +39,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
     pub(crate) fn glance<'g>(&self, hash: u64, guard: &'g Guard) -> Glance<'g, K, V> {
         let lines = self.lines(guard);
         let head = lines.line(lines.index(upper(hash)));
-        if !head.door.load().is_ready() {
-            return Glance::Unclear;
-        }
-        let first = head.tagged(Tag::of(hash)).next();
-        if let Some((_, word)) = first {
+        let door = head.door.load();
+        if let Some((_, word)) = head.tagged(Tag::of(hash)).next() {
             let Some(record) = word.record() else {
                 return Glance::Unclear;
             };
@@ -43,12 +48,9 @@ impl<K: 'static, V: 'static> Table<K, V> {
             // SAFETY: read from a slot under the guard.
             return Glance::Likely(unsafe { at(record, guard) });
         }
-        match head.door.load() {
-            door if door.is_frozen() => Glance::Unclear,
-            door => match door.decode() {
-                DoorState::Link(_) => Glance::Unclear,
-                _ => Glance::Absent,
-            },
+        match door.decode() {
+            DoorState::Stamp(_) | DoorState::Commit(_) => Glance::Absent,
+            DoorState::Link(_) | DoorState::Prepared(_) | DoorState::Unset => Glance::Unclear,
         }
     }
 }

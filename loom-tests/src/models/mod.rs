@@ -10,6 +10,7 @@ mod glance;
 mod life;
 mod limbo;
 mod magazine;
+mod line;
 mod map;
 mod record;
 mod resize;

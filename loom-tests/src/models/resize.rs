@@ -372,6 +372,30 @@ fn a_record_whose_door_is_frozen_is_not_retired_before_the_door_is_left() {
 }
 
 #[test]
+fn an_inserter_whose_door_is_frozen_goes_on_after_the_door_is_left() {
+    explore(
+        "resize: insert, and remove and freeze the door",
+        Size::Pair,
+        || {
+            let world = small(&[]);
+            both(
+                &world,
+                |world| world.insert(1, 1),
+                |world| {
+                    world.remove(1);
+                    // And stops there: so that the record may be retired before anybody else comes to the door.
+                    let visit = world.visit();
+                    let door = &world.table.lines(&visit.guard).line(0).door;
+                    world.grow();
+                    door.freeze();
+                },
+            );
+            world.finish();
+        },
+    );
+}
+
+#[test]
 fn a_key_is_found_while_the_table_grows_twice() {
     explore("resize: grow twice and find", Size::Pair, || {
         let world = small(&[1, 2]);

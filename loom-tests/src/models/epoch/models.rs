@@ -62,31 +62,35 @@ impl World {
 
     /// Reads the thing, if it is still linked.
     fn read(&self) {
-        self.pinned(|_| {
-            // Acquire, as for all pointers of the map; the thing was published before the model began.
-            if !self.link.load(Ordering::Acquire).is_null() {
-                self.thing().memory.read();
-            }
-        });
+        self.pinned(|_| self.read_pinned());
+    }
+
+    fn read_pinned(&self) {
+        // Acquire, as for all pointers of the map; the thing was published before the model began.
+        if !self.link.load(Ordering::Acquire).is_null() {
+            self.thing().memory.read();
+        }
     }
 
     fn unlink(&self) {
-        self.pinned(|slot| {
-            // Relaxed: what unlinks need not be ordered at all.
-            self.link.store(ptr::null_mut(), Ordering::Relaxed);
-            let thing = self.thing;
-            // SAFETY: the world outlives the domain's actions.
-            unsafe {
-                self.domain.defer(
-                    slot,
-                    Box::new(move || {
-                        let thing = &*thing;
-                        thing.memory.write();
-                        thing.freed.fetch_add(1, Ordering::Relaxed);
-                    }),
-                );
-            }
-        });
+        self.pinned(|slot| self.unlink_pinned(slot));
+    }
+
+    fn unlink_pinned(&self, slot: &Slot) {
+        // Relaxed: what unlinks need not be ordered at all.
+        self.link.store(ptr::null_mut(), Ordering::Relaxed);
+        let thing = self.thing;
+        // SAFETY: the world outlives the domain's actions.
+        unsafe {
+            self.domain.defer(
+                slot,
+                Box::new(move || {
+                    let thing = &*thing;
+                    thing.memory.write();
+                    thing.freed.fetch_add(1, Ordering::Relaxed);
+                }),
+            );
+        }
     }
 
     fn flush(&self, times: usize) {
@@ -195,6 +199,48 @@ fn whoever_frees_comes_after_a_reader_that_was_always_seen_pinned() {
                 turns.wait_for(turn + usize::from(turn < 6));
             }
         });
+    });
+}
+
+#[test]
+fn who_reads_an_epoch_sees_what_was_unlinked_two_epochs_before() {
+    explore("unlink, advance, and read", Size::InTurn, || {
+        let world = Arc::new((World::new(), Turns(crate::sync::AtomicUsize::new(0))));
+        // Slots that they keep, as above. The first thread only looks on, and who advances first is not who does so later:
+        // loom lets nobody who has waited see once more what he saw before, and much is to be stale here.
+        let [reader, writer] = [(); 2].map(|()| Owned(ptr::from_ref(world.0.domain.claim(false))));
+        let unlink = move |(world, turns): &(World, Turns)| {
+            turns.wait_for(1);
+            // SAFETY: slots live as long as the domain.
+            let slot = unsafe { &*writer.slot() };
+            world.domain.pin(slot);
+            world.unlink_pinned(slot);
+            Domain::unpin(slot);
+            turns.begin(2);
+        };
+        let read = move |(world, turns): &(World, Turns)| {
+            world.flush(1);
+            turns.begin(1);
+            turns.wait_for(3);
+            // SAFETY: as above.
+            let slot = unsafe { &*reader.slot() };
+            world.domain.pin(slot);
+            world.read_pinned();
+            turns.begin(4);
+            turns.wait_for(5);
+            Domain::unpin(slot);
+        };
+        let advance = |(world, turns): &(World, Turns)| {
+            for turn in [2, 4] {
+                turns.wait_for(turn);
+                world.flush(1);
+                turns.begin(turn + 1);
+            }
+        };
+        let shared = Arc::clone(&world);
+        let thread = loom::thread::spawn(move || advance(&shared));
+        three(&world, |_| (), unlink, read);
+        thread.join().unwrap();
     });
 }
 

@@ -32,6 +32,33 @@ fn a_touch_that_races_collection_keeps_the_session_or_comes_too_late() {
 }
 
 #[test]
+fn a_touch_that_goes_the_long_way_keeps_the_session_or_comes_too_late() {
+    explore(
+        "map: touch in a further line, and collect",
+        Size::LongPair,
+        || {
+            let map = builder().build().unwrap();
+            // These fill the line, and are not due.
+            at(5);
+            insert(&map, 2, 2);
+            insert(&map, 4, 4);
+            at(0);
+            let map = fill(map, &[5]);
+            let (touched, ended) = both(
+                &map,
+                |map| {
+                    at(5);
+                    map.touch(&5)
+                },
+                collect_at(DUE),
+            );
+            assert!(touched != (ended == 1));
+            conclude(map);
+        },
+    );
+}
+
+#[test]
 fn a_session_that_is_removed_while_it_is_collected_ends_once() {
     explore("map: remove and collect", Size::LongPair, || {
         let map = map(&[1]);
