@@ -202,6 +202,8 @@ fn whoever_frees_comes_after_a_reader_that_was_always_seen_pinned() {
     });
 }
 
+// Stale values are all that it is about, which the second pass does not see.
+#[cfg(not(dwell_rmw))]
 #[test]
 fn who_reads_an_epoch_sees_what_was_unlinked_two_epochs_before() {
     explore("unlink, advance, and read", Size::InTurn, || {
