@@ -7,7 +7,9 @@ mod common;
 
 use common::{MINUTE, millis};
 use dwell::{IdleMap, ManualClock};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 const MIB: usize = 1 << 20;
 
@@ -64,6 +66,28 @@ fn what_only_handles_kept_is_given_back_by_the_next_collection() {
     map.collect();
     let left = resident().saturating_sub(empty);
     assert!(left * 100 < full * 15, "{left} of {full} bytes are left");
+}
+
+/// The collector went by what it had ended itself, and by garbage: of this it heard nothing.
+#[test]
+fn what_only_handles_kept_is_given_back_by_the_collector() {
+    let _alone = alone();
+    let map = Arc::new(IdleMap::<u64, [u64; 100]>::new(MINUTE));
+    let empty = resident();
+    for key in 0..50_000 {
+        map.insert(key, [key; 100]);
+    }
+    let full = resident() - empty;
+    let handles = Vec::from_iter(map.iter());
+    map.clear();
+    map.collect();
+    let _collector = map.spawn_collector();
+    drop(handles);
+    let deadline = Instant::now() + MINUTE;
+    while (resident().saturating_sub(empty)) * 100 >= full * 15 {
+        assert!(Instant::now() < deadline, "the collector gave nothing back");
+        thread::sleep(millis(10));
+    }
 }
 
 /// Only the newest chunks were looked at for free cells, and those are full: addresses, at the least, were used up

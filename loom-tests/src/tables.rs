@@ -210,9 +210,9 @@ impl World {
         self.table.fit(0, 1, &self.visit());
     }
 
-    /// Starts a table of the same size, if chains have become long. The number of records asks for no other size.
+    /// Starts a table of the same size, if chains have become long.
     pub(crate) fn shorten(&self) -> bool {
-        self.table.fit(3, 0, &self.visit())
+        self.table.renew(&self.visit())
     }
 
     /// Whether there are lines besides the first one of the first chain.

@@ -26,7 +26,14 @@ const LOOKS: usize = 64;
 /// A chunk is worth going on with if one cell of so many is free.
 const ENOUGH: usize = 16;
 /// Less memory than this is not worth giving back.
-const WORTH: usize = 64 << 10;
+const WORTH: usize = if cfg!(dwell_loom) {
+    CACHE_LINE
+} else {
+    64 << 10
+};
+/// A lane keeps so much memory at hand, and so many cells, at the most: as are freed at once where records come and go, and
+/// stay in a processor's cache.
+const AT_HAND: (usize, usize) = (512 << 10, 2048);
 
 /// One huge page of cells.
 #[derive(Debug)]
@@ -110,19 +117,21 @@ const fn cell_size(layout: Layout) -> usize {
 
 impl Arena {
     pub(crate) fn new(layout: Layout, lanes: usize) -> Self {
+        let cell = cell_size(layout);
+        let most = AT_HAND.1.min(AT_HAND.0 / cell);
         Self {
             chunks: AtomicPtr::new(ptr::null_mut()),
             cursor: AtomicPtr::new(ptr::null_mut()),
             lanes: (0..lanes)
                 .map(|_| {
                     CachePadded::new(Lane {
-                        magazine: Magazine::new(),
+                        magazine: Magazine::new(most),
                         chunk: AtomicPtr::new(ptr::null_mut()),
                     })
                 })
                 .collect(),
             cleared: Default::default(),
-            cell: cell_size(layout),
+            cell,
         }
     }
 
@@ -153,8 +162,8 @@ impl Arena {
     /// Gives a cell back, on any thread, also when the arena is gone.
     ///
     /// # Safety
-    /// The cell is one that `take` of an arena for this layout returned, and not used any more. It was seen by other
-    /// threads only if a grace period has passed since.
+    /// The cell is one that `take` of an arena for this layout returned, and not used any more. A grace period has passed since
+    /// it was taken; and if other threads have seen it, since they could.
     #[inline]
     pub(crate) unsafe fn give_back(cell: NonNull<u8>, layout: Layout) {
         // SAFETY: as the caller says. The size is a constant where this is inlined.
@@ -192,7 +201,8 @@ impl Arena {
     /// go, it would soon be asked for again, and new memory is dear.
     pub(crate) fn clear(&self) {
         self.unload();
-        let emptied = EMPTIED.load(Ordering::Relaxed);
+        // Acquire: pairs with that Release.
+        let emptied = EMPTIED.load(Ordering::Acquire);
         self.cleared.store(emptied, Ordering::Relaxed);
         self.chunks().for_each(Chunk::clear);
     }
@@ -286,7 +296,8 @@ unsafe fn give_back(cell: NonNull<u8>, size: usize) {
         match Chunk::give_back(chunk, index) {
             Left::InUse => {}
             Left::Empty => {
-                EMPTIED.fetch_add(1, Ordering::Relaxed);
+                // Release: pairs with `clear`, which sees the chunk empty then.
+                EMPTIED.fetch_add(1, Ordering::Release);
             }
             Left::Orphaned => drop(Box::from_raw(chunk)),
         }

@@ -71,7 +71,7 @@ where
             match self.insert_unlinked(hash, record, &visit) {
                 Ok(_) => break None,
                 Err(Taken { existing, rejected }) => {
-                    match self.replace(existing, rejected, &visit) {
+                    match self.replace(hash, existing, rejected, &visit) {
                         Ok(replaced) => break Some(replaced),
                         Err(again) => record = again,
                     }
@@ -407,12 +407,16 @@ where
         if crowded || created.is_multiple_of(FIT_INTERVAL) {
             self.fit(visit);
         }
+        if crowded {
+            self.table.renew(visit);
+        }
         Ok(record)
     }
 
-    /// Puts `record` in the place of a live one. Gives it back if that one has ended.
+    /// Puts `record`, which was made with this hash, in the place of a live one. Gives it back if that one has ended.
     fn replace(
         &self,
+        hash: u64,
         existing: &Record<K, V>,
         record: Unlinked<K, V>,
         visit: &Visit<'_, K, V>,
@@ -421,6 +425,8 @@ where
         Place::await_token(record.record());
         loop {
             let Found::Live(live, seen) = self.look(old, visit) else {
+                // Its key may have lied, and the record may be put elsewhere now.
+                record.record().set_hash(upper(hash));
                 return Err(record);
             };
             old = live;

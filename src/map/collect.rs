@@ -137,16 +137,19 @@ where
     pub(super) fn settle(&self) {
         /// A table shrinks in steps; others may make it grow again.
         const STEPS: usize = 8;
-        let mut has_garbage = self.limbo.is_worth_clearing();
+        let mut has_garbage = self.limbo.garbage() > 0;
         for _ in 0..STEPS {
             let visit = self.visit();
-            has_garbage |= self.table.lines(&visit.guard).finish(&visit);
+            has_garbage |= self.table.lines(&visit.guard).go_on(&visit);
             if !self.fit(&visit) {
                 break;
             }
         }
         if has_garbage {
             self.free_garbage();
+        }
+        if self.limbo.is_worth_clearing() {
+            self.limbo.clear();
         }
     }
 
@@ -160,7 +163,6 @@ where
             self.limbo.sweep(visit.lane(), &visit.guard);
             self.limbo.reap_all();
         }
-        self.limbo.clear();
     }
 
     /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for

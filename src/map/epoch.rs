@@ -41,10 +41,10 @@ const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
 /// A thread tries to advance after so many writes.
 const INTERVAL: usize = 4096;
-/// And after so many if it failed: then twice as many each time, until it is back at [`INTERVAL`].
+/// And after so many if it failed: then twice as many each time, up to [`INTERVAL`], and so on from here.
 const BRIEFEST: usize = 64;
 /// Deferring an action counts for as many writes: much may wait together with it.
-const ACTION: usize = 64;
+const ACTION: usize = 8;
 
 /// Where the depth begins of a thread that needs a barrier of its own, or gives its slot back with its last guard: so that
 /// all others ask for neither.
@@ -115,6 +115,7 @@ impl Domain {
         let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
         slot.trace.write();
         slot.is_brief.set(is_brief);
+        slot.steps_aside.set(false);
         slot.depth
             .set(if is_light && !is_brief { 0 } else { LONG_WAY });
         slot
@@ -253,7 +254,9 @@ impl Domain {
             INTERVAL => BRIEFEST,
             interval => interval * 2,
         };
-        if interval != INTERVAL {
+        // Relaxed: its own. If it is the thread itself that holds back the others, it will be gone soon.
+        let is_current = slot.word.load(Ordering::Relaxed) == self.epoch() | PINNED;
+        if interval != INTERVAL && is_current {
             slot.step_aside();
         }
         slot.interval.set(interval);

@@ -169,18 +169,17 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         }
     }
 
-    /// Whether there are records to free, or memory to give back.
+    /// Whether there may be memory to give back.
     pub(crate) fn is_worth_clearing(&self) -> bool {
         // Relaxed, both: they save work, and decide nothing.
         let freed = self.freed.load(Ordering::Relaxed);
-        self.garbage() > 0
-            || self.cleared.load(Ordering::Relaxed) != freed
-            || self.cells.is_worth_clearing()
+        self.cleared.load(Ordering::Relaxed) != freed || self.cells.is_worth_clearing()
     }
 
     /// Gives the memory of what was freed back to the system, where nothing else is left in it.
     pub(crate) fn clear(&self) {
-        let freed = self.freed.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release of `free`.
+        let freed = self.freed.load(Ordering::Acquire);
         self.cleared.store(freed, Ordering::Relaxed);
         self.cells.clear();
     }
@@ -239,8 +238,9 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
             self.disown(record, |memory| unsafe { freed.add(memory) });
         }
         self.cells.keep(freed, lane);
+        // Release: pairs with `clear`, which finds the memory then.
         self.freed
-            .fetch_add(records.len() as u64, Ordering::Relaxed);
+            .fetch_add(records.len() as u64, Ordering::Release);
     }
 
     /// Gives up the structures' ownership of a record whose grace period is over.

@@ -20,8 +20,6 @@ use super::memory::prefetch;
 use crate::sync::{AtomicUsize, Ordering};
 use std::ptr::{self, NonNull};
 
-/// More rounds are not kept. As many as are freed at once where records come and go.
-const MOST: usize = if cfg!(dwell_loom) { 2 } else { 2048 };
 const CACHE_LINE: usize = 64;
 const ROUNDS_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << ROUNDS_SHIFT) - 1;
@@ -29,6 +27,8 @@ const ADDRESS: usize = (1 << ROUNDS_SHIFT) - 1;
 #[derive(Debug)]
 pub(crate) struct Magazine {
     head: AtomicUsize,
+    /// More rounds are not kept.
+    most: usize,
 }
 
 /// Free cells, linked.
@@ -85,9 +85,10 @@ impl Iterator for Chain {
 }
 
 impl Magazine {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             head: AtomicUsize::new(0),
+            most,
         }
     }
 
@@ -133,7 +134,7 @@ impl Magazine {
         let mut seen = self.head.load(Ordering::Relaxed);
         loop {
             let rounds = (seen >> ROUNDS_SHIFT) + chain.rounds;
-            if rounds > MOST {
+            if rounds > self.most {
                 return Err(chain);
             }
             // Relaxed: published by the exchange.
@@ -153,6 +154,10 @@ impl Magazine {
 
     /// Takes all cells.
     pub(crate) fn take_all(&self) -> Chain {
+        // Relaxed: mostly there are none, and then the line stays with whoever wrote it.
+        if self.head.load(Ordering::Relaxed) == 0 {
+            return Chain::default();
+        }
         // Acquire: pairs with `put`.
         let head = self.head.swap(0, Ordering::Acquire);
         Chain {

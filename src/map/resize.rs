@@ -29,6 +29,7 @@ use super::record::Record;
 use super::table::{Table, hand_over_all};
 use super::visit::Visit;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
 use std::ops::Range;
 use std::ptr;
 
@@ -62,7 +63,7 @@ pub(crate) struct Lines<K, V> {
     /// Units that were taken over.
     taken_over: AtomicUsize,
     /// Lines that were linked to chains since this array is the current one.
-    further: AtomicUsize,
+    further: CachePadded<AtomicUsize>,
 }
 
 /// The number of bits for a number of records.
@@ -95,7 +96,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             previous: AtomicPtr::new(previous),
             cursor: AtomicUsize::new(0),
             taken_over: AtomicUsize::new(0),
-            further: AtomicUsize::new(0),
+            further: CachePadded::new(AtomicUsize::new(0)),
         }));
         // SAFETY: just made, and nobody else knows it.
         unsafe { (*pointer).pointer = pointer };
@@ -172,6 +173,12 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         !self.previous.load(Ordering::Relaxed).is_null()
     }
 
+    /// Whether this array is to replace one of its own size.
+    fn is_renewal(&self, visit: &Visit<'_, K, V>) -> bool {
+        self.previous(visit)
+            .is_some_and(|previous| previous.bits == self.bits)
+    }
+
     /// Takes over the next few units.
     pub(crate) fn take_along(&self, units: usize, visit: &Visit<'_, K, V>) {
         let Some(old) = self.previous(visit) else {
@@ -183,6 +190,18 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         let first = self.cursor.fetch_add(units, Ordering::Relaxed);
         for unit in first.min(total)..total.min(first + units) {
             self.take_over(unit, old, visit);
+        }
+    }
+
+    /// Takes over all that is left; only some of it if the size stays the same, for then nothing waits for that. False if
+    /// there was nothing.
+    pub(crate) fn go_on(&self, visit: &Visit<'_, K, V>) -> bool {
+        const SOME: usize = 1024;
+        if self.is_renewal(visit) {
+            self.take_along(SOME, visit);
+            true
+        } else {
+            self.finish(visit)
         }
     }
 
@@ -358,8 +377,7 @@ fn retire_rest<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V
 }
 
 impl<K: 'static, V: 'static> Table<K, V> {
-    /// Starts a larger or smaller array if the number of records asks for it, or one of the same size if chains have become
-    /// long.
+    /// Starts a larger or smaller array if the number of records asks for it.
     pub(crate) fn fit(&self, records: usize, least_bits: u32, visit: &Visit<'_, K, V>) -> bool {
         let lines = self.lines(&visit.guard);
         if lines.is_taking_over() {
@@ -375,11 +393,18 @@ impl<K: 'static, V: 'static> Table<K, V> {
         } else {
             lines.bits
         };
+        bits != lines.bits && self.replace(lines, bits)
+    }
+
+    /// Starts an array of the same size if chains have become long.
+    pub(crate) fn renew(&self, visit: &Visit<'_, K, V>) -> bool {
+        let lines = self.lines(&visit.guard);
         // Relaxed: a count.
         let is_long = lines.further.load(Ordering::Relaxed) * LONG > lines.len();
-        if bits == lines.bits && !is_long {
-            return false;
-        }
+        is_long && !lines.is_taking_over() && self.replace(lines, lines.bits)
+    }
+
+    fn replace(&self, lines: &Lines<K, V>, bits: u32) -> bool {
         let old = lines.pointer;
         let new = Lines::new(bits, old);
         // Release: publishes the new array.

@@ -2,7 +2,7 @@
 //!
 //! An array of lines (see `line`), indexed by the high bits of the hash. A record is in one slot of the
 //! chain of its line; the slot changes only when the record is replaced, withdrawn, or unlinked after
-//! its death. The array is replaced when the number of records asks for it (see `resize`).
+//! its death. The array is replaced when the number of records, or the length of chains, asks for it (see `resize`).
 //!
 //! **Invariant.** Of the committed records of one key at most one is live.
 //!

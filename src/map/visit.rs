@@ -18,10 +18,12 @@ pub(crate) struct Visit<'m, K: 'static, V: 'static> {
 impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
     #[inline]
     pub(crate) fn new(limbo: &'m Limbo<K, V>, now: u64) -> Self {
+        // Before the guard: where the kernel has to be asked it takes a while.
+        let lane = lanes::current(limbo.lanes());
         Self {
             guard: Guard::pin(),
             now,
-            lane: lanes::current(limbo.lanes()),
+            lane,
             limbo,
         }
     }

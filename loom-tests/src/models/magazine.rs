@@ -17,7 +17,7 @@ impl World {
     fn new(cells: usize, rounds: usize) -> Arc<Self> {
         let cell = |number| Cell::new(number >= rounds);
         let world = Self {
-            magazine: Magazine::new(),
+            magazine: Magazine::new(2),
             cells: (0..cells).map(cell).collect(),
         };
         for cell in &world.cells {
