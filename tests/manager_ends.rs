@@ -40,6 +40,7 @@ fn a_session_that_this_request_ended_stays_ended() {
     let site = Site::new();
     let session = site.start_as(&site.visit());
     assert!(block_on(session.destroy()).unwrap());
+    assert!(session.id().is_none() && !session.is_new());
     assert!(matches!(
         block_on(session.set("flash", 1_u64)),
         Err(SessionError::Ended)
