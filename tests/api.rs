@@ -4,7 +4,7 @@ mod common;
 
 use common::{MINUTE, Rig, Value, YEAR, millis};
 use dwell::RemovalCause::{Evicted, ExpiredIdle, ExpiredLifetime, Removed, Replaced};
-use dwell::{Clock, CoarseClock, Collector, Handle, IdleMap, ManualClock, PreciseClock, Stats};
+use dwell::{Clock, CoarseClock, Collector, Handle, IdleMap, PreciseClock, Stats};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -441,15 +441,6 @@ fn any_hasher_and_clock_will_do() {
         assert!(CoarseClock.now_millis() >= coarse);
         assert!(PreciseClock.now_millis() >= precise);
     }
-}
-
-#[test]
-fn a_manual_clock_is_shared_by_its_clones() {
-    let clock = ManualClock::new();
-    let other = clock.clone();
-    other.set(MINUTE);
-    other.advance(millis(1));
-    assert_eq!(clock.now_millis(), 60_001);
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod site;
 use dwell::ManualClock;
 use dwell::manager::{Manager, ManagerError, SameSite};
 use dwell::provider::{MemoryProvider, Registry};
-use dwell::session::{SessionStore, Settings};
+use dwell::session::{Changes, SessionError, SessionStore, Settings};
+use http::HeaderMap;
 use pollster::block_on;
 use sessions::{IDLE, seconds};
 use site::{Site, issued, more};
@@ -44,6 +45,38 @@ fn the_first_value_creates_the_session_and_the_next_request_finds_it() {
 }
 
 #[test]
+fn what_is_stored_is_read_deleted_and_cleared() {
+    let site = Site::new();
+    let session = site.start_as(&site.visit());
+    let id = session.id().expect("the client's");
+    assert_eq!(session.key(), Some(id.key()));
+    assert!(format!("{session:?}").contains(&id.tag().to_string()));
+    block_on(async {
+        assert!(session.contains("visits").await.unwrap());
+        session.set("name", String::from("Ann")).await.unwrap();
+        assert!(session.delete("visits").await.unwrap());
+        assert!(!session.contains("visits").await.unwrap());
+        assert_eq!(session.keys().await.unwrap(), ["name"]);
+        session.clear().await.unwrap();
+        assert!(session.keys().await.unwrap().is_empty());
+        session.set_owner("ann").await.unwrap();
+        session.clear_owner().await.unwrap();
+        assert!(session.owner().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_change_of_a_version_is_refused_if_another_one_came_first() {
+    let site = Site::new();
+    let session = site.start_as(&site.visit());
+    let version = block_on(session.snapshot()).unwrap().unwrap().version;
+    let change = || session.apply_at(version, Changes::default().delete("visits"));
+    assert!(block_on(change()).unwrap().attributes.is_empty());
+    let refused = block_on(change());
+    assert!(matches!(refused, Err(SessionError::Conflict { .. })));
+}
+
+#[test]
 fn a_session_may_have_terms_of_its_own() {
     let site = Site::new();
     let session = site.start(&[]);
@@ -71,6 +104,16 @@ fn expired_sessions_are_freed_by_the_manager_or_by_the_application() {
     provider.store().create().unwrap();
     clock.advance(IDLE * 2);
     assert_eq!(block_on(manager.gc()).unwrap(), 1);
+    assert_eq!(block_on(manager.gc()).unwrap(), 0);
+}
+
+#[test]
+fn a_session_may_idle_for_half_an_hour_if_nothing_else_is_said() {
+    let manager = Manager::builder("sid").build().unwrap();
+    let session = block_on(manager.start(&HeaderMap::new())).unwrap();
+    block_on(session.set_owner("ann")).unwrap();
+    let listed = block_on(manager.provider().owned_by("ann")).unwrap();
+    assert!(listed[0].left > seconds(25 * 60) && listed[0].left <= seconds(30 * 60));
 }
 
 #[test]

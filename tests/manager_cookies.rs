@@ -152,6 +152,16 @@ fn other_cookies_do_not_hide_ours() {
     }
 }
 
+#[test]
+fn sixteen_kibibytes_of_cookies_are_looked_at_and_no_more() {
+    let site = Site::new();
+    let ours = format!("{NAME}={}", site.visit());
+    let other = "x".repeat(16 * 1_024 - ours.len());
+    assert!(!site.start(&[&ours, &other]).is_new());
+    assert!(site.start(&[&ours, &other, "x"]).is_new());
+    assert_eq!(site.manager.stats().oversized, 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

@@ -9,6 +9,7 @@ use http::{HeaderMap, header};
 use pollster::block_on;
 use sessions::{IDLE, seconds};
 use site::{Site, attributes, issued, set_cookie};
+use std::time::Duration;
 
 #[test]
 fn logging_out_ends_the_session_at_the_server_and_at_the_client() {
@@ -39,6 +40,7 @@ fn a_session_that_this_request_ended_stays_ended() {
     let site = Site::new();
     let session = site.start_as(&site.visit());
     assert!(block_on(session.destroy()).unwrap());
+    assert!(session.id().is_none() && !session.is_new());
     assert!(matches!(
         block_on(session.set("flash", 1_u64)),
         Err(SessionError::Ended)
@@ -84,6 +86,17 @@ fn a_login_changes_the_id_and_keeps_the_data() {
 }
 
 #[test]
+fn a_renewal_without_a_grace_ends_the_old_id_at_once() {
+    let site = Site::with(Settings::new(IDLE).grace(seconds(5)));
+    let before = site.visit();
+    let session = site.start_as(&before);
+    block_on(session.renew_with_grace(Duration::ZERO)).unwrap();
+    let after = issued(&site.finish(session)).unwrap();
+    assert!(site.start_as(&before).is_new());
+    assert!(!site.start_as(&after).is_new());
+}
+
+#[test]
 fn a_renewal_through_the_manager_tells_the_client_once() {
     let site = Site::new();
     let mut response = HeaderMap::new();
@@ -109,6 +122,7 @@ fn an_id_that_could_not_reach_the_client_is_not_issued() {
         assert!(clones.1.destroy().await.unwrap());
     });
     assert_eq!(site.store.len(), 0);
+    assert_eq!(site.store.stats().renewed, 0);
 }
 
 #[test]

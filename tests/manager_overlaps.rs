@@ -42,6 +42,21 @@ fn an_update_that_is_overtaken_runs_again() {
 }
 
 #[test]
+fn of_clones_that_both_create_the_session_the_first_does() {
+    let site = Site::new();
+    let session = site.start(&[]);
+    let mut overtakes = Some(session.clone());
+    let updated = session.update("visits", |visits| {
+        if let Some(clone) = overtakes.take() {
+            block_on(clone.set("visits", 10_u64)).unwrap();
+        }
+        more(visits)
+    });
+    assert_eq!(*block_on(updated).unwrap(), 11);
+    assert_eq!(site.store.len(), 1);
+}
+
+#[test]
 fn a_flash_message_is_taken_by_one_of_parallel_requests() {
     let site = Site::new();
     let id = site.visit();
@@ -88,6 +103,16 @@ fn clones_of_a_session_create_one_and_agree_on_its_end() {
         assert!(!session.destroy().await.unwrap(), "once");
     });
     assert_eq!(site.store.len(), 0);
+}
+
+#[test]
+fn the_client_is_told_once_whichever_clone_goes_first() {
+    let site = Site::new();
+    let session = site.start(&[]);
+    block_on(session.set("visits", 1_u64)).unwrap();
+    let clone = session.clone();
+    assert!(issued(&site.finish(clone)).is_some());
+    assert!(site.finish(session).is_empty());
 }
 
 #[test]

@@ -354,6 +354,7 @@ fn registering_nothing_or_a_name_twice_is_an_error_that_says_so() {
         Err(RegistryError::NoName)
     ));
     registry.register("one", memory).unwrap();
+    assert_eq!(format!("{registry:?}"), "[\"one\"]");
     let twice = registry.register("one", memory).unwrap_err();
     assert_eq!(
         twice.to_string(),

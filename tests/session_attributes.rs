@@ -68,6 +68,8 @@ fn a_wrong_type_is_an_error_that_names_key_and_types_and_not_the_value() {
         assert!(error.contains(part), "{error}");
     }
     assert!(!error.contains("confidential"), "{error}");
+    let shown = format!("{:?}", session.snapshot().unwrap().attributes);
+    assert!(shown.contains("String") && !shown.contains("confidential"));
     // The same for every operation that reads; the value stays.
     assert!(session.update("name", more).is_err());
     assert!(session.take::<u64>("name").is_err());
@@ -141,11 +143,29 @@ fn values_leave_the_process_as_json_and_come_back() {
 }
 
 #[test]
+fn the_size_of_attributes_grows_with_their_keys_and_values() {
+    let mut attributes = Attributes::default();
+    assert!(attributes.is_empty());
+    attributes.set("key", 1_u64).unwrap();
+    let one = attributes.size();
+    // A key and a value that are longer, by two characters and by three.
+    attributes.set("other", 1_000_u64).unwrap();
+    assert_eq!(attributes.size(), 2 * one + 2 + 3);
+    attributes.set("other", 1_u64).unwrap();
+    assert_eq!(attributes.size(), 2 * one + 2);
+    assert_eq!(attributes.len(), 2);
+    assert!(!attributes.is_empty() && !attributes.delete("none"));
+    attributes.clear();
+    assert_eq!((attributes.len(), attributes.size()), (0, 0));
+}
+
+#[test]
 fn changes_between_two_states_lead_from_one_to_the_other() {
     let mut old = Attributes::default();
     old.set("same", 1_u64).unwrap();
     old.set("gone", 2_u64).unwrap();
     old.set("other", 3_u64).unwrap();
+    old.set_value("outside", Value::from_json(b"6".to_vec()));
     let mut new = old.clone();
     new.delete("gone");
     new.set("other", 4_u64).unwrap();

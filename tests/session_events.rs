@@ -51,6 +51,7 @@ fn each_kind_of_event_is_told_with_its_reason() {
         logout.attributes.contains("cart"),
         "what is to be cleaned up"
     );
+    assert!(format!("{logout:?}").contains("Destroyed"));
 }
 
 #[test]

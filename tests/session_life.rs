@@ -236,22 +236,29 @@ fn ids_are_unique_and_shown_to_nobody() {
     let session = &sessions[0];
     session.set_owner("ann").unwrap();
     let text = session.id().to_cookie();
+    let tag = session.key().tag().to_string();
     let shown = [
-        format!("{:?}", session.id()),
-        format!("{:?}", session.key()),
-        format!("{session:?}"),
-        format!("{:?}", session.snapshot().unwrap()),
-        format!("{:?}", rig.store.owned_by("ann")),
-        format!("{:?}", rig.store),
-        format!("{:?}", session.get::<u64>("none")),
-        format!("{}", session.key().tag()),
+        (format!("{:?}", session.id()), &*tag),
+        (format!("{:?}", session.key()), &*tag),
+        (format!("{session:?}"), &*tag),
+        (format!("{:?}", session.snapshot().unwrap()), &*tag),
+        (format!("{:?}", rig.store.owned_by("ann")), &*tag),
+        (format!("{:?}", rig.store), "live: 1000"),
+        (format!("{:?}", session.get::<u64>("none")), "Ok(None)"),
+        (
+            format!("{:?}", SessionStore::builder(Settings::new(IDLE))),
+            "60s",
+        ),
+        (format!("{:?}", session.key().tag()), &*tag),
+        (tag.clone(), &*tag),
     ];
-    for shown in shown {
+    for (shown, part) in shown {
+        assert!(shown.contains(part), "{shown}");
         for start in 0..text.len() - 8 {
             assert!(!shown.contains(&text[start..start + 8]), "{shown}");
         }
     }
-    assert!(format!("{session:?}").contains(&session.key().tag().to_string()));
+    assert_eq!(tag.len(), 16);
 }
 
 #[test]
@@ -312,6 +319,23 @@ fn a_store_is_bounded_by_bytes_too() {
     assert!(stats.live >= 5, "{stats:?}");
     rig.store.end_all();
     assert_eq!(rig.store.stats().bytes, 0);
+}
+
+#[test]
+fn the_counts_are_of_what_there_is() {
+    let rig = Rig::new();
+    let (owned, other) = (rig.owned("ann"), rig.create());
+    let before = rig.store.stats();
+    assert_eq!((before.live, before.anonymous, before.owners), (2, 1, 1));
+    // An estimate: some hundred bytes for each, and what its attributes take.
+    assert!((2 * 128..2 * 1_024).contains(&before.bytes), "{before:?}");
+    owned.set("name", String::from("Ann")).unwrap();
+    let attributes = owned.snapshot().unwrap().attributes.size() as u64;
+    assert_eq!(rig.store.stats().bytes, before.bytes + attributes);
+    other.destroy();
+    let after = rig.store.stats();
+    assert_eq!((after.live, after.anonymous, after.destroyed), (1, 0, 1));
+    assert_eq!(after.bytes, before.bytes / 2 + attributes);
 }
 
 #[test]

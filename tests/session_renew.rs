@@ -150,6 +150,20 @@ fn a_client_that_renews_without_end_does_not_grow_its_session() {
 }
 
 #[test]
+fn an_id_whose_grace_is_over_makes_room_for_others() {
+    let rig = rig(seconds(5));
+    let first = rig.create();
+    let mut session = first.clone();
+    session.renew_with_grace(seconds(50)).unwrap();
+    for _ in 0..7 {
+        session.renew().unwrap();
+    }
+    rig.advance(seconds(5));
+    session.renew().unwrap();
+    assert!(rig.store.peek(first.id()).is_some());
+}
+
+#[test]
 fn without_a_grace_the_session_is_there_all_the_time_and_no_replaced_id_answers() {
     let rig = rig(Duration::ZERO);
     let session = rig.create();

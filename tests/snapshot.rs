@@ -301,9 +301,11 @@ fn what_a_killed_program_left_is_removed_and_nothing_else() {
     let beside = |name: &str| machine.directory.path().join(name);
     fs::write(beside(".sessions.abc.partial"), "half").unwrap();
     fs::write(beside(".others.abc.partial"), "another program's").unwrap();
+    fs::write(beside(".sessions.abc.old"), "somebody's").unwrap();
     machine.restart(store, Duration::ZERO);
     assert!(!beside(".sessions.abc.partial").exists());
     assert!(beside(".others.abc.partial").exists());
+    assert!(beside(".sessions.abc.old").exists());
 }
 
 #[test]

@@ -203,6 +203,8 @@ store, and each look at shared memory in a condition taken as true or as false: 
 `cargo run --release -p mutants -- run`. The right column names the first of the tests in
 `mutants/suites.toml` that failed, or says why the mutant changes nothing (`mutants/equivalent.toml`).
 
+Above the map it is another tool, with another page: [mutants-rest.md](mutants-rest.md).
+
 | mutant | killed by |
 |---|---|
 ";

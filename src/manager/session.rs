@@ -393,7 +393,6 @@ impl Session {
         let _ = self.step(|stage| {
             Some(Stage {
                 link: Link::New,
-                is_created: false,
                 ..stage
             })
         });

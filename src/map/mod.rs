@@ -62,6 +62,10 @@ use std::time::Duration;
 use table::Table;
 use visit::Visit;
 
+/// For records that do not lapse by themselves: the longest idle timeout that there is.
+#[cfg(feature = "sessions")]
+pub(crate) const FOREVER: Duration = Duration::from_millis(record::LONGEST_IDLE);
+
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Listener<K, V> = Box<dyn Fn(&Handle<K, V>, RemovalCause) + Send + Sync>;
 

@@ -1,15 +1,11 @@
 //! Providers by name, so that a configuration file can choose one.
 
 use super::{MemoryProvider, Provider};
-use crate::IdleMap;
 use crate::session::{SessionStore, Settings};
+use crate::{FOREVER, IdleMap};
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-/// Names do not lapse: the longest idle timeout that a map takes.
-const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
 
 type Failure = Box<dyn Error + Send + Sync>;
 type Open = dyn Fn(&Settings) -> Result<Arc<dyn Provider>, Failure> + Send + Sync;

@@ -260,12 +260,11 @@ pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
 
 /// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray last bits.
 fn decode<const BYTES: usize>(text: &str, length: usize) -> Option<[u8; BYTES]> {
-    let mut bytes = [0; BYTES];
     if text.len() != length {
         return None;
     }
-    match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-        Ok(decoded) if decoded == BYTES => Some(bytes),
-        _ => None,
-    }
+    // Text of this length is of as many bytes, or of none.
+    let mut bytes = [0; BYTES];
+    URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    Some(bytes)
 }

@@ -8,15 +8,11 @@
 //! is in the index, and it is out when the last of these is done.
 
 use super::id::SessionKey;
-use crate::IdleMap;
+use crate::{FOREVER, IdleMap};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Owners do not lapse: the longest idle timeout that a map takes. Each is gone with its last session.
-const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
-
-/// Owners, and their sessions.
+/// Owners, and their sessions. They do not lapse: each is gone with its last session.
 #[derive(Debug)]
 pub(super) struct OwnerIndex {
     owners: IdleMap<Arc<str>, Sessions>,

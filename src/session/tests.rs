@@ -194,3 +194,15 @@ fn a_login_that_is_not_written_yet_is_not_surplus() {
     assert_eq!(keys_of(&store, "ann"), [two.key()]);
     assert!(one.peek().is_none());
 }
+
+#[test]
+fn a_login_that_is_not_written_yet_pushes_nobody_out() {
+    let store = store();
+    let [one, two, late] = [(); 3].map(|()| store.create().unwrap());
+    one.set_owner("ann").unwrap();
+    two.set_owner("ann").unwrap();
+    // The third login is in the index, and may fail.
+    store.store.shared.owners.add(&"ann".into(), late.key());
+    store.store.end_surplus("ann", 2, two.key());
+    assert!(one.peek().is_some());
+}

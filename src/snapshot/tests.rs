@@ -3,8 +3,11 @@
 use super::{SnapshotError, SnapshotFile};
 use crate::ManualClock;
 use crate::session::{Builder, SessionId, SessionStore, Settings};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -75,11 +78,13 @@ impl Bench {
     }
 
     fn blocks(&self) -> usize {
-        let marker = super::block::MARKER;
-        self.bytes
-            .windows(marker.len())
-            .filter(|at| *at == marker)
-            .count()
+        self.starts().len()
+    }
+
+    /// Where the blocks begin.
+    fn starts(&self) -> Vec<usize> {
+        let is_start = |at: &usize| self.bytes[*at..].starts_with(super::block::MARKER);
+        (0..self.bytes.len()).filter(is_start).collect()
     }
 }
 
@@ -91,7 +96,7 @@ fn both(test: impl Fn(Bench)) {
 #[test]
 fn a_file_that_is_cut_anywhere_is_refused_and_its_whole_blocks_can_be_recovered() {
     both(|bench| {
-        assert!(bench.blocks() > 5, "{}", bench.blocks());
+        assert_eq!(bench.blocks(), 9, "three sessions in each, and the end");
         assert_eq!(bench.restore().unwrap(), SESSIONS);
         let mut most = 0;
         for length in 0..bench.bytes.len() {
@@ -159,10 +164,7 @@ fn a_bit_that_flips_anywhere_is_found_and_costs_one_block() {
 #[test]
 fn blocks_that_are_swapped_repeated_or_left_out_are_found() {
     both(|bench| {
-        let marker = super::block::MARKER;
-        let starts: Vec<_> = (0..bench.bytes.len())
-            .filter(|at| bench.bytes[*at..].starts_with(marker))
-            .collect();
+        let starts = bench.starts();
         let block = |number: usize| {
             let end = starts.get(number + 1).copied().unwrap_or(bench.bytes.len());
             bench.bytes[starts[number]..end].to_vec()
@@ -237,4 +239,142 @@ fn another_version_and_another_key_are_told() {
         "{refused:?}"
     );
     assert!(bench.directory.path().exists());
+}
+
+#[test]
+fn what_was_found_is_told() {
+    both(|bench| {
+        let (length, starts) = (bench.bytes.len() as u64, bench.starts());
+        bench.clock.advance(Duration::from_secs(5));
+        let mut told = Vec::new();
+        let restored = bench.file.restore_with(bench.builder(), |progress| {
+            told.push((progress.sessions, progress.bytes as usize));
+        });
+        let restored = restored.unwrap().1;
+        assert_eq!((restored.sessions, restored.lapsed), (SESSIONS, 0));
+        assert_eq!((restored.lost_bytes, restored.is_complete), (0, true));
+        assert_eq!(restored.age, Duration::from_secs(5));
+        let due = (1..9).map(|block| (3 * block as u64, starts[block]));
+        assert_eq!(told, due.collect::<Vec<_>>());
+
+        // The third block is damaged.
+        let mut bytes = bench.bytes.clone();
+        bytes[starts[3] - 1] ^= 1;
+        bench.put(&bytes);
+        let refused = bench.restore();
+        let (block, offset) = (2, starts[2] as u64);
+        assert!(
+            matches!(refused, Err(SnapshotError::Damaged { block: b, offset: o }) if (b, o) == (block, offset)),
+            "{refused:?}"
+        );
+        let recovered = bench.file.recover(bench.builder()).unwrap().1;
+        assert_eq!(recovered.sessions, SESSIONS - 3);
+        assert_eq!(recovered.lost_bytes, (starts[3] - starts[2]) as u64);
+        assert!(recovered.is_complete);
+
+        // The last block, which says how many there are, is cut off.
+        bench.put(&bench.bytes[..bench.bytes.len() - 1]);
+        let recovered = bench.file.recover(bench.builder()).unwrap().1;
+        assert_eq!(recovered.lost_bytes, length - 1 - starts[8] as u64);
+        assert!(!recovered.is_complete);
+
+        // There is something behind it.
+        bench.put(&[&bench.bytes[..], b"x"].concat());
+        let refused = bench.restore();
+        assert!(
+            matches!(refused, Err(SnapshotError::Trailing { offset }) if offset == length),
+            "{refused:?}"
+        );
+
+        // All are too old.
+        bench.put(&bench.bytes);
+        bench.clock.advance(IDLE);
+        let restored = bench.file.restore(bench.builder()).unwrap().1;
+        assert_eq!((restored.sessions, restored.lapsed), (0, SESSIONS));
+    });
+}
+
+/// Can be written as JSON until it cannot.
+struct Fickle;
+
+static CAN_BE_WRITTEN: AtomicBool = AtomicBool::new(true);
+
+impl Serialize for Fickle {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match CAN_BE_WRITTEN.load(Ordering::Relaxed) {
+            true => serializer.serialize_unit(),
+            false => Err(serde::ser::Error::custom("not any more")),
+        }
+    }
+}
+
+impl<'d> Deserialize<'d> for Fickle {
+    fn deserialize<D: Deserializer<'d>>(_: D) -> Result<Self, D::Error> {
+        Ok(Self)
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_written_is_left_out_and_counted() {
+    let bench = Bench::new(None);
+    let store = bench.builder().build().unwrap();
+    for _ in 0..2 {
+        store.create().unwrap().set("fickle", Fickle).unwrap();
+    }
+    store.create().unwrap().set("name", "x".repeat(3)).unwrap();
+    CAN_BE_WRITTEN.store(false, Ordering::Relaxed);
+    let written = bench.file.write(&store).unwrap();
+    assert_eq!((written.sessions, written.skipped), (1, 2));
+    assert_eq!(bench.restore().unwrap(), 1);
+}
+
+#[test]
+fn what_compresses_well_comes_back() {
+    let bench = Bench::new(None);
+    let store = bench.builder().build().unwrap();
+    let session = store.create().unwrap();
+    session.set("blob", "x".repeat(100_000)).unwrap();
+    assert!(bench.file.write(&store).unwrap().bytes < 2_000);
+    assert_eq!(bench.restore().unwrap(), 1);
+}
+
+#[test]
+fn a_sessions_bytes_are_those_of_its_owner_and_its_attributes() {
+    let store = SessionStore::new(IDLE);
+    let session = store.create().unwrap();
+    session.set_owner("ann").unwrap();
+    session.set("name", String::from("Ann")).unwrap();
+    session.set("visits", 17_u64).unwrap();
+    let saved = store.saved(|| 0).next().unwrap().unwrap();
+    assert_eq!(saved.bytes(), "ann".len() + "name\"Ann\"visits17".len());
+}
+
+#[test]
+fn without_a_clock_of_its_own_a_file_has_the_systems() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let (before, at) = (now(), SnapshotFile::new("sessions").now());
+    assert!((before.as_millis()..=now().as_millis()).contains(&u128::from(at)));
+}
+
+#[test]
+fn what_is_not_written_yet_stands_beside_the_file() {
+    for (path, directory) in [("sessions", "."), ("data/sessions", "data")] {
+        let file = SnapshotFile::new(path);
+        assert_eq!(
+            file.beside().unwrap(),
+            (Path::new(directory), ".sessions.".into())
+        );
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_file_names_it_and_holds_no_key() {
+    let file = SnapshotFile::new("data/sessions").key([9; 32]);
+    let shown = format!("{file:?}");
+    assert!(shown.contains("data/sessions") && !shown.contains("9, 9"));
+    let periodic = file.every(IDLE);
+    assert!(format!("{periodic:?}").contains("600s"));
+    let bench = Bench::new(None);
+    let periodic = bench.file.every(IDLE).spawn(&SessionStore::new(IDLE));
+    assert!(format!("{periodic:?}").contains("Periodic"));
 }

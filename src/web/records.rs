@@ -14,7 +14,7 @@
 //! of a record share the entries that they have in common: a save copies what it changes.
 
 use crate::count::Count;
-use crate::{BuildError, Builder, Clock, Collector, IdleMap, Stats};
+use crate::{BuildError, Builder, Clock, Collector, FOREVER, IdleMap, Stats};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::borrow::Borrow;
@@ -29,8 +29,6 @@ pub(crate) const MARK: &str = "dwell.mark";
 /// The map's idle timeout, which says how soon after its deadline a record is collected: after a part of it in
 /// some hundreds, a minute or two.
 const COLLECTED_BY: Duration = Duration::from_secs(6 * 60 * 60);
-/// Each record's own: it does not lapse by itself, but at its deadline.
-const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
 
 /// Values under keys, as the session layer has them.
 pub(crate) type Values<V> = HashMap<String, V>;

@@ -14,7 +14,7 @@ use super::failure::RedisFailure;
 use super::names::Target;
 use super::near::Near;
 use super::nodes::{Node, Nodes, Way};
-use crate::{Handle, IdleMap};
+use crate::{FOREVER, Handle, IdleMap};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, FromRedisValue, PushInfo, PushKind, RedisError, ScriptInvocation,
@@ -26,8 +26,6 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Connections do not lapse: the longest idle timeout that a map takes.
-const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
 /// The first pause before a request is repeated, on average; each one after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(8);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);

@@ -22,14 +22,12 @@
 use super::link::{Place, Spot};
 use super::names::{Name, Names};
 use super::record::Record;
-use crate::{Clock, IdleMap};
+use crate::{Clock, FOREVER, IdleMap};
 use redis::{PushInfo, PushKind, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Copies and connections do not lapse by themselves: the longest idle timeout that a map takes.
-const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
 /// A connection is noted as heard of when the last note is older than this part of the bound.
 const NOTES: u32 = 8;
 

@@ -5,13 +5,11 @@
 //! are. A node says `ASK` while a slot moves: that counts for one request, and is noted nowhere.
 
 use super::failure::RedisFailure;
-use crate::IdleMap;
+use crate::{FOREVER, IdleMap};
 use redis::{Client, ConnectionAddr, ErrorKind, ServerErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known does not lapse by itself: the longest idle timeout that a map takes.
-const FOREVER: Duration = Duration::from_secs(34 * 365 * 24 * 60 * 60);
 /// For how long a node that failed is not asked where things are, if there is another one.
 const AVOIDED: Duration = Duration::from_secs(1);
 
