@@ -12,6 +12,8 @@ pub(crate) mod bucket;
 pub(crate) mod calendar;
 #[path = "../../src/map/chunk.rs"]
 pub(crate) mod chunk;
+#[path = "../../src/map/emptied.rs"]
+pub(crate) mod emptied;
 #[path = "../../src/map/epoch.rs"]
 pub(crate) mod epoch;
 #[path = "../../src/map/glance.rs"]

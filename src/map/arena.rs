@@ -13,6 +13,7 @@
 //! **Progress.** Lock-free but for the system calls that map memory, once in some thousand insertions.
 
 use super::chunk::{Chunk, Left, MOST_CELLS, Memory};
+use super::emptied::{self, Seen};
 use super::magazine::{Chain, Magazine};
 use super::pages::{HUGE_PAGE, Pages};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -72,10 +73,6 @@ impl Memory for Page {
 
 type PageChunk = Chunk<Page>;
 
-/// How often a chunk of any arena became empty: so that collections need not look for nothing. Who gives a cell back knows the
-/// chunk, but not the arena, which may be gone. std's, as it saves work, and decides nothing.
-static EMPTIED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-
 #[derive(Debug)]
 pub(crate) struct Arena {
     /// All chunks, linked; the newest first.
@@ -83,8 +80,7 @@ pub(crate) struct Arena {
     /// The chunk to look at next for free cells; null for the newest.
     cursor: AtomicPtr<PageChunk>,
     lanes: Box<[CachePadded<Lane>]>,
-    /// What [`EMPTIED`] was when the chunks were last cleared.
-    cleared: std::sync::atomic::AtomicUsize,
+    cleared: Seen,
     cell: usize,
 }
 
@@ -130,7 +126,7 @@ impl Arena {
                     })
                 })
                 .collect(),
-            cleared: Default::default(),
+            cleared: Seen::default(),
             cell,
         }
     }
@@ -170,6 +166,11 @@ impl Arena {
         unsafe { give_back(cell, cell_size(layout)) }
     }
 
+    /// Whether a lane can keep so many cells more.
+    pub(crate) fn has_room(&self, lane: usize, cells: usize) -> bool {
+        self.lanes[lane].magazine.has_room(cells)
+    }
+
     /// Gives back the cells of a chain, to be taken by the same lane if it does not have too many.
     ///
     /// # Safety
@@ -194,16 +195,14 @@ impl Arena {
 
     /// Whether a chunk may have become empty since they were cleared.
     pub(crate) fn is_worth_clearing(&self) -> bool {
-        self.cleared.load(Ordering::Relaxed) != EMPTIED.load(Ordering::Relaxed)
+        !self.cleared.is_current()
     }
 
     /// Gives the memory of empty chunks back to the system. Not for each chunk as soon as it is empty: where records come and
     /// go, it would soon be asked for again, and new memory is dear.
     pub(crate) fn clear(&self) {
         self.unload();
-        // Acquire: pairs with that Release.
-        let emptied = EMPTIED.load(Ordering::Acquire);
-        self.cleared.store(emptied, Ordering::Relaxed);
+        self.cleared.set(emptied::count());
         self.chunks().for_each(Chunk::clear);
     }
 
@@ -295,10 +294,7 @@ unsafe fn give_back(cell: NonNull<u8>, size: usize) {
         let chunk = (*name).load(Ordering::Relaxed);
         match Chunk::give_back(chunk, index) {
             Left::InUse => {}
-            Left::Empty => {
-                // Release: pairs with `clear`, which sees the chunk empty then.
-                EMPTIED.fetch_add(1, Ordering::Release);
-            }
+            Left::Empty => emptied::note(),
             Left::Orphaned => drop(Box::from_raw(chunk)),
         }
     }

@@ -41,8 +41,11 @@ const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
 /// A thread tries to advance after so many writes.
 const INTERVAL: usize = 4096;
-/// And after so many if it failed: then twice as many each time, up to [`INTERVAL`], and so on from here.
+/// And after so many once somebody has failed at this epoch; after an attempt of its own, twice as many each time, up to
+/// [`INTERVAL`].
 const BRIEFEST: usize = 64;
+/// No epoch: they are even.
+const NEVER: usize = 1;
 /// Deferring an action counts for as many writes: much may wait together with it.
 const ACTION: usize = 8;
 
@@ -54,6 +57,8 @@ const LONG_WAY: usize = 1 << 32;
 #[derive(Debug)]
 pub(crate) struct Domain {
     epoch: CachePadded<AtomicUsize>,
+    /// The epoch at which an attempt to advance failed last.
+    held_back: CachePadded<AtomicUsize>,
     /// All slots ever made, linked; the newest first.
     slots: AtomicPtr<Slot>,
 }
@@ -74,9 +79,10 @@ pub(crate) struct Slot {
     depth: Cell<usize>,
     /// The thread gives the slot back with its last guard.
     is_brief: Cell<bool>,
-    /// Writes until the next attempt to advance.
-    left: Cell<usize>,
-    /// Writes between the last attempt and the next one.
+    /// Writes since the last attempt to advance.
+    recent: Cell<usize>,
+    /// The epoch at which the last attempt failed, and the writes from there to the next one.
+    held_back: Cell<usize>,
     interval: Cell<usize>,
     /// The thread lets others run as soon as it is not pinned any more.
     steps_aside: Cell<bool>,
@@ -97,6 +103,7 @@ impl Domain {
     pub(crate) const fn new() -> Self {
         Self {
             epoch: CachePadded::new(AtomicUsize::new(0)),
+            held_back: CachePadded::new(AtomicUsize::new(NEVER)),
             slots: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -105,6 +112,7 @@ impl Domain {
     pub(crate) fn new() -> Self {
         Self {
             epoch: CachePadded::new(AtomicUsize::new(0)),
+            held_back: CachePadded::new(AtomicUsize::new(NEVER)),
             slots: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -142,7 +150,8 @@ impl Domain {
             next: head,
             depth: Cell::new(0),
             is_brief: Cell::new(false),
-            left: Cell::new(INTERVAL),
+            recent: Cell::new(0),
+            held_back: Cell::new(NEVER),
             interval: Cell::new(INTERVAL),
             steps_aside: Cell::new(false),
             trace: Trace::new(),
@@ -243,24 +252,51 @@ impl Domain {
 
     /// Counts writes of a pinned thread: so that what was deferred is run even where little more is.
     pub(crate) fn count_writes(&self, slot: &Slot, writes: usize) {
-        if writes < slot.left.get() {
-            slot.left.set(slot.left.get() - writes);
+        let recent = slot.recent.get() + writes;
+        if recent < self.interval(slot) {
+            slot.recent.set(recent);
             return;
         }
         // At first, for what is run may write, too.
-        slot.left.set(INTERVAL);
-        let interval = match slot.interval.get() {
-            _ if self.flush() => INTERVAL,
-            INTERVAL => BRIEFEST,
-            interval => interval * 2,
+        slot.recent.set(0);
+        if !self.flush() {
+            self.note_failure(slot);
+        }
+    }
+
+    /// How many writes of a thread are between two attempts to advance.
+    fn interval(&self, slot: &Slot) -> usize {
+        // For loom these would be steps to interleave.
+        if cfg!(dwell_loom) {
+            return INTERVAL;
+        }
+        // Relaxed, as below: they say when to try, and no more.
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        if self.held_back.load(Ordering::Relaxed) != epoch {
+            INTERVAL
+        } else if slot.held_back.get() != epoch {
+            BRIEFEST
+        } else {
+            slot.interval.get()
+        }
+    }
+
+    #[cold]
+    fn note_failure(&self, slot: &Slot) {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        if self.held_back.load(Ordering::Relaxed) != epoch {
+            self.held_back.store(epoch, Ordering::Relaxed);
+        }
+        let interval = if slot.held_back.replace(epoch) == epoch {
+            (slot.interval.get() * 2).min(INTERVAL)
+        } else {
+            BRIEFEST
         };
-        // Relaxed: its own. If it is the thread itself that holds back the others, it will be gone soon.
-        let is_current = slot.word.load(Ordering::Relaxed) == self.epoch() | PINNED;
-        if interval != INTERVAL && is_current {
+        slot.interval.set(interval);
+        // If it is the thread itself that holds back the others, it will be gone soon.
+        if slot.word.load(Ordering::Relaxed) == epoch | PINNED {
             slot.step_aside();
         }
-        slot.interval.set(interval);
-        slot.left.set(interval);
     }
 
     /// Tries to advance the epoch, and runs what is due. False if somebody holds the epoch back.

@@ -227,17 +227,24 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Frees records whose grace period is over. A lane keeps their memory at hand.
+    /// Frees records whose grace period is over. A lane keeps their memory at hand, if it has room for that.
     fn free(&self, records: &[NonNull<Record<K, V>>], lane: usize) {
         for record in records {
             prefetch(record.as_ptr());
         }
-        let mut freed = Freed::new();
-        for &record in records {
-            // SAFETY: nobody uses the memory any more, and it is of these cells.
-            self.disown(record, |memory| unsafe { freed.add(memory) });
+        if self.cells.has_room(lane, records.len()) {
+            let mut freed = Freed::new();
+            for &record in records {
+                // SAFETY: nobody uses the memory any more, and it is of these cells.
+                self.disown(record, |memory| unsafe { freed.add(memory) });
+            }
+            self.cells.keep(freed, lane);
+        } else {
+            for &record in records {
+                // SAFETY: as above.
+                self.disown(record, |memory| unsafe { Cells::free(memory) });
+            }
         }
-        self.cells.keep(freed, lane);
         // Release: pairs with `clear`, which finds the memory then.
         self.freed
             .fetch_add(records.len() as u64, Ordering::Release);

@@ -122,6 +122,11 @@ impl Magazine {
         }
     }
 
+    /// Whether there is room for so many more, at this moment.
+    pub(crate) fn has_room(&self, rounds: usize) -> bool {
+        (self.head.load(Ordering::Relaxed) >> ROUNDS_SHIFT) + rounds <= self.most
+    }
+
     /// Puts a chain on top. Gives it back if there would be too many.
     ///
     /// # Safety

@@ -53,6 +53,11 @@ mod cells {
             cell.cast()
         }
 
+        /// Whether a lane can keep the memory of so many values more.
+        pub(crate) fn has_room(&self, lane: usize, values: usize) -> bool {
+            self.arena.has_room(lane, values)
+        }
+
         /// Keeps the memory of values that were freed, for values that a lane puts next.
         pub(crate) fn keep(&self, freed: Freed<T>, lane: usize) {
             // SAFETY: the values were of these cells, as `Freed::add` asks for.
@@ -132,6 +137,10 @@ mod cells {
 
         pub(crate) fn put(&self, value: T, _lane: usize) -> NonNull<T> {
             NonNull::from(Box::leak(Box::new(value)))
+        }
+
+        pub(crate) fn has_room(&self, _lane: usize, _values: usize) -> bool {
+            false
         }
 
         pub(crate) fn keep(&self, _freed: Freed<T>, _lane: usize) {}

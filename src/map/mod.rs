@@ -15,6 +15,8 @@ mod change;
 mod chunk;
 mod collect;
 mod collector;
+#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
+mod emptied;
 mod end;
 #[cfg(not(dwell_shuttle))]
 mod epoch;
