@@ -4,6 +4,7 @@ use super::lanes;
 use super::limbo::Limbo;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, at};
+use std::cell::Cell;
 use std::ptr::NonNull;
 
 /// A pinned operation.
@@ -11,26 +12,33 @@ pub(crate) struct Visit<'m, K: 'static, V: 'static> {
     pub(crate) guard: Guard,
     /// The time the operation takes place at, in the clock's milliseconds.
     pub(crate) now: u64,
-    lane: usize,
+    /// Empty until it is asked for: look-ups do not.
+    lane: Cell<Option<usize>>,
     limbo: &'m Limbo<K, V>,
 }
 
 impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
     #[inline]
     pub(crate) fn new(limbo: &'m Limbo<K, V>, now: u64) -> Self {
-        // Before the guard: where the kernel has to be asked it takes a while.
-        let lane = lanes::current(limbo.lanes());
         Self {
             guard: Guard::pin(),
             now,
-            lane,
+            lane: Cell::new(None),
             limbo,
         }
     }
 
-    /// The lane that the operation began on.
+    /// The lane that the operation goes on with, wherever it is moved.
     pub(crate) fn lane(&self) -> usize {
-        self.lane
+        self.lane.get().unwrap_or_else(|| self.choose_lane())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn choose_lane(&self) -> usize {
+        let lane = lanes::current(self.limbo.lanes());
+        self.lane.set(Some(lane));
+        lane
     }
 
     /// Keeps a new record.
