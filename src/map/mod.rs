@@ -65,7 +65,7 @@ use table::Table;
 use visit::Visit;
 
 /// For records that do not lapse by themselves: the longest idle timeout that there is.
-#[cfg(feature = "sessions")]
+#[allow(dead_code, reason = "only the layers above use it")]
 pub(crate) const FOREVER: Duration = Duration::from_millis(record::LONGEST_IDLE);
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
