@@ -6,7 +6,7 @@
 mod common;
 
 use common::{MINUTE, millis};
-use dwell::{IdleMap, ManualClock};
+use dwell::{Handle, IdleMap, ManualClock};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -45,11 +45,10 @@ fn what_all_records_took_up_is_given_back_when_they_have_lapsed() {
     assert!(left * 100 < full * 15, "{left} of {full} bytes are left");
 }
 
-/// It stayed for ever: only a collection that had ended records looked for empty chunks.
-#[test]
-fn what_only_handles_kept_is_given_back_by_the_next_collection() {
-    let _alone = alone();
-    let map = IdleMap::<u64, [u64; 100]>::new(MINUTE);
+type Large = IdleMap<u64, [u64; 100]>;
+
+/// Fills a map, and leaves its records to handles. Returns them, what was resident before, and how much they take up.
+fn leave_to_handles(map: &Large) -> (Vec<Handle<u64, [u64; 100]>>, usize, usize) {
     let empty = resident();
     for key in 0..50_000 {
         map.insert(key, [key; 100]);
@@ -58,6 +57,15 @@ fn what_only_handles_kept_is_given_back_by_the_next_collection() {
     let handles = Vec::from_iter(map.iter());
     map.clear();
     map.collect();
+    (handles, empty, full)
+}
+
+/// It stayed for ever: only a collection that had ended records looked for empty chunks.
+#[test]
+fn what_only_handles_kept_is_given_back_by_the_next_collection() {
+    let _alone = alone();
+    let map = Large::new(MINUTE);
+    let (handles, empty, full) = leave_to_handles(&map);
     assert!(
         resident() - empty > full / 2,
         "the handles keep the records"
@@ -72,19 +80,12 @@ fn what_only_handles_kept_is_given_back_by_the_next_collection() {
 #[test]
 fn what_only_handles_kept_is_given_back_by_the_collector() {
     let _alone = alone();
-    let map = Arc::new(IdleMap::<u64, [u64; 100]>::new(MINUTE));
-    let empty = resident();
-    for key in 0..50_000 {
-        map.insert(key, [key; 100]);
-    }
-    let full = resident() - empty;
-    let handles = Vec::from_iter(map.iter());
-    map.clear();
-    map.collect();
+    let map = Arc::new(Large::new(MINUTE));
+    let (handles, empty, full) = leave_to_handles(&map);
     let _collector = map.spawn_collector();
     drop(handles);
     let deadline = Instant::now() + MINUTE;
-    while (resident().saturating_sub(empty)) * 100 >= full * 15 {
+    while resident().saturating_sub(empty) * 100 >= full * 15 {
         assert!(Instant::now() < deadline, "the collector gave nothing back");
         thread::sleep(millis(10));
     }

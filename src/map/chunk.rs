@@ -233,8 +233,8 @@ impl<M: Memory> Chunk<M> {
         }
     }
 
-    /// For an arena that is being dropped, so that nobody clears the chunk any more: true if the caller has to free the chunk; if not, whoever gives the last
-    /// cell back has to.
+    /// For an arena that is being dropped, so that nobody clears the chunk any more: true if the caller has to free the
+    /// chunk; if not, whoever gives the last cell back has to.
     ///
     /// # Safety
     /// The chunk lives, and is orphaned once.

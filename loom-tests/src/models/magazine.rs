@@ -78,15 +78,20 @@ impl World {
     }
 }
 
+/// Of two cells each was found, once.
+fn assert_both(found: impl Iterator<Item = usize>) {
+    let mut found = Vec::from_iter(found);
+    found.sort_unstable();
+    assert_eq!(found, [0, 1]);
+}
+
 #[test]
 fn a_round_is_taken_by_one_thread() {
     explore("magazine: take against take", Size::Pair, || {
         let world = World::new(2, 2);
         let take = |world: &World| [world.take(), world.take()];
         let (one, other) = both(&world, take, take);
-        let mut all = Vec::from_iter(one.into_iter().chain(other).flatten());
-        all.sort_unstable();
-        assert_eq!(all, [0, 1]);
+        assert_both(one.into_iter().chain(other).flatten());
     });
 }
 
@@ -107,10 +112,8 @@ fn what_is_put_and_what_was_there_can_be_taken() {
         let (is_put, taken) = both(&world, |world| world.put([1]), World::take);
         assert!(is_put);
         let world = alone(world);
-        let mut all = vec![taken.expect("one was there all the time")];
-        all.extend([world.take(), world.take()].into_iter().flatten());
-        all.sort_unstable();
-        assert_eq!(all, [0, 1]);
+        assert!(taken.is_some(), "one was there all the time");
+        assert_both([taken, world.take(), world.take()].into_iter().flatten());
     });
 }
 
@@ -118,12 +121,8 @@ fn what_is_put_and_what_was_there_can_be_taken() {
 fn a_magazine_that_is_emptied_gives_each_round_once() {
     explore("magazine: put, take and take all", Size::Trio, || {
         let world = World::new(2, 1);
-        let (_, taken, mut all) =
-            three(&world, |world| world.put([1]), World::take, World::take_all);
+        let (_, taken, all) = three(&world, |world| world.put([1]), World::take, World::take_all);
         let world = alone(world);
-        all.extend(taken);
-        all.extend(world.take_all());
-        all.sort_unstable();
-        assert_eq!(all, [0, 1]);
+        assert_both(all.into_iter().chain(taken).chain(world.take_all()));
     });
 }
