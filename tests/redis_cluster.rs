@@ -263,7 +263,7 @@ fn servers_that_are_no_cluster_are_not_taken_for_one() {
         let servers = [Server::start(), Server::start()];
         let provider = RedisProvider::builder(servers[0].address(), settings())
             .cluster_node(servers[1].address())
-            .timeout(Duration::from_millis(300))
+            .timeout(Duration::from_secs(2))
             .build()
             .unwrap();
         let refused = provider.init(Attributes::default()).await.unwrap_err();

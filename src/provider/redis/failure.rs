@@ -27,7 +27,8 @@ pub enum RedisFailure {
     Unreachable(#[source] RedisError),
     /// The server did not answer in time.
     #[error(
-        "the Redis server did not answer within {after:?}: it may have done what it was asked, or not"
+        "the Redis server did not answer within {after:?}: {}",
+        if *asked { "it may have done what it was asked, or not" } else { "nothing was done" }
     )]
     TimedOut {
         /// The time that was allowed.
@@ -129,6 +130,16 @@ impl RedisFailure {
             Self::Interrupted(_) => repeatable,
             _ => false,
         }
+    }
+
+    /// What an operation that is given up tells, whose attempts before this one failed as well: whatever may have
+    /// been done, and rather the reason for another attempt than that there was no time for it.
+    pub(super) fn after(self, earlier: Option<Self>) -> Self {
+        let says_less = |earlier: &Self| {
+            !self.may_have_been_done()
+                && (earlier.may_have_been_done() || matches!(self, Self::TimedOut { .. }))
+        };
+        earlier.filter(says_less).unwrap_or(self)
     }
 
     /// Whether the connection is of no use any more.

@@ -108,6 +108,7 @@ impl Link {
         let mut pause = FIRST_PAUSE;
         let mut redirections = 0;
         let mut redirection = None;
+        let mut told = None;
         loop {
             let way = redirection.take().unwrap_or_else(|| Way {
                 node: self.nodes.home(slot),
@@ -131,8 +132,9 @@ impl Link {
             let may_be_repeated = failure.may_be_repeated(repeat == Repeat::Always);
             let pause_now = pause.mul_f64(2.0 * random_share());
             if !may_be_repeated || Instant::now() + pause_now >= end {
-                return Err(failure);
+                return Err(failure.after(told));
             }
+            told = Some(failure.after(told));
             sleep(pause_now).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

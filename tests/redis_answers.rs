@@ -1,0 +1,275 @@
+//! What a caller sees of answers that no real server gives when it is asked to: a server that says what the test
+//! wants, and counts.
+
+mod redis_server;
+
+use dwell::provider::redis::{RedisBuilder, RedisFailure};
+use dwell::provider::{Provider, RedisProvider};
+use dwell::session::{Attributes, Changes, SessionError, SessionId, Settings};
+use redis_server::{LONG, runtime};
+use std::future::Future;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const IDLE: Duration = Duration::from_secs(600);
+/// What the tests allow where the server will not answer.
+const SHORT: Duration = Duration::from_millis(300);
+/// The same, where there must be time for two attempts.
+const ENOUGH: Duration = Duration::from_secs(2);
+
+fn builder(address: String, timeout: Duration) -> RedisBuilder {
+    let builder = RedisProvider::builder(address, Settings::new(IDLE));
+    builder.connections(1).timeout(timeout)
+}
+
+fn provider(address: String, timeout: Duration) -> RedisProvider {
+    let builder = builder(address, timeout);
+    builder.build().expect("the settings are right")
+}
+
+/// Runs a test. One that hangs fails.
+fn run(test: impl Future<Output = ()>) {
+    runtime().block_on(async {
+        let ended = tokio::time::timeout(LONG, test).await;
+        ended.expect("nothing hangs");
+    });
+}
+
+#[track_caller]
+fn failure<T>(result: &Result<T, SessionError>) -> &RedisFailure {
+    match result {
+        Ok(_) => panic!("it should have failed"),
+        Err(error) => RedisFailure::of(error).expect("a failure of the server's"),
+    }
+}
+
+/// Why an operation fails, if it is not because the time was over just then: a machine may stand still.
+async fn reason<T>(mut operation: impl AsyncFnMut() -> Result<T, SessionError>) -> RedisFailure {
+    loop {
+        let error = operation().await.err().expect("it should have failed");
+        match error {
+            SessionError::Backend(source) => match *source.downcast().expect("the server's") {
+                RedisFailure::TimedOut { .. } => {}
+                failure => return failure,
+            },
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn set(name: &str, value: u64) -> Changes {
+    Changes::default()
+        .set(name, value)
+        .expect("a number is JSON")
+}
+
+/// A server that answers to the first word of a command as it is told, by connection, in the order in which they are
+/// made; none: it closes the connection. It counts the scripts that it was asked to run.
+fn server(
+    answer: impl Fn(usize, &str) -> Option<&'static [u8]> + Send + Sync + 'static,
+) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = format!("redis://{}/", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, answer) = (Arc::clone(&asked), Arc::new(answer));
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let Ok(mut stream) = stream else { return };
+            let (count, answer) = (Arc::clone(&count), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while let Some(command) = read_command(&mut reader) {
+                    if command == "EVALSHA" {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let Some(answer) = answer(number, &command) else {
+                        return;
+                    };
+                    if stream.write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, asked)
+}
+
+const OK: Option<&[u8]> = Some(b"+OK\r\n");
+const SILENCE: Option<&[u8]> = Some(b"");
+
+/// A server that answers to all scripts alike; none: it closes the connection.
+fn stub(script: Option<&'static [u8]>) -> (String, Arc<AtomicUsize>) {
+    server(move |_, command| if command == "EVALSHA" { script } else { OK })
+}
+
+/// Reads a command, and returns its first word.
+fn read_command(reader: &mut impl BufRead) -> Option<String> {
+    let length = |reader: &mut dyn BufRead| {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.get(1..)?.trim().parse::<usize>().ok()
+    };
+    let mut first = None;
+    for _ in 0..length(reader)? {
+        let mut word = vec![0; length(reader)? + 2];
+        reader.read_exact(&mut word).ok()?;
+        first.get_or_insert_with(|| String::from_utf8_lossy(&word).trim().to_owned());
+    }
+    first
+}
+
+#[test]
+fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
+    run(async {
+        let (address, asked) = stub(None);
+        let hasty = provider(address.clone(), SHORT);
+        let provider = provider(address, LONG);
+        let id = SessionId::generate().unwrap();
+        let key = id.key();
+        let once = [
+            provider.init(Attributes::default()).await.map(drop),
+            provider.apply(&key, set("n", 1), None).await.map(drop),
+            provider.renew(&id, None).await.map(drop),
+        ];
+        for result in &once {
+            let failure = failure(result);
+            assert!(matches!(failure, RedisFailure::Interrupted(_)), "{failure}");
+            assert!(failure.may_have_been_done());
+        }
+        assert_eq!(
+            asked.swap(0, Ordering::Relaxed),
+            once.len(),
+            "each was asked once"
+        );
+        let read = reason(async || hasty.read(&id).await).await;
+        assert!(matches!(read, RedisFailure::Interrupted(_)), "{read}");
+        assert!(
+            asked.swap(0, Ordering::Relaxed) > 1,
+            "a read is asked again"
+        );
+        let _ = hasty.destroy(&key).await;
+        assert!(asked.load(Ordering::Relaxed) > 1, "and so is a logout");
+    });
+}
+
+#[test]
+fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
+    type Expected = fn(&RedisFailure) -> bool;
+    let cases: [(&'static [u8], Expected, bool); 9] = [
+        (
+            b"-LOADING Redis is loading\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-MASTERDOWN Link is down\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-CLUSTERDOWN The cluster is down\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-BUSY running a script\r\n",
+            |f| matches!(f, RedisFailure::NotReady(_)),
+            true,
+        ),
+        (
+            b"-MISCONF no disk\r\n",
+            |f| matches!(f, RedisFailure::CannotKeep(_)),
+            false,
+        ),
+        (
+            b"-NOREPLICAS too few\r\n",
+            |f| matches!(f, RedisFailure::CannotKeep(_)),
+            false,
+        ),
+        (
+            b"-NOPERM not you\r\n",
+            |f| matches!(f, RedisFailure::Denied(_)),
+            false,
+        ),
+        (
+            b"-NOAUTH who are you\r\n",
+            |f| matches!(f, RedisFailure::Denied(_)),
+            false,
+        ),
+        (
+            b"*1\r\n:7\r\n",
+            |f| matches!(f, RedisFailure::NotASession(_)),
+            false,
+        ),
+    ];
+    run(async {
+        for (answer, expected, is_repeated) in cases {
+            let (address, asked) = stub(Some(answer));
+            let provider = provider(address, SHORT);
+            let key = SessionId::generate().unwrap().key();
+            let result = reason(async || {
+                asked.store(0, Ordering::Relaxed);
+                provider.apply(&key, set("n", 1), None).await
+            });
+            let result = result.await;
+            let said = String::from_utf8_lossy(answer);
+            assert!(expected(&result), "{said}: {result:?}");
+            assert!(!result.may_have_been_done(), "{said}");
+            assert_eq!(asked.load(Ordering::Relaxed) > 1, is_repeated, "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_failure_is_told_though_there_was_no_time_for_another_attempt() {
+    run(async {
+        let refuses = || {
+            server(|number, command| match (number, command) {
+                (0, "CLUSTER") => Some(b"-ERR This instance has cluster support disabled\r\n"),
+                (0, _) => OK,
+                _ => SILENCE,
+            })
+        };
+        let builder = builder(refuses().0, ENOUGH).cluster_node(refuses().0);
+        let refused = builder.build().unwrap().init(Attributes::default()).await;
+        let failure = failure(&refused);
+        assert!(matches!(failure, RedisFailure::Unreachable(_)), "{failure}");
+        assert!(failure.to_string().contains("cluster support disabled"));
+        assert!(!failure.may_have_been_done());
+    });
+}
+
+#[test]
+fn what_may_have_been_done_is_told_though_the_server_is_out_of_reach_then() {
+    run(async {
+        let (address, asked) = server(|number, command| match (number, command) {
+            (0, "EVALSHA") => None,
+            (0, _) => OK,
+            _ => None,
+        });
+        let key = SessionId::generate().unwrap().key();
+        let ended = provider(address, ENOUGH).destroy(&key).await;
+        let failure = failure(&ended);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert!(failure.may_have_been_done(), "{failure}");
+        assert!(matches!(failure, RedisFailure::Interrupted(_)), "{failure}");
+    });
+}
+
+#[test]
+fn who_was_not_asked_has_done_nothing_and_that_is_told() {
+    run(async {
+        let (address, _) = server(|_, _| SILENCE);
+        let result = provider(address, SHORT).init(Attributes::default()).await;
+        let failure = failure(&result);
+        assert!(!failure.may_have_been_done());
+        assert!(
+            failure.to_string().contains("nothing was done"),
+            "{failure}"
+        );
+    });
+}
