@@ -18,8 +18,10 @@ struct Name(AtomicPtr<()>);
 pub(crate) struct Cell {
     pub(crate) first: AtomicUsize,
     pub(crate) contents: Trace,
-    /// std's, so that it orders nothing.
+    /// std's, as the next, so that it orders nothing.
     pub(crate) is_owned: AtomicBool,
+    /// Whether the memory was given back to the system since the cell was taken.
+    pub(crate) is_cleared: AtomicBool,
 }
 
 impl Cell {
@@ -28,6 +30,7 @@ impl Cell {
             first: AtomicUsize::new(0),
             contents: Trace::new(),
             is_owned: AtomicBool::new(is_owned),
+            is_cleared: AtomicBool::new(false),
         }
     }
 }
@@ -68,6 +71,7 @@ impl Pages {
         for cell in &page.cells {
             cell.contents.write();
             cell.first.store(0, Ordering::Relaxed);
+            cell.is_cleared.store(true, Ordering::Relaxed);
         }
         page.name.0.store(ptr::null_mut(), Ordering::Relaxed);
     }

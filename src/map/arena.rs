@@ -126,7 +126,7 @@ impl Arena {
                     })
                 })
                 .collect(),
-            cleared: Seen::default(),
+            cleared: Seen::new(),
             cell,
         }
     }
@@ -193,9 +193,9 @@ impl Arena {
         }
     }
 
-    /// Whether a chunk may have become empty since they were cleared.
+    /// Whether there may be memory to give back: cells in a magazine, or a chunk that became empty since they were cleared.
     pub(crate) fn is_worth_clearing(&self) -> bool {
-        !self.cleared.is_current()
+        !self.cleared.is_current() || self.lanes.iter().any(|lane| !lane.magazine.is_empty())
     }
 
     /// Gives the memory of empty chunks back to the system. Not for each chunk as soon as it is empty: where records come and

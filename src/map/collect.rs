@@ -148,8 +148,8 @@ where
         if has_garbage {
             self.free_garbage();
         }
-        if self.limbo.is_worth_clearing() {
-            self.limbo.clear();
+        if self.limbo.cells().is_worth_clearing() {
+            self.limbo.cells().clear();
         }
     }
 

@@ -32,8 +32,6 @@ pub(crate) struct Limbo<K: 'static, V: 'static> {
     /// The stamp at which waiting batches were last gone through.
     swept: AtomicUsize,
     freed: AtomicU64,
-    /// How many were freed when memory was last given back to the system.
-    cleared: AtomicU64,
     panics: AtomicU64,
     cells: Cells<Record<K, V>>,
 }
@@ -73,7 +71,6 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
             lanes: (0..lanes).map(lane).collect(),
             swept: AtomicUsize::new(0),
             freed: AtomicU64::new(0),
-            cleared: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             cells: Cells::new(lanes),
         }
@@ -169,21 +166,6 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         }
     }
 
-    /// Whether there may be memory to give back.
-    pub(crate) fn is_worth_clearing(&self) -> bool {
-        // Relaxed, both: they save work, and decide nothing.
-        let freed = self.freed.load(Ordering::Relaxed);
-        self.cleared.load(Ordering::Relaxed) != freed || self.cells.is_worth_clearing()
-    }
-
-    /// Gives the memory of what was freed back to the system, where nothing else is left in it.
-    pub(crate) fn clear(&self) {
-        // Acquire: pairs with the Release of `free`.
-        let freed = self.freed.load(Ordering::Acquire);
-        self.cleared.store(freed, Ordering::Relaxed);
-        self.cells.clear();
-    }
-
     pub(crate) fn lanes(&self) -> usize {
         self.lanes.len()
     }
@@ -245,9 +227,9 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
                 self.disown(record, |memory| unsafe { Cells::free(memory) });
             }
         }
-        // Release: pairs with `clear`, which finds the memory then.
+        // Relaxed: a count.
         self.freed
-            .fetch_add(records.len() as u64, Ordering::Release);
+            .fetch_add(records.len() as u64, Ordering::Relaxed);
     }
 
     /// Gives up the structures' ownership of a record whose grace period is over.

@@ -122,6 +122,11 @@ impl Magazine {
         }
     }
 
+    /// Whether there are no cells, at this moment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether there is room for so many more, at this moment.
     pub(crate) fn has_room(&self, rounds: usize) -> bool {
         (self.head.load(Ordering::Relaxed) >> ROUNDS_SHIFT) + rounds <= self.most
@@ -160,7 +165,7 @@ impl Magazine {
     /// Takes all cells.
     pub(crate) fn take_all(&self) -> Chain {
         // Relaxed: mostly there are none, and then the line stays with whoever wrote it.
-        if self.head.load(Ordering::Relaxed) == 0 {
+        if self.is_empty() {
             return Chain::default();
         }
         // Acquire: pairs with `put`.

@@ -30,6 +30,7 @@ impl World {
         let cell = unsafe { taken.as_ref() };
         let was_owned = cell.is_owned.swap(true, Ordering::Relaxed);
         assert!(!was_owned, "a cell was taken twice");
+        cell.is_cleared.store(false, Ordering::Relaxed);
         cell.contents.write();
         // As a new owner does.
         cell.first.store(usize::MAX, Ordering::Relaxed);
@@ -115,6 +116,24 @@ fn a_cell_that_is_kept_is_taken_again_or_given_back() {
         let next = world.take(0);
         drop(alone(world));
         drop((taken, next));
+    });
+}
+
+#[test]
+fn what_becomes_empty_is_cleared_or_told() {
+    explore("arena: give back and clear", Size::Pair, || {
+        let world = World::new(1);
+        let used = world.take(0);
+        let cell = used.0;
+        both(&world, move |_| drop(used), |world| world.0.clear());
+        let world = alone(world);
+        // SAFETY: the arena keeps the page.
+        let is_cleared = unsafe { cell.as_ref() }.is_cleared.load(Ordering::Relaxed);
+        assert!(is_cleared || world.0.is_worth_clearing());
+        world.0.clear();
+        // SAFETY: as above.
+        let is_cleared = unsafe { cell.as_ref() }.is_cleared.load(Ordering::Relaxed);
+        assert!(is_cleared && !world.0.is_worth_clearing());
     });
 }
 
