@@ -5,9 +5,9 @@ mod redis_server;
 
 use dwell::provider::redis::{RedisBuilder, RedisFailure};
 use dwell::provider::{Provider, RedisProvider};
-use dwell::session::{Attributes, Changes, SessionError, SessionId, Settings};
-use redis_server::{LONG, runtime};
-use std::future::Future;
+use dwell::session::{Attributes, SessionId, Settings};
+use redis_server::LONG;
+use redis_server::asking::{failure, reason, run, set};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -28,42 +28,6 @@ fn builder(address: String, timeout: Duration) -> RedisBuilder {
 fn provider(address: String, timeout: Duration) -> RedisProvider {
     let builder = builder(address, timeout);
     builder.build().expect("the settings are right")
-}
-
-/// Runs a test. One that hangs fails.
-fn run(test: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        let ended = tokio::time::timeout(LONG, test).await;
-        ended.expect("nothing hangs");
-    });
-}
-
-#[track_caller]
-fn failure<T>(result: &Result<T, SessionError>) -> &RedisFailure {
-    match result {
-        Ok(_) => panic!("it should have failed"),
-        Err(error) => RedisFailure::of(error).expect("a failure of the server's"),
-    }
-}
-
-/// Why an operation fails, if it is not because the time was over just then: a machine may stand still.
-async fn reason<T>(mut operation: impl AsyncFnMut() -> Result<T, SessionError>) -> RedisFailure {
-    loop {
-        let error = operation().await.err().expect("it should have failed");
-        match error {
-            SessionError::Backend(source) => match *source.downcast().expect("the server's") {
-                RedisFailure::TimedOut { .. } => {}
-                failure => return failure,
-            },
-            other => panic!("{other}"),
-        }
-    }
-}
-
-fn set(name: &str, value: u64) -> Changes {
-    Changes::default()
-        .set(name, value)
-        .expect("a number is JSON")
 }
 
 /// A server that answers to the first word of a command as it is told, by connection, in the order in which they are

@@ -5,11 +5,11 @@ mod redis_server;
 use dwell::provider::redis::RedisFailure;
 use dwell::provider::testing::conformance;
 use dwell::provider::{Access, Provider, RedisProvider};
-use dwell::session::{Attributes, Changes, SessionKey, Settings};
+use dwell::session::{Attributes, SessionKey, Settings};
+use redis_server::asking::{run, set, touch};
 use redis_server::cluster::Cluster;
 use redis_server::lab::Lab;
-use redis_server::{LONG, Server, free_port, runtime};
-use std::future::Future;
+use redis_server::{LONG, Server, free_port};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -37,26 +37,6 @@ fn near(cluster: &Cluster) -> RedisProvider {
         .timeout(LONG)
         .build()
         .expect("an address")
-}
-
-/// Runs a test. One that hangs fails.
-fn run(test: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        let ended = tokio::time::timeout(LONG, test).await;
-        ended.expect("nothing hangs");
-    });
-}
-
-fn set(name: &str, value: u64) -> Changes {
-    Changes::default()
-        .set(name, value)
-        .expect("a number is JSON")
-}
-
-async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
-    let session = provider.load(key, Access::Touch).await.expect("a server")?;
-    let value = session.attributes.get::<u64>(name).expect("a number");
-    value.map(|value| *value)
 }
 
 /// A new session, and the name of the server's key for it.
@@ -119,10 +99,10 @@ fn a_session_that_moves_to_another_node_is_found_at_each_step() {
                 for writer in [&one, &other, &plain] {
                     n += 1;
                     writer.apply(&key, set("n", n), None).await.unwrap();
-                    assert_eq!(get(writer, &key, "n").await, Some(n), "its own at once");
-                    assert_eq!(get(&plain, &key, "n").await, Some(n));
+                    assert_eq!(touch(writer, &key, "n").await, Some(n), "its own at once");
+                    assert_eq!(touch(&plain, &key, "n").await, Some(n));
                     for reader in [&one, &other] {
-                        while get(reader, &key, "n").await != Some(n) {
+                        while touch(reader, &key, "n").await != Some(n) {
                             tokio::task::yield_now().await;
                         }
                     }
@@ -135,12 +115,12 @@ fn a_session_that_moves_to_another_node_is_found_at_each_step() {
             assert!(cluster.redirections("ASK") > 0, "it was on its way");
             // Nothing of it is kept meanwhile: nobody would be told that a copy is old.
             for _ in 0..2 {
-                get(&one, &key, "n").await;
+                touch(&one, &key, "n").await;
             }
             cluster.nodes[to].must("CLIENT KILL TYPE normal");
             let cut_off = set("n", 1_000);
             while plain.apply(&key, cut_off.clone(), None).await.is_err() {}
-            while get(&one, &key, "n").await != Some(1_000) {
+            while touch(&one, &key, "n").await != Some(1_000) {
                 tokio::task::yield_now().await;
             }
             cluster.end_to_move(&name, to);
@@ -152,7 +132,7 @@ fn a_session_that_moves_to_another_node_is_found_at_each_step() {
             all_see_a_write().await;
             assert_eq!(cluster.redirections("MOVED"), 0, "round {round}");
             assert!(one.destroy(&key).await.unwrap());
-            assert_eq!(get(&plain, &key, "n").await, None);
+            assert_eq!(touch(&plain, &key, "n").await, None);
             while other.load(&key, Access::Touch).await.unwrap().is_some() {
                 tokio::task::yield_now().await;
             }
@@ -231,7 +211,7 @@ fn a_node_that_dies_is_replaced_and_what_was_replicated_is_there() {
         }
         for (id, n) in &sessions {
             for provider in [&plain, &near] {
-                assert_eq!(get(provider, &id.key(), "n").await, Some(*n));
+                assert_eq!(touch(provider, &id.key(), "n").await, Some(*n));
                 let written = provider.apply(&id.key(), set("after", *n), None).await;
                 written.unwrap();
             }
@@ -311,7 +291,7 @@ fn a_cluster_that_is_down_is_told_and_waited_for() {
         cluster.nodes[holder].must(&format!("CLUSTER ADDSLOTS {slot}"));
         waiting.await.unwrap().unwrap();
         cluster.wait();
-        assert_eq!(get(&patient, &key, "n").await, Some(2));
+        assert_eq!(touch(&patient, &key, "n").await, Some(2));
         cluster.nodes.iter_mut().for_each(Server::kill);
     });
 }

@@ -6,11 +6,11 @@
 mod redis_server;
 
 use dwell::provider::redis::RedisFailure;
-use dwell::provider::{Access, Provider, RedisProvider};
-use dwell::session::{Attributes, Changes, SessionKey, Settings};
+use dwell::provider::{Provider, RedisProvider};
+use dwell::session::{Attributes, Settings};
+use redis_server::asking::{peek, run, set};
 use redis_server::relay::Relay;
-use redis_server::{LONG, Server, runtime};
-use std::future::Future;
+use redis_server::{LONG, Server};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -58,25 +58,6 @@ impl Pair {
     }
 }
 
-fn run(test: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        let ended = tokio::time::timeout(LONG, test).await;
-        ended.expect("nothing hangs");
-    });
-}
-
-fn set(name: &str, value: u64) -> Changes {
-    Changes::default()
-        .set(name, value)
-        .expect("a number is JSON")
-}
-
-async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
-    let session = provider.load(key, Access::Peek).await.expect("a server")?;
-    let value = session.attributes.get::<u64>(name).expect("a number");
-    value.map(|value| *value)
-}
-
 #[test]
 fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
     run(async {
@@ -96,7 +77,7 @@ fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
         pair.master.kill();
         let waiting = tokio::spawn({
             let plain = plain.clone();
-            async move { get(&plain, &key, "n").await }
+            async move { peek(&plain, &key, "n").await }
         });
         pair.fail_over();
         assert_eq!(waiting.await.unwrap(), Some(1));
@@ -106,11 +87,11 @@ fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
                 tokio::task::yield_now().await; // a copy, until the broken connection is noticed
             }
             assert!(provider.read(&id).await.unwrap().is_some());
-            let current = get(provider, &key, "n").await.unwrap();
+            let current = peek(provider, &key, "n").await.unwrap();
             let written = provider.apply(&key, set("n", current + 1), None).await;
             written.unwrap();
         }
-        assert_eq!(get(&plain, &key, "n").await, Some(3));
+        assert_eq!(peek(&plain, &key, "n").await, Some(3));
     });
 }
 
@@ -128,7 +109,7 @@ fn what_was_acknowledged_and_not_replicated_is_lost_with_the_master() {
         provider.apply(&id.key(), set("n", 2), None).await.unwrap();
         assert!(provider.destroy(&id.key()).await.unwrap());
         pair.fail_over();
-        assert_eq!(get(&provider, &id.key(), "n").await, Some(1));
+        assert_eq!(peek(&provider, &id.key(), "n").await, Some(1));
         let session = provider.read(&id).await.unwrap();
         assert!(session.is_some(), "even the logout");
     });
@@ -172,10 +153,10 @@ fn a_master_that_must_have_a_replica_refuses_what_it_could_lose() {
             assert!(matches!(failure, RedisFailure::CannotKeep(_)), "{failure}");
             assert!(!failure.may_have_been_done());
         }
-        assert_eq!(get(&provider, &id.key(), "n").await, Some(1));
+        assert_eq!(peek(&provider, &id.key(), "n").await, Some(1));
         pair.fail_over();
         // The new master is the only one, and has no such demand here.
-        assert_eq!(get(&provider, &id.key(), "n").await, Some(1));
+        assert_eq!(peek(&provider, &id.key(), "n").await, Some(1));
         assert!(provider.destroy(&id.key()).await.unwrap());
     });
 }

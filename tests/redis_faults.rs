@@ -5,9 +5,9 @@ mod redis_server;
 
 use dwell::provider::redis::RedisFailure;
 use dwell::provider::{Access, Provider, RedisProvider};
-use dwell::session::{Attributes, Changes, SessionError, SessionId, SessionKey, Settings};
-use redis_server::{LONG, Server, free_port, runtime};
-use std::future::Future;
+use dwell::session::{Attributes, SessionId, Settings};
+use redis_server::asking::{failure, peek, reason, run, set};
+use redis_server::{LONG, Server, free_port};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -20,48 +20,6 @@ fn provider(address: String, timeout: Duration) -> RedisProvider {
         .connections(1)
         .build()
         .expect("the settings are right")
-}
-
-/// Runs a test. One that hangs fails.
-fn run(test: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        let ended = tokio::time::timeout(LONG, test).await;
-        ended.expect("nothing hangs");
-    });
-}
-
-#[track_caller]
-fn failure<T>(result: &Result<T, SessionError>) -> &RedisFailure {
-    match result {
-        Ok(_) => panic!("it should have failed"),
-        Err(error) => RedisFailure::of(error).expect("a failure of the server's"),
-    }
-}
-
-/// Why an operation fails, if it is not because the time was over just then: a machine may stand still.
-async fn reason<T>(mut operation: impl AsyncFnMut() -> Result<T, SessionError>) -> RedisFailure {
-    loop {
-        let error = operation().await.err().expect("it should have failed");
-        match error {
-            SessionError::Backend(source) => match *source.downcast().expect("the server's") {
-                RedisFailure::TimedOut { .. } => {}
-                failure => return failure,
-            },
-            other => panic!("{other}"),
-        }
-    }
-}
-
-fn set(name: &str, value: u64) -> Changes {
-    Changes::default()
-        .set(name, value)
-        .expect("a number is JSON")
-}
-
-async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
-    let session = provider.load(key, Access::Peek).await.expect("a server")?;
-    let value = session.attributes.get::<u64>(name).expect("a number");
-    value.map(|value| *value)
 }
 
 /// What every operation says.
@@ -139,7 +97,7 @@ fn a_server_that_stands_still_is_given_up_in_time_and_found_again() {
         let _ = patient.read(&id).await.unwrap();
         let key = patient.init(Attributes::default()).await.unwrap().id.key();
         while hasty.apply(&key, set("n", 1), None).await.is_err() {}
-        assert_eq!(get(&patient, &key, "n").await, Some(1));
+        assert_eq!(peek(&patient, &key, "n").await, Some(1));
     });
 }
 
@@ -159,7 +117,7 @@ fn a_server_that_is_killed_and_comes_back_has_what_it_acknowledged() {
             // What is asked while it is away is done when it is back.
             let waiting = tokio::spawn({
                 let provider = provider.clone();
-                async move { get(&provider, &key, "n").await }
+                async move { peek(&provider, &key, "n").await }
             });
             server.restart();
             assert_eq!(waiting.await.unwrap(), Some(round));
@@ -205,7 +163,7 @@ fn writers_lose_nothing_that_was_acknowledged_while_the_server_dies_over_and_ove
         }
         for writer in writers {
             let (name, acknowledged) = writer.await.unwrap();
-            let found = get(&provider, &key, &name).await.unwrap_or(0);
+            let found = peek(&provider, &key, &name).await.unwrap_or(0);
             assert!(found >= acknowledged, "{name}: {found} of {acknowledged}");
         }
     });
@@ -234,7 +192,7 @@ fn a_server_without_memory_refuses_writes_and_still_reads() {
         }
         let session = provider.read(&id).await.unwrap().expect("it can be read");
         assert_eq!((session.version, session.owner), (2, None));
-        assert_eq!(get(&provider, &key, "n").await, Some(1));
+        assert_eq!(peek(&provider, &key, "n").await, Some(1));
         assert!(
             provider.destroy(&key).await.unwrap(),
             "a logout needs no memory"
@@ -259,12 +217,12 @@ fn a_server_that_became_a_replica_takes_no_writes_until_one_takes_over() {
         let refused = reason(async || hasty.apply(&key, set("n", 2), None).await).await;
         assert!(matches!(refused, RedisFailure::ReadOnly(_)), "{refused}");
         assert!(!refused.may_have_been_done());
-        assert_eq!(get(&hasty, &key, "n").await, Some(1), "it can be read");
+        assert_eq!(peek(&hasty, &key, "n").await, Some(1), "it can be read");
         // A caller with time waits for the failover, and is done in the end.
         let waiting = tokio::spawn(async move { patient.apply(&key, set("n", 3), None).await });
         server.must("REPLICAOF NO ONE");
         waiting.await.unwrap().unwrap();
-        assert_eq!(get(&hasty, &key, "n").await, Some(3));
+        assert_eq!(peek(&hasty, &key, "n").await, Some(3));
     });
 }
 

@@ -5,12 +5,12 @@ mod redis_server;
 use dwell::ManualClock;
 use dwell::provider::redis::{RedisBuildError, RedisFailure};
 use dwell::provider::testing::conformance;
-use dwell::provider::{Access, Provider, RedisProvider};
-use dwell::session::{Attributes, Changes, SessionError, SessionId, SessionKey, Settings};
+use dwell::provider::{Provider, RedisProvider};
+use dwell::session::{Attributes, SessionError, SessionId, Settings};
+use redis_server::asking::{run, set, touch};
 use redis_server::lab::Lab;
 use redis_server::relay::Relay;
-use redis_server::{LONG, Server, runtime};
-use std::future::Future;
+use redis_server::{LONG, Server};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -27,25 +27,6 @@ fn machine(server: &Server, staleness: Duration) -> RedisProvider {
     .timeout(LONG)
     .build()
     .expect("the settings are right")
-}
-
-fn run(test: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        let ended = tokio::time::timeout(LONG, test).await;
-        ended.expect("nothing hangs");
-    });
-}
-
-fn set(name: &str, value: u64) -> Changes {
-    Changes::default()
-        .set(name, value)
-        .expect("a number is JSON")
-}
-
-async fn get(provider: &RedisProvider, key: &SessionKey, name: &str) -> Option<u64> {
-    let session = provider.load(key, Access::Touch).await.expect("a server")?;
-    let value = session.attributes.get::<u64>(name).expect("a number");
-    value.map(|value| *value)
 }
 
 /// How many scripts the server ran since the statistics were reset.
@@ -113,10 +94,10 @@ fn what_one_machine_changes_the_other_sees_as_soon_as_the_server_says_so() {
         let key = id.key();
         for round in 1..=50 {
             // Both have a copy.
-            let _ = (get(&one, &key, "n").await, get(&other, &key, "n").await);
+            let _ = (touch(&one, &key, "n").await, touch(&other, &key, "n").await);
             one.apply(&key, set("n", round), None).await.unwrap();
-            assert_eq!(get(&one, &key, "n").await, Some(round), "its own at once");
-            while get(&other, &key, "n").await != Some(round) {
+            assert_eq!(touch(&one, &key, "n").await, Some(round), "its own at once");
+            while touch(&other, &key, "n").await != Some(round) {
                 tokio::task::yield_now().await;
             }
         }
@@ -180,7 +161,7 @@ fn a_write_that_is_given_up_leaves_no_old_copy() {
         let key = provider.init(Attributes::default()).await.unwrap().id.key();
         let mut least = 0;
         for round in 1..=200 {
-            get(&provider, &key, "n").await;
+            touch(&provider, &key, "n").await;
             let mut write = provider.apply(&key, set("n", round), None);
             // Dropped when it may have been sent, or have been done.
             let polled = tokio::time::timeout(Duration::from_micros(round % 400), &mut write);
@@ -191,7 +172,7 @@ fn a_write_that_is_given_up_leaves_no_old_copy() {
                 .apply(&key, set("other", round), None)
                 .await
                 .unwrap();
-            let seen = get(&provider, &key, "n").await.unwrap_or(0);
+            let seen = touch(&provider, &key, "n").await.unwrap_or(0);
             assert!(seen >= least && (!is_done || seen == round));
             least = seen;
         }
@@ -216,7 +197,7 @@ fn a_connection_that_is_cut_loses_its_copies() {
         for round in 1..=10 {
             for _ in 0..2 {
                 assert!(other.read(&unchanged).await.unwrap().is_some());
-                get(&other, &key, "n").await;
+                touch(&other, &key, "n").await;
             }
             // All connections, the one included that would tell.
             server.must("CLIENT KILL TYPE normal");
@@ -224,7 +205,7 @@ fn a_connection_that_is_cut_loses_its_copies() {
             while one.apply(&key, set("n", round), None).await.is_err() {}
             // Another session first: the connection is made anew, and trusted, but not for older copies.
             other.read(&unchanged).await.unwrap();
-            while get(&other, &key, "n").await != Some(round) {
+            while touch(&other, &key, "n").await != Some(round) {
                 tokio::task::yield_now().await;
             }
         }

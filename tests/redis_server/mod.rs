@@ -1,6 +1,7 @@
 //! A Redis server for a test: on a free port of this machine, with a directory of its own, and gone afterwards.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod asking;
 pub mod cluster;
 pub mod lab;
 pub mod relay;
