@@ -123,7 +123,8 @@ impl<M: Memory> Chunk<M> {
     /// the cell's first word only atomically.
     pub(crate) fn take(&self) -> Option<usize> {
         // Acquire, here and below: pairs with `give_back`, so that what the cell was used for comes before, and the
-        // link is seen; and with `clear`, so that the memory is seen as it was cleared.
+        // link is seen; and with `clear`, so that the memory is seen as it was cleared. Relaxed for the exchange that
+        // succeeds: the cell it takes was free in the word that was loaded, and has been since (see above).
         let mut seen = self.word.load(Ordering::Acquire);
         loop {
             let mut word = Word::decode(seen);
@@ -145,7 +146,7 @@ impl<M: Memory> Chunk<M> {
             match self.word.compare_exchange(
                 seen,
                 word.encode(),
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Acquire,
             ) {
                 Ok(_) => {

@@ -95,6 +95,7 @@ impl Magazine {
     /// Takes a cell. The caller is pinned since before the call.
     pub(crate) fn take(&self) -> Option<NonNull<u8>> {
         // Acquire, here and below: pairs with `put`, so that what the cell was used for comes before, and the link is seen.
+        // Relaxed for the exchange that succeeds: its cell was on top in the word that was loaded, and did not leave since.
         let mut seen = self.head.load(Ordering::Acquire);
         loop {
             let cell = cell_at(seen)?;
@@ -108,7 +109,7 @@ impl Magazine {
             };
             match self
                 .head
-                .compare_exchange(seen, rest, Ordering::Acquire, Ordering::Acquire)
+                .compare_exchange(seen, rest, Ordering::Relaxed, Ordering::Acquire)
             {
                 Ok(_) => {
                     // Most likely the next one to be taken. Who freed it has not touched more than its first line.
