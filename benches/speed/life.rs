@@ -95,7 +95,8 @@ pub fn live<C: Contender<Time = Skewed>>(cell: &str, sessions: u64, pace: &Pace)
 }
 
 pub fn idle<C: Contender>(sessions: u64) -> Duration {
-    if C::OWN_CLOCK {
+    // Where time passes by itself, sessions that nobody wants to see lapse must not.
+    if C::OWN_CLOCK && C::COLLECTS {
         own_idle(sessions)
     } else {
         IDLE
