@@ -101,6 +101,10 @@ fn a_value_from_outside_of_another_type_is_an_error_that_does_not_quote_it() {
     assert!(matches!(error, AttributeError::Decode { .. }));
     let error = error.to_string();
     assert!(error.contains("name") && error.contains("u64"), "{error}");
+    assert!(
+        error.contains("(Data error at line 1, column 14)"),
+        "{error}"
+    );
     assert!(!error.contains("confidential"), "{error}");
     // Asking for the wrong type first spoils nothing.
     assert_eq!(

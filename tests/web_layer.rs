@@ -4,8 +4,14 @@
 mod http;
 mod web_site;
 
+use dwell::manager::Manager;
+use dwell::web::SessionLayer;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
+use tower::{Layer, Service, ServiceExt};
 use web_site::{CROWD, IDLE, Site};
 
 #[test]
@@ -118,4 +124,52 @@ fn a_route_outside_of_the_layer_says_what_is_missing() {
     let answer = site.get("/outside", &site.visit());
     assert_eq!(answer.status(), Some(500));
     assert!(answer.body().contains("SessionLayer"));
+}
+
+type Request = ::http::Request<String>;
+type Response = ::http::Response<String>;
+
+/// A service that is ready when it is asked for the second time. A clone has to be asked anew.
+#[derive(Default)]
+struct Slow {
+    asked: u32,
+}
+
+impl Clone for Slow {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Service<Request> for Slow {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.asked += 1;
+        if self.asked < 2 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request) -> Self::Future {
+        assert_eq!(self.asked, 2, "it is not ready");
+        ready(Ok(Response::new("done".into())))
+    }
+}
+
+#[test]
+fn a_service_gets_no_request_before_it_is_ready() {
+    let manager = Manager::new("memory", "sid", IDLE).unwrap();
+    let mut service = SessionLayer::new(manager).layer(Slow::default());
+    for _ in 0..2 {
+        let answer = pollster::block_on(async {
+            let service = service.ready().await?;
+            service.call(Request::new(String::new())).await
+        });
+        assert_eq!(answer.unwrap().body(), "done");
+    }
 }

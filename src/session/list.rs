@@ -88,7 +88,12 @@ impl Store {
             others.truncate((others.len() + 1).saturating_sub(most));
             others
         });
-        for key in surplus {
+        self.end_claimed(owner, surplus);
+    }
+
+    /// Ends what was claimed. A session that is another owner's by now is given up.
+    pub(super) fn end_claimed(&self, owner: &str, claimed: Vec<SessionKey>) {
+        for key in claimed {
             if !self.end_if_owned(&key, owner) {
                 self.shared.owners.unclaim(owner, key);
             }

@@ -121,7 +121,7 @@ impl Sealer {
             }
         };
         let claimed = u32::from_le_bytes(part(plain.get(..4)?, 0)) as usize;
-        if claimed > plain.len() * GREATEST_RATIO {
+        if !can_become(plain.len(), claimed) {
             return None;
         }
         let encoded = lz4_flex::decompress_size_prepended(plain).ok()?;
@@ -147,4 +147,9 @@ impl Sealer {
             &[&self.covered(head), plain].concat(),
         )
     }
+}
+
+/// Whether so many compressed bytes can hold so many. Asked before memory is reserved for what a file claims.
+pub(super) fn can_become(compressed: usize, claimed: usize) -> bool {
+    claimed <= compressed * GREATEST_RATIO
 }

@@ -122,7 +122,8 @@ impl Reading {
         for (read, byte) in self.from.by_ref().bytes().enumerate() {
             last.rotate_left(1);
             last[MARKER.len() - 1] = byte?;
-            if read + 1 >= MARKER.len() && last == *MARKER {
+            // Not before it has read as many: no byte of the marker is zero.
+            if last == *MARKER {
                 self.offset += (read + 1 - MARKER.len()) as u64;
                 self.from.seek(SeekFrom::Start(self.offset))?;
                 return Ok(true);

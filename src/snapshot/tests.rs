@@ -1,5 +1,7 @@
 //! Faults, byte by byte, in files of many small blocks.
 
+use super::block::{Content, HEAD, Sealer, can_become};
+use super::header::Header;
 use super::{SnapshotError, SnapshotFile};
 use crate::ManualClock;
 use crate::session::{Builder, SessionId, SessionStore, Settings};
@@ -336,6 +338,28 @@ fn what_compresses_well_comes_back() {
     session.set("blob", "x".repeat(100_000)).unwrap();
     assert!(bench.file.write(&store).unwrap().bytes < 2_000);
     assert_eq!(bench.restore().unwrap(), 1);
+}
+
+#[test]
+fn no_memory_is_reserved_for_more_than_a_block_can_hold() {
+    assert!(can_become(10, 2_550));
+    assert!(!can_become(10, 2_551));
+}
+
+#[test]
+fn no_two_blocks_are_sealed_alike() {
+    let key = [9; 32];
+    let sealed = |nonce, number, content: &Content| {
+        let sealer = Sealer::new(Header::new(0, nonce, Some(&key)), Some(&key));
+        let block = sealer.seal(number, content).unwrap();
+        // Without its head, and what it is checked by: with one nonce, text that is the same stays the same here.
+        block[HEAD..block.len() - 16].to_vec()
+    };
+    let content = Content::End { sessions: 7 };
+    let block = sealed([1; 16], 0, &content);
+    assert_eq!(block, sealed([1; 16], 0, &content));
+    assert_ne!(block, sealed([1; 16], 1, &content), "of one file");
+    assert_ne!(block, sealed([2; 16], 0, &content), "of two files");
 }
 
 #[test]

@@ -69,6 +69,7 @@ async fn a_deleted_session_stays_deleted() -> Result<(), Failure> {
     let store = RecordStore::new(None);
     let key = store.save(state("Ann"), &MINUTE).await?;
     let slow = store.load(&key).await?.unwrap();
+    assert_eq!(store.refused_saves(), 0);
     store.delete(&key).await?;
     let key = store.update(key, slow, &MINUTE).await?;
     store.update_ttl(&key, &MINUTE).await?;
@@ -90,6 +91,20 @@ async fn a_session_ends_with_its_time_to_live_which_updates_move() -> Result<(),
     assert!(store.load(&key).await?.is_some());
     clock.advance(Duration::from_secs(1));
     assert_eq!(store.load(&key).await?, None);
+    Ok(())
+}
+
+#[actix_web::test]
+async fn what_is_shown_of_a_store_is_how_many_sessions_there_are_and_no_session()
+-> Result<(), Failure> {
+    let store = RecordStore::new(None);
+    let key = store.save(state("Ann"), &MINUTE).await?;
+    let shown = format!("{store:?}");
+    assert!(shown.contains("len: 1"), "{shown}");
+    assert!(
+        !shown.contains("Ann") && !shown.contains(key.as_ref()),
+        "{shown}"
+    );
     Ok(())
 }
 
