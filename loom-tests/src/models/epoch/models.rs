@@ -65,6 +65,15 @@ impl World {
         self.pinned(|_| self.read_pinned());
     }
 
+    /// The same on a slot that the thread keeps, as it does for all but its first and last visits.
+    fn read_on_a_kept_slot(&self) {
+        let slot = self.domain.claim(false);
+        self.domain.pin(slot);
+        self.read_pinned();
+        assert!(!Domain::unpin(slot), "the thread keeps the slot");
+        slot.release();
+    }
+
     fn read_pinned(&self) {
         // Acquire, as for all pointers of the map; the thing was published before the model began.
         if !self.link.load(Ordering::Acquire).is_null() {
@@ -130,6 +139,21 @@ fn nothing_is_freed_while_a_reader_that_found_it_is_pinned() {
             world.flush(GRACE);
         });
     });
+}
+
+#[test]
+fn nothing_is_freed_while_a_reader_on_a_kept_slot_is_pinned() {
+    explore(
+        "read on a kept slot against unlink and free",
+        Size::Pair,
+        || {
+            let world = Arc::new(World::new());
+            both(&world, World::read_on_a_kept_slot, |world| {
+                world.unlink();
+                world.flush(GRACE);
+            });
+        },
+    );
 }
 
 #[test]
