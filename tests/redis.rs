@@ -5,8 +5,9 @@ mod redis_server;
 use dwell::provider::testing::{Subject, conformance};
 use dwell::provider::{Access, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
+use redis_server::asking::run;
 use redis_server::lab::Lab;
-use redis_server::{LONG, Server, runtime};
+use redis_server::{LONG, Server};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(60);
@@ -50,7 +51,7 @@ fn the_server_removes_what_has_ended() {
     let server = Server::start();
     let settings = Settings::new(IDLE).max_lifetime(IDLE * 3);
     let provider = provider(&server, settings);
-    runtime().block_on(async {
+    run(async {
         let key = provider.init(Attributes::default()).await.unwrap().id.key();
         let keys = server.keys();
         let session = names(&keys, "session")[0];
@@ -106,7 +107,7 @@ fn nothing_is_left_of_an_owner_whose_sessions_lapsed() {
 fn a_copy_of_the_servers_data_logs_nobody_in() {
     let server = Server::start();
     let provider = provider(&server, Settings::new(IDLE));
-    runtime().block_on(async {
+    run(async {
         let first = provider.init(Attributes::default()).await.unwrap().id;
         let second = provider.renew(&first, Some(IDLE)).await.unwrap().id;
         let keys = server.keys();
@@ -129,7 +130,7 @@ fn a_touch_writes_no_data_and_only_once_in_its_resolution() {
     let server = Server::start();
     let settings = Settings::new(IDLE).touch_resolution(IDLE / 4);
     let provider = provider(&server, settings);
-    runtime().block_on(async {
+    run(async {
         let mut large = Attributes::default();
         large.set("large", "x".repeat(1 << 20)).unwrap();
         let id = provider.init(large).await.unwrap().id;
@@ -148,7 +149,7 @@ fn a_touch_writes_no_data_and_only_once_in_its_resolution() {
 fn what_does_not_look_like_a_session_is_an_error() {
     let server = Server::start();
     let provider = provider(&server, Settings::new(IDLE));
-    runtime().block_on(async {
+    run(async {
         let id = provider.init(Attributes::default()).await.unwrap().id;
         let name = server.keys().remove(0);
         server.must(&format!("HSET {name} v many"));
@@ -175,7 +176,7 @@ fn machines_agree_on_the_time_whatever_their_clocks_say() {
         provider(&server, Settings::new(IDLE)),
         provider(&server, Settings::new(IDLE)),
     );
-    runtime().block_on(async {
+    run(async {
         let id = one.init(Attributes::default()).await.unwrap().id;
         let changes = Changes::default().set("by", String::from("one")).unwrap();
         one.apply(&id.key(), changes, None).await.unwrap();

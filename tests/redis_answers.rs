@@ -123,52 +123,20 @@ fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
 #[test]
 fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
     type Expected = fn(&RedisFailure) -> bool;
+    let not_ready: Expected = |f| matches!(f, RedisFailure::NotReady(_));
+    let cannot_keep: Expected = |f| matches!(f, RedisFailure::CannotKeep(_));
+    let denied: Expected = |f| matches!(f, RedisFailure::Denied(_));
+    let not_a_session: Expected = |f| matches!(f, RedisFailure::NotASession(_));
     let cases: [(&'static [u8], Expected, bool); 9] = [
-        (
-            b"-LOADING Redis is loading\r\n",
-            |f| matches!(f, RedisFailure::NotReady(_)),
-            true,
-        ),
-        (
-            b"-MASTERDOWN Link is down\r\n",
-            |f| matches!(f, RedisFailure::NotReady(_)),
-            true,
-        ),
-        (
-            b"-CLUSTERDOWN The cluster is down\r\n",
-            |f| matches!(f, RedisFailure::NotReady(_)),
-            true,
-        ),
-        (
-            b"-BUSY running a script\r\n",
-            |f| matches!(f, RedisFailure::NotReady(_)),
-            true,
-        ),
-        (
-            b"-MISCONF no disk\r\n",
-            |f| matches!(f, RedisFailure::CannotKeep(_)),
-            false,
-        ),
-        (
-            b"-NOREPLICAS too few\r\n",
-            |f| matches!(f, RedisFailure::CannotKeep(_)),
-            false,
-        ),
-        (
-            b"-NOPERM not you\r\n",
-            |f| matches!(f, RedisFailure::Denied(_)),
-            false,
-        ),
-        (
-            b"-NOAUTH who are you\r\n",
-            |f| matches!(f, RedisFailure::Denied(_)),
-            false,
-        ),
-        (
-            b"*1\r\n:7\r\n",
-            |f| matches!(f, RedisFailure::NotASession(_)),
-            false,
-        ),
+        (b"-LOADING Redis is loading\r\n", not_ready, true),
+        (b"-MASTERDOWN Link is down\r\n", not_ready, true),
+        (b"-CLUSTERDOWN The cluster is down\r\n", not_ready, true),
+        (b"-BUSY running a script\r\n", not_ready, true),
+        (b"-MISCONF no disk\r\n", cannot_keep, false),
+        (b"-NOREPLICAS too few\r\n", cannot_keep, false),
+        (b"-NOPERM not you\r\n", denied, false),
+        (b"-NOAUTH who are you\r\n", denied, false),
+        (b"*1\r\n:7\r\n", not_a_session, false),
     ];
     run(async {
         for (answer, expected, is_repeated) in cases {

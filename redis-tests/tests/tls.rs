@@ -6,12 +6,12 @@ mod redis_server;
 use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};
 use dwell::provider::testing::conformance;
 use dwell::provider::{Access, Provider, RedisProvider};
-use dwell::session::{Attributes, Changes, SessionError, Settings};
+use dwell::session::{Attributes, SessionError, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use redis_server::asking::{run, set};
 use redis_server::lab::Lab;
-use redis_server::{LONG, Server, free_port, runtime};
+use redis_server::{LONG, Server, free_port};
 use std::fs;
-use std::future::Future;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -106,14 +106,6 @@ impl Secured {
     }
 }
 
-/// Runs a test. One that hangs fails.
-fn run(test: impl Future<Output = ()>) {
-    runtime().block_on(async {
-        let ended = tokio::time::timeout(LONG, test).await;
-        ended.expect("nothing hangs");
-    });
-}
-
 /// Is refused, and in the end for a reason that says `why`: a machine may stand still until the time is over.
 async fn refused(builder: RedisBuilder, why: &str) {
     let provider = builder
@@ -159,7 +151,7 @@ fn a_near_cache_is_told_of_changes_over_tls() {
         let id = plain.init(Attributes::default()).await.unwrap().id;
         for round in 1..=20_u64 {
             near.read(&id).await.unwrap();
-            let changes = Changes::default().set("n", round).unwrap();
+            let changes = set("n", round);
             plain.apply(&id.key(), changes, None).await.unwrap();
             let seen = async || {
                 let session = near.load(&id.key(), Access::Touch).await.unwrap().unwrap();
