@@ -214,18 +214,18 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         for record in records {
             prefetch(record.as_ptr());
         }
-        if self.cells.has_room(lane, records.len()) {
-            let mut freed = Freed::new();
-            for &record in records {
-                // SAFETY: nobody uses the memory any more, and it is of these cells.
-                self.disown(record, |memory| unsafe { freed.add(memory) });
-            }
+        let mut kept = self.cells.has_room(lane, records.len()).then(Freed::new);
+        for &record in records {
+            // SAFETY: nobody uses the memory any more, and it is of these cells.
+            self.disown(record, |memory| unsafe {
+                match &mut kept {
+                    Some(freed) => freed.add(memory),
+                    None => Cells::free(memory),
+                }
+            });
+        }
+        if let Some(freed) = kept {
             self.cells.keep(freed, lane);
-        } else {
-            for &record in records {
-                // SAFETY: as above.
-                self.disown(record, |memory| unsafe { Cells::free(memory) });
-            }
         }
         // Relaxed: a count.
         self.freed
