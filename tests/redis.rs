@@ -2,6 +2,7 @@
 
 mod redis_server;
 
+use dwell::provider::redis::{RedisBuildError, RedisBuilder};
 use dwell::provider::testing::{Subject, conformance};
 use dwell::provider::{Access, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
@@ -187,4 +188,66 @@ fn machines_agree_on_the_time_whatever_their_clocks_say() {
         );
         assert!(seen.age < IDLE);
     });
+}
+
+#[test]
+fn there_are_as_many_connections_as_asked_for() {
+    let server = Server::start();
+    let builder = RedisProvider::builder(server.address(), Settings::new(IDLE)).timeout(LONG);
+    let provider = builder.connections(2).build().unwrap();
+    run(async {
+        for _ in 0..50 {
+            provider.init(Attributes::default()).await.unwrap();
+        }
+        let clients = server.must("CLIENT LIST");
+        assert_eq!(clients.matches("cmd=evalsha").count(), 2, "{clients}");
+    });
+}
+
+#[test]
+fn settings_that_are_of_no_use_are_refused() {
+    let settings = Settings::new(IDLE);
+    let with = |settings| RedisProvider::builder("redis://127.0.0.1/", settings);
+    let refused = |builder: RedisBuilder| builder.build().err().expect("it is refused");
+    for (setting, builder) in [
+        ("timeout", with(settings).timeout(Duration::ZERO)),
+        ("connections", with(settings).connections(0)),
+        ("staleness", with(settings).staleness(Duration::ZERO)),
+    ] {
+        match refused(builder) {
+            RedisBuildError::Zero { setting: told } => assert_eq!(told, setting),
+            other => panic!("{setting}: {other}"),
+        }
+    }
+    for unbounded in [settings.capacity(10), settings.capacity_bytes(10)] {
+        let error = refused(with(unbounded));
+        assert!(matches!(error, RedisBuildError::Capacity), "{error}");
+    }
+    for (setting, settings) in [
+        ("idle_timeout", Settings::new(Duration::ZERO)),
+        ("max_lifetime", settings.max_lifetime(Duration::ZERO)),
+        ("max_per_owner", settings.max_per_owner(0)),
+    ] {
+        match refused(with(settings)) {
+            RedisBuildError::Settings(error) => {
+                assert!(error.to_string().contains(setting), "{error}");
+            }
+            other => panic!("{setting}: {other}"),
+        }
+    }
+    let error = RedisProvider::builder("nowhere", settings).build().err();
+    assert!(matches!(error, Some(RedisBuildError::Address(_))));
+}
+
+#[test]
+fn what_is_shown_of_a_builder_has_no_password() {
+    let settings = Settings::new(IDLE);
+    let builder = RedisProvider::builder("redis://user:secret@127.0.0.1/", settings);
+    let builder = builder.prefix("shop").connections(3);
+    let shown = format!("{builder:?}");
+    assert!(shown.contains("shop") && shown.contains("connections: 3"));
+    assert!(!shown.contains("secret"), "{shown}");
+    let shown = format!("{:?}", builder.build().unwrap());
+    assert!(shown.contains("connections: 3"), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
 }

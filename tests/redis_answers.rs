@@ -10,8 +10,8 @@ use redis_server::LONG;
 use redis_server::asking::{failure, reason, run, set};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -203,5 +203,45 @@ fn who_was_not_asked_has_done_nothing_and_that_is_told() {
             failure.to_string().contains("nothing was done"),
             "{failure}"
         );
+    });
+}
+
+#[test]
+fn of_reasons_that_say_the_same_the_last_one_is_told() {
+    run(async {
+        let times = AtomicUsize::new(0);
+        let (address, asked) = server(move |_, command| {
+            if command != "EVALSHA" {
+                return OK;
+            }
+            match times.fetch_add(1, Ordering::Relaxed) {
+                0 => Some(b"-LOADING Redis is loading\r\n"),
+                _ => Some(b"-NOPERM not you\r\n"),
+            }
+        });
+        let denied = provider(address, LONG).init(Attributes::default()).await;
+        let failure = failure(&denied);
+        assert!(matches!(failure, RedisFailure::Denied(_)), "{failure}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn redirections_without_end_are_followed_with_pauses() {
+    run(async {
+        let here = Arc::new(OnceLock::new());
+        let says = Arc::clone(&here);
+        let (address, asked) = server(move |_, command| match command {
+            "EVALSHA" => says.get().copied(),
+            _ => OK,
+        });
+        let port = address.trim_end_matches('/').rsplit(':').next().unwrap();
+        let moved = format!("-MOVED 1 :{port}\r\n").into_bytes();
+        here.set(&*moved.leak()).unwrap();
+        let result = provider(address, SHORT).init(Attributes::default()).await;
+        assert!(!failure(&result).may_have_been_done());
+        // Five times or so, and each time four in a row.
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((4..200).contains(&asked), "asked {asked} times");
     });
 }

@@ -35,6 +35,8 @@ mod owners;
 mod record;
 mod remote;
 mod scripts;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "redis-tls")]
 mod tls;
 

@@ -1,0 +1,127 @@
+//! What can only be shown from inside: the near cache, one step after the other.
+
+use super::link::{Link, Place, Spot};
+use super::names::{Name, Names, Target};
+use super::near::Near;
+use super::nodes::Nodes;
+use super::record::Record;
+use crate::CoarseClock;
+use crate::session::SessionId;
+use redis::{Client, Value};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+
+const BOUND: Duration = Duration::from_secs(10);
+const HOUR: u64 = 3_600_000;
+
+/// A session that is read over a connection, which is none.
+struct Session {
+    near: Near,
+    name: Name,
+    spot: Spot,
+    record: Record,
+}
+
+impl Session {
+    fn new() -> Self {
+        let key = SessionId::generate().expect("random bytes").key();
+        let client = Client::open("redis://127.0.0.1/").expect("an address");
+        let name = Name::of(&key);
+        let link = Link::new(Nodes::new(vec![client]), 1, BOUND, None);
+        let fields = [
+            ("k", key.to_text()),
+            ("i", HOUR.to_string()),
+            ("v", 1.to_string()),
+            ("c", HOUR.to_string()),
+            ("t", HOUR.to_string()),
+            ("s", String::new()),
+        ];
+        let fields = fields.into_iter().flat_map(|(name, value)| {
+            [name.to_owned(), value].map(|text| Value::BulkString(text.into_bytes()))
+        });
+        Self {
+            near: Near::new(10, BOUND, HOUR, Names::new("test"), Arc::new(CoarseClock)),
+            name,
+            spot: link.spot(Target::Session(name)),
+            record: Record::read(HOUR, fields.collect()).expect("a session"),
+        }
+    }
+
+    /// The connection, which has answered a question that was asked at some time.
+    fn heard(&self, place: &Place, asked: Instant) {
+        self.near.heard(&self.spot, place, asked);
+    }
+
+    /// Reads the session from the server.
+    fn fetch(&self) {
+        let mark = self.near.mark(self.name, &self.spot);
+        self.near.keep(self.name, mark, &self.record);
+    }
+
+    fn is_found(&self) -> bool {
+        self.near.find(self.name, &self.spot).is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        format!("{:?}", self.near).contains("sessions: 0")
+    }
+}
+
+fn place() -> Place {
+    Arc::new(OnceCell::new())
+}
+
+#[test]
+fn a_copy_is_kept_in_the_place_of_its_own_mark_only() {
+    let session = Session::new();
+    let near = &session.near;
+    session.heard(&place(), Instant::now());
+    let early = near.mark(session.name, &session.spot);
+    near.forget(session.name);
+    let late = near.mark(session.name, &session.spot);
+    near.keep(session.name, early, &session.record);
+    assert!(!session.is_found(), "read before the change");
+    near.keep(session.name, late, &session.record);
+    assert!(session.is_found());
+}
+
+#[test]
+fn nothing_is_left_of_a_mark_without_a_copy() {
+    let session = Session::new();
+    let near = &session.near;
+    session.fetch();
+    assert!(session.is_empty(), "the connection was made meanwhile");
+    session.heard(&place(), Instant::now());
+    let early = near.mark(session.name, &session.spot);
+    assert!(!session.is_empty());
+    near.give_up(session.name, &early);
+    assert!(session.is_empty());
+    let late = near.mark(session.name, &session.spot);
+    near.give_up(session.name, &early);
+    near.keep(session.name, late, &session.record);
+    assert!(session.is_found(), "another one's mark stays");
+}
+
+#[test]
+fn what_was_read_over_another_connection_does_not_count() {
+    let session = Session::new();
+    session.heard(&place(), Instant::now());
+    session.fetch();
+    assert!(session.is_found());
+    session.heard(&place(), Instant::now());
+    assert!(!session.is_found(), "the server had nobody to tell");
+}
+
+#[test]
+fn a_copy_counts_for_as_long_as_its_connection_is_heard_of() {
+    let session = Session::new();
+    let place = place();
+    let now = Instant::now();
+    let ago = |time| now.checked_sub(time).expect("a machine that is up so long");
+    session.heard(&place, ago(BOUND * 2));
+    session.fetch();
+    assert!(!session.is_found(), "not heard of for too long");
+    session.heard(&place, ago(BOUND / 2));
+    assert!(session.is_found());
+}
