@@ -46,36 +46,45 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Pointer<K, V> {}
 #[cfg(not(any(dwell_loom, dwell_shuttle, dwell_tsan)))]
 mod skip_list {
     use super::{Bucket, Key, NonNull, OrderedIndex, Pointer};
-    use crossbeam_skiplist::SkipMap;
+    use crossbeam_epoch::{default_collector, pin};
+    use crossbeam_skiplist::SkipList;
     use std::ops::Bound;
 
-    pub(crate) struct Index<K, V>(SkipMap<Key, Pointer<K, V>>);
+    /// The list itself, not the map around it, whose entries are counted: that is two exchanges more on a node that many
+    /// threads read.
+    pub(crate) struct Index<K, V>(SkipList<Key, Pointer<K, V>>);
 
     impl<K: Send + Sync + 'static, V: Send + Sync + 'static> OrderedIndex<K, V> for Index<K, V> {
         fn new() -> Self {
-            Self(SkipMap::new())
+            Self(SkipList::new(default_collector().clone()))
         }
 
         fn add(&self, key: Key, bucket: NonNull<Bucket<K, V>>) {
-            self.0.get_or_insert(key, Pointer(bucket));
+            let guard = &pin();
+            let entry = self.0.get_or_insert(key, Pointer(bucket), guard);
+            entry.release(guard);
         }
 
         fn front(&self) -> Option<NonNull<Bucket<K, V>>> {
-            self.0.front().map(|entry| entry.value().0)
+            let guard = pin();
+            let entry = self.0.front(&guard)?;
+            Some(entry.value().0)
         }
 
         fn after(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
-            let entry = self.0.lower_bound(Bound::Excluded(&key))?;
+            let guard = pin();
+            let entry = self.0.lower_bound(Bound::Excluded(&key), &guard)?;
             Some(entry.value().0)
         }
 
         fn before(&self, key: Key) -> Option<NonNull<Bucket<K, V>>> {
-            let entry = self.0.upper_bound(Bound::Excluded(&key))?;
+            let guard = pin();
+            let entry = self.0.upper_bound(Bound::Excluded(&key), &guard)?;
             Some(entry.value().0)
         }
 
         fn remove(&self, key: Key) {
-            if let Some(entry) = self.0.get(&key) {
+            if let Some(entry) = self.0.get(&key, &pin()) {
                 entry.remove();
             }
         }
