@@ -208,7 +208,7 @@ fn there_are_as_many_connections_as_asked_for() {
 fn settings_that_are_of_no_use_are_refused() {
     let settings = Settings::new(IDLE);
     let with = |settings| RedisProvider::builder("redis://127.0.0.1/", settings);
-    let refused = |builder: RedisBuilder| builder.build().err().expect("it is refused");
+    let refused = |builder: RedisBuilder| builder.build().expect_err("it is refused");
     for (setting, builder) in [
         ("timeout", with(settings).timeout(Duration::ZERO)),
         ("connections", with(settings).connections(0)),

@@ -238,9 +238,9 @@ fn redirections_without_end_are_followed_with_pauses() {
         let port = address.trim_end_matches('/').rsplit(':').next().unwrap();
         let moved = format!("-MOVED 1 :{port}\r\n").into_bytes();
         here.set(&*moved.leak()).unwrap();
-        let result = provider(address, SHORT).init(Attributes::default()).await;
+        let result = provider(address, ENOUGH).init(Attributes::default()).await;
         assert!(!failure(&result).may_have_been_done());
-        // Five times or so, and each time four in a row.
+        // Ten times or so, and each time four in a row.
         let asked = asked.load(Ordering::Relaxed);
         assert!((4..200).contains(&asked), "asked {asked} times");
     });

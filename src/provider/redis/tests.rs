@@ -7,13 +7,14 @@ use super::nodes::Nodes;
 use super::record::Record;
 use crate::CoarseClock;
 use crate::session::SessionId;
-use redis::{Client, Value};
+use redis::{Client, PushInfo, PushKind, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
 const BOUND: Duration = Duration::from_secs(10);
 const HOUR: u64 = 3_600_000;
+const PREFIX: &str = "test";
 
 /// A session that is read over a connection, which is none.
 struct Session {
@@ -41,7 +42,7 @@ impl Session {
             [name.to_owned(), value].map(|text| Value::BulkString(text.into_bytes()))
         });
         Self {
-            near: Near::new(10, BOUND, HOUR, Names::new("test"), Arc::new(CoarseClock)),
+            near: Near::new(10, BOUND, HOUR, Names::new(PREFIX), Arc::new(CoarseClock)),
             name,
             spot: link.spot(Target::Session(name)),
             record: Record::read(HOUR, fields.collect()).expect("a session"),
@@ -57,6 +58,17 @@ impl Session {
     fn fetch(&self) {
         let mark = self.near.mark(self.name, &self.spot);
         self.near.keep(self.name, mark, &self.record);
+    }
+
+    /// The server says that a session has changed; none: that it was emptied.
+    fn told(&self, name: Option<Name>) {
+        let key = |name| Value::BulkString(Names::new(PREFIX).session(name).into_bytes());
+        let keys = name.map_or(Value::Nil, |name| Value::Array(vec![key(name)]));
+        let push = PushInfo {
+            kind: PushKind::Invalidate,
+            data: vec![keys],
+        };
+        self.near.told(&self.spot, &push);
     }
 
     fn is_found(&self) -> bool {
@@ -124,4 +136,18 @@ fn a_copy_counts_for_as_long_as_its_connection_is_heard_of() {
     assert!(!session.is_found(), "not heard of for too long");
     session.heard(&place, ago(BOUND / 2));
     assert!(session.is_found());
+}
+
+#[test]
+fn the_copy_that_the_server_tells_of_goes_and_no_other() {
+    let session = Session::new();
+    session.heard(&place(), Instant::now());
+    session.fetch();
+    session.told(Some(Session::new().name));
+    assert!(session.is_found(), "that was another one");
+    session.told(Some(session.name));
+    assert!(!session.is_found());
+    session.fetch();
+    session.told(None);
+    assert!(!session.is_found(), "the server is empty");
 }
