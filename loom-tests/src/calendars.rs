@@ -88,9 +88,10 @@ impl World {
             if record.life.kill(seen) {
                 self.unlink(record, &visit);
                 if self.calendar.take_back(record, &visit) {
-                    visit.left(record);
+                    visit.retire(record);
                 } else {
                     visit.leave_shell();
+                    visit.left(record);
                 }
                 return true;
             }
@@ -193,7 +194,7 @@ impl World {
                 State::Live(seen) if judge(record, seen) => {
                     if record.life.kill(seen) {
                         self.unlink(record, visit);
-                        visit.left(record);
+                        visit.retire(record);
                         return true;
                     }
                 }
@@ -255,7 +256,6 @@ impl World {
         self.hand_over(key, visit);
         let pointer = ptr::from_ref(dead).cast_mut();
         assert!(self.exchange_slot(key, pointer, ptr::null_mut()));
-        visit.left(dead);
     }
 
     fn exchange_slot(&self, key: usize, from: *mut Entry, to: *mut Entry) -> bool {

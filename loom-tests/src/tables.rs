@@ -175,6 +175,8 @@ impl World {
             if record.life.kill(seen) {
                 self.table.unlink(record, &visit);
                 if record.value().meet() {
+                    visit.retire(record);
+                } else {
                     visit.left(record);
                 }
                 return Some(record.value().value.number());
@@ -263,9 +265,14 @@ impl World {
     }
 
     fn succeed(&self, old: &Entry, new: &Entry, visit: &Visit<'_, Key, Item>) {
-        self.table.hand_over(old, visit);
-        if old.value().meet() {
-            visit.left(old);
+        let from_table = self.table.hand_over(old, new, visit);
+        let from_calendar = old.value().meet();
+        match (from_table, from_calendar) {
+            (true, true) => visit.retire(old),
+            (false, false) => {}
+            _ => visit.left(old),
+        }
+        if from_calendar {
             self.file(new, visit);
         }
     }

@@ -81,7 +81,7 @@ struct Finder<'s> {
 }
 
 /// Names of functions that look at memory which other threads write to.
-const LOOKS: [&str; 19] = [
+const LOOKS: [&str; 20] = [
     "load",
     "is_frozen",
     "is_ready",
@@ -90,6 +90,7 @@ const LOOKS: [&str; 19] = [
     "last_door",
     "is_claimed",
     "put",
+    "exchange",
     "is_taking_over",
     "kill",
     "touch",

@@ -97,9 +97,10 @@ where
         }
         self.table.unlink(record, visit);
         if self.calendar.take_back(record, visit) {
-            visit.left(record);
+            visit.retire(record);
         } else {
             visit.leave_shell();
+            visit.left(record);
         }
         self.announce(record, cause, visit);
         true
@@ -117,7 +118,7 @@ where
             return false;
         }
         self.table.unlink(record, visit);
-        visit.left(record);
+        visit.retire(record);
         self.announce(record, cause, visit);
         true
     }
@@ -150,12 +151,16 @@ where
         successor: &Record<K, V>,
         visit: &Visit<'_, K, V>,
     ) {
-        self.table.hand_over(replaced, visit);
-        if self.calendar.inherit(replaced, successor, visit) {
-            visit.left(replaced);
-        } else {
+        let from_table = self.table.hand_over(replaced, successor, visit);
+        let from_calendar = self.calendar.inherit(replaced, successor, visit);
+        if !from_calendar {
             // Whoever holds the token follows it to the successor.
             visit.leave_shell();
+        }
+        match (from_table, from_calendar) {
+            (true, true) => visit.retire(replaced),
+            (false, false) => {}
+            _ => visit.left(replaced),
         }
         self.counters.ended(visit.lane(), RemovalCause::Replaced);
         if self.settings.is_bounded {

@@ -26,6 +26,10 @@ use std::ptr::{self, NonNull};
 const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
 /// Marks `place` as limbo's.
 const LINK: usize = 0b010;
+/// A stack's word: `height | record`. It is sent away long before the height needs more bits, unless thousands of threads
+/// stop just before they do so; then it begins again at zero, and only statistics are wrong.
+const HEIGHT_SHIFT: u32 = 48;
+const ADDRESS: usize = (1 << HEIGHT_SHIFT) - 1;
 
 pub(crate) struct Limbo<K: 'static, V: 'static> {
     lanes: Box<[CachePadded<Lane<K, V>>]>,
@@ -41,7 +45,8 @@ struct Lane<K, V> {
     waiting: Batches<K, V>,
     /// Batches whose grace period is over.
     ready: Batches<K, V>,
-    retired: AtomicUsize,
+    /// Records that came into batches.
+    sent: AtomicUsize,
     /// Shells made less shells gone on this lane, wrapping.
     shells: AtomicUsize,
 }
@@ -63,7 +68,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
                 stack: AtomicPtr::new(ptr::null_mut()),
                 waiting: Batches::new(),
                 ready: Batches::new(),
-                retired: AtomicUsize::new(0),
+                sent: AtomicUsize::new(0),
                 shells: AtomicUsize::new(0),
             })
         };
@@ -83,31 +88,36 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
 
     /// A structure has let go of a record; the last one retires it.
     pub(crate) fn left(&self, record: &Record<K, V>, lane: usize, guard: &Guard) {
-        if !record.leave() {
-            return;
+        if record.leave() {
+            self.retire(record, lane, guard);
         }
+    }
+
+    /// Retires a record that no structure leads to any more. The caller has given up the last share in it, or holds both.
+    pub(crate) fn retire(&self, record: &Record<K, V>, lane: usize, guard: &Guard) {
         record.retire();
         let lane = &self.lanes[lane];
-        let pointer = ptr::from_ref(record).cast_mut();
         let mut head = lane.stack.load(Ordering::Relaxed);
-        loop {
+        let height = loop {
             // Relaxed: published by the exchange below.
             record.set_place(
-                head.map_addr(|address| address | LINK).cast(),
+                head.map_addr(|word| word & ADDRESS | LINK).cast(),
                 Ordering::Relaxed,
             );
-            // Release: pairs with the swap in `send`.
+            let height = (head.addr() >> HEIGHT_SHIFT) + 1;
+            let top = ptr::from_ref(record)
+                .cast_mut()
+                .map_addr(|address| address | height << HEIGHT_SHIFT);
+            // Release: pairs with the swap in `take_retired`.
             match lane
                 .stack
-                .compare_exchange(head, pointer, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(head, top, Ordering::Release, Ordering::Relaxed)
             {
-                Ok(_) => break,
+                Ok(_) => break height,
                 Err(newer) => head = newer,
             }
-        }
-        // Relaxed: a count.
-        let retired = lane.retired.fetch_add(1, Ordering::Relaxed) + 1;
-        if retired.is_multiple_of(BATCH) {
+        };
+        if height.is_multiple_of(BATCH) {
             lane.send(guard);
         }
     }
@@ -196,11 +206,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     /// Records retired but not freed yet, except those that only handles keep.
     pub(crate) fn garbage(&self) -> usize {
         let freed = self.freed.load(Ordering::Relaxed);
-        let retired: usize = self
-            .lanes
-            .iter()
-            .map(|lane| lane.retired.load(Ordering::Relaxed))
-            .sum();
+        let retired: usize = self.lanes.iter().map(|lane| lane.retired()).sum();
         retired.saturating_sub(freed as usize)
     }
 
@@ -246,17 +252,27 @@ impl<K: 'static, V: 'static> Lane<K, V> {
     fn send(&self, guard: &Guard) {
         let records = self.take_retired();
         if !records.is_empty() {
-            let retired = records.len();
+            let sent = records.len();
+            // Relaxed: a count.
+            self.sent.fetch_add(sent, Ordering::Relaxed);
             self.waiting.push(Batch::new(guard.stamp(), records));
             // Garbage brings on the end of its grace period.
-            guard.count_writes(retired);
+            guard.count_writes(sent);
         }
+    }
+
+    /// How many records were retired here.
+    fn retired(&self) -> usize {
+        // Relaxed, both: what is sent at this moment may be missed, or counted twice.
+        let height = self.stack.load(Ordering::Relaxed).addr() >> HEIGHT_SHIFT;
+        self.sent.load(Ordering::Relaxed) + height
     }
 
     fn take_retired(&self) -> Vec<NonNull<Record<K, V>>> {
         let mut records = Vec::with_capacity(BATCH);
         // Acquire: pairs with the push, so that the links can be followed.
-        let mut next = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
+        let top = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut next = top.map_addr(|word| word & ADDRESS);
         while let Some(record) = NonNull::new(next) {
             // SAFETY: retired, and freed only by whoever took it off the stack.
             let link = unsafe { (*record.as_ptr()).place.load(Ordering::Relaxed) };

@@ -89,8 +89,13 @@ impl<K, V> Word<K, V> {
     }
 
     /// The same word with another record of the same key in it.
-    pub(crate) fn with_record(self, record: *mut Record<K, V>) -> Self {
-        Self(record.map_addr(|address| address | self.0.addr() & !(ADDRESS & !FLAGS)))
+    pub(crate) fn with(self, record: &Record<K, V>) -> Self {
+        let rest = self.0.addr() & !(ADDRESS & !FLAGS);
+        Self(
+            ptr::from_ref(record)
+                .cast_mut()
+                .map_addr(|address| address | rest),
+        )
     }
 
     pub(crate) fn is_empty(self) -> bool {

@@ -1,7 +1,8 @@
 //! A record: one allocation for life word, deadlines, reference counts, key and value.
 //!
 //! **Ownership.** Two structures refer to a record, the table and the calendar. Together they are one
-//! owner; each handle is one more. The structure that lets go last retires the record: its ownership
+//! owner; each handle is one more. Who takes the record out of a structure has that one's share in it. Who has both shares
+//! retires it, and so does who gives up the last one: the structures' ownership
 //! is given up after a grace period, so that who is pinned may read what it found, and may still take
 //! a handle. Who gives up the last ownership drops key and value and frees the memory.
 //!
@@ -33,7 +34,7 @@ pub(crate) const GREATEST_WEIGHT: u32 = (1 << 24) - 1;
 const IDLE_BITS: u32 = 40;
 /// Instead of a deadline: the value was taken out before the record was committed.
 const TAKEN: u64 = NEVER - 1;
-/// The count's unit for owners; the bits below count structures.
+/// The count's unit for owners; the bits below count the shares of structures, until the record is retired.
 const OWNER: u32 = 4;
 const STRUCTURES: u32 = OWNER - 1;
 
@@ -164,7 +165,7 @@ impl<K, V> Record<K, V> {
         }
     }
 
-    /// A structure lets go. True for the last one, which must retire the record.
+    /// One share is given up by who does not have the other. True for the last one: the caller must retire the record.
     pub(crate) fn leave(&self) -> bool {
         // AcqRel: pairs with itself. The last one comes after all that the other did with `place`.
         self.count.fetch_sub(1, Ordering::AcqRel) & STRUCTURES == 1

@@ -232,38 +232,35 @@ impl<K: 'static, V: 'static> Table<K, V> {
         }
     }
 
-    /// Hands a replaced record's slot to its successor.
-    pub(crate) fn hand_over(&self, replaced: &Record<K, V>, visit: &Visit<'_, K, V>) {
+    /// Hands a replaced record's slot to its successor, whose life has begun. True for who did, and has the table's share now.
+    pub(crate) fn hand_over(
+        &self,
+        replaced: &Record<K, V>,
+        successor: &Record<K, V>,
+        visit: &Visit<'_, K, V>,
+    ) -> bool {
         loop {
             let head = self.lines(&visit.guard).ready_line(replaced.hash(), visit);
-            if let Some(slot) = slot_of(head, replaced) {
-                live(head, slot, replaced, visit);
-                if slot_of(head, replaced).is_none() && !last_door(head).1.is_frozen() {
-                    return;
+            match slot_of(head, replaced) {
+                Some(slot) if exchange(slot, replaced, |word| word.with(successor)) => {
+                    // It may have been replaced itself, by somebody who did not find it here.
+                    live(head, slot, successor, visit);
+                    return true;
                 }
-            } else if !last_door(head).1.is_frozen() {
-                // Done by somebody else, or its predecessor still has the slot: who hands that over
-                // hands on this one too.
-                return;
+                // Done by somebody else, or its predecessor still has the slot: who hands that over hands on this one too.
+                None if !last_door(head).1.is_frozen() => return false,
+                _ => {}
             }
         }
     }
 
-    /// Takes a dead record out of the table. Called by the winner of its death only.
+    /// Takes a dead record out of the table. Called by the winner of its death only, who has the table's share then.
     pub(crate) fn unlink(&self, dead: &Record<K, V>, visit: &Visit<'_, K, V>) {
         loop {
             let head = self.lines(&visit.guard).ready_line(dead.hash(), visit);
             match slot_of(head, dead) {
-                Some(slot) => {
-                    let word = slot.load();
-                    if !word.is_frozen()
-                        && word.record().is_some_and(|record| ptr::eq(record, dead))
-                        && slot.put(word, Word::EMPTY).is_ok()
-                    {
-                        visit.left(dead);
-                        return;
-                    }
-                }
+                Some(slot) if exchange(slot, dead, |_| Word::EMPTY) => return,
+                Some(_) => {}
                 // A replaced predecessor still has the slot.
                 None => hand_over_all(head, visit),
             }
@@ -274,11 +271,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
     fn withdraw(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
         loop {
             let head = self.lines(&visit.guard).ready_line(record.hash(), visit);
-            if let Some(slot) = slot_of(head, record) {
-                let word = slot.load();
-                if !word.is_frozen() && slot.put(word, Word::EMPTY).is_ok() {
-                    return;
-                }
+            if slot_of(head, record).is_some_and(|slot| exchange(slot, record, |_| Word::EMPTY)) {
+                return;
             }
         }
     }
@@ -339,14 +333,8 @@ fn live<'v, K: 'static, V: 'static>(
                 // SAFETY: followed from a record of this visit. The successor cannot have been retired
                 // before: it left its slot after `record` did, which was there during the visit.
                 let successor = unsafe { visit.follow(successor) };
-                // Its life has begun by now: who finds it in the slot must not take it for one that is still
-                // being inserted.
-                let word = slot.load();
-                let handed_over = word.with_record(ptr::from_ref(successor).cast_mut());
-                if word.record().is_some_and(|held| ptr::eq(held, record))
-                    && !word.is_frozen()
-                    && slot.put(word, handed_over).is_ok()
-                {
+                // Its life has begun: who finds it in the slot must not take it for one that is still being inserted.
+                if exchange(slot, record, |word| word.with(successor)) {
                     visit.left(record);
                 }
                 record = successor;
@@ -362,6 +350,21 @@ fn live<'v, K: 'static, V: 'static>(
                 }
             }
         }
+    }
+}
+
+/// Changes a slot's word, if it is that of `record` still and not frozen.
+fn exchange<K, V>(
+    slot: &Slot<K, V>,
+    record: &Record<K, V>,
+    change: impl FnOnce(Word<K, V>) -> Word<K, V>,
+) -> bool {
+    let word = slot.load();
+    let is_there = word.record().is_some_and(|held| ptr::eq(held, record));
+    if is_there && !word.is_frozen() {
+        slot.put(word, change(word)).is_ok()
+    } else {
+        false
     }
 }
 

@@ -69,9 +69,14 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
         successor
     }
 
-    /// A structure has let go of the record.
+    /// Gives up a structure's share in the record.
     pub(crate) fn left(&self, record: &Record<K, V>) {
         self.limbo.left(record, self.lane(), &self.guard);
+    }
+
+    /// Retires a record of which the caller has both shares.
+    pub(crate) fn retire(&self, record: &Record<K, V>) {
+        self.limbo.retire(record, self.lane(), &self.guard);
     }
 
     /// The calendar has let go of a record that had ended before.
