@@ -251,3 +251,77 @@ fn what_is_shown_of_a_builder_has_no_password() {
     assert!(shown.contains("connections: 3"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+/// How often the server was asked to run a script since its statistics were reset.
+fn scripts_run(server: &Server) -> u64 {
+    let stats = server.must("INFO commandstats");
+    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
+    let calls = calls.and_then(|calls| calls.split(',').next());
+    calls.map_or(0, |calls| calls.parse().expect("a number"))
+}
+
+#[test]
+fn an_owner_makes_no_read_dearer() {
+    let server = Server::start();
+    let provider = provider(&server, Settings::new(IDLE));
+    run(async {
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        provider.set_owner(&id.key(), Some("ann")).await.unwrap();
+        // The first one sends the script.
+        assert!(provider.read(&id).await.unwrap().is_some());
+        server.must("CONFIG RESETSTAT");
+        for _ in 0..10 {
+            assert!(provider.read(&id).await.unwrap().is_some());
+        }
+        assert_eq!(scripts_run(&server), 10);
+    });
+}
+
+#[test]
+fn of_an_earlier_owner_nothing_is_left() {
+    let server = Server::start();
+    let provider = provider(&server, Settings::new(IDLE));
+    run(async {
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        for owner in [Some("ann"), Some("bob")] {
+            provider.set_owner(&key, owner).await.unwrap();
+            let keys = server.keys();
+            assert_eq!(names(&keys, "owner").len(), 1, "{owner:?}: {keys:?}");
+        }
+        assert!(provider.owned_by("ann").await.unwrap().is_empty());
+        assert_eq!(provider.owned_by("bob").await.unwrap().len(), 1);
+        provider.set_owner(&key, None).await.unwrap();
+        let keys = server.keys();
+        assert!(names(&keys, "owner").is_empty(), "{keys:?}");
+    });
+}
+
+#[test]
+fn whoever_bounds_an_owners_sessions_ends_all_that_are_too_many() {
+    let server = Server::start();
+    let (unbounded, bounded) = (
+        provider(&server, Settings::new(IDLE)),
+        provider(&server, Settings::new(IDLE).max_per_owner(2)),
+    );
+    run(async {
+        for provider in [&unbounded, &unbounded, &unbounded, &unbounded, &bounded] {
+            let key = provider.init(Attributes::default()).await.unwrap().id.key();
+            provider.set_owner(&key, Some("ann")).await.unwrap();
+        }
+        assert_eq!(bounded.owned_by("ann").await.unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn a_timeout_beyond_all_bounds_is_a_long_one() {
+    let server = Server::start();
+    let provider = provider(&server, Settings::new(IDLE));
+    run(async {
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        provider
+            .set_idle_timeout(&key, Duration::MAX)
+            .await
+            .unwrap();
+        assert!(provider.load(&key, Access::Peek).await.unwrap().is_some());
+    });
+}

@@ -5,7 +5,7 @@ mod redis_server;
 
 use dwell::provider::redis::{RedisBuilder, RedisFailure};
 use dwell::provider::{Provider, RedisProvider};
-use dwell::session::{Attributes, SessionId, Settings};
+use dwell::session::{Attributes, SessionError, SessionId, Settings};
 use redis_server::LONG;
 use redis_server::asking::{failure, reason, run, set};
 use std::io::{BufRead, BufReader, Write};
@@ -243,5 +243,30 @@ fn redirections_without_end_are_followed_with_pauses() {
         // Ten times or so, and each time four in a row.
         let asked = asked.load(Ordering::Relaxed);
         assert!((4..200).contains(&asked), "asked {asked} times");
+    });
+}
+
+#[test]
+fn the_scripts_words_become_the_errors_that_they_stand_for() {
+    type Expected = fn(&SessionError) -> bool;
+    let superseded: Expected = |error| matches!(error, SessionError::Superseded);
+    let collision: Expected = |error| matches!(error, SessionError::Collision);
+    let unknown: Expected = |error| {
+        let failure = RedisFailure::of(error);
+        matches!(failure, Some(RedisFailure::NotASession(_)))
+    };
+    let cases: [(&'static [u8], Expected); 3] = [
+        (b"$10\r\nsuperseded\r\n", superseded),
+        (b"$9\r\ncollision\r\n", collision),
+        (b"$7\r\nanother\r\n", unknown),
+    ];
+    run(async {
+        for (word, expected) in cases {
+            let (address, _) = stub(Some(word));
+            let id = SessionId::generate().unwrap();
+            let result = provider(address, LONG).renew(&id, None).await;
+            let error = result.expect_err("it is refused");
+            assert!(expected(&error), "{error}");
+        }
     });
 }
