@@ -53,7 +53,7 @@ where
     ///
     /// The record starts anew: with the map's timeouts, and as never accessed. A full map evicts, see
     /// [`Builder::capacity`](super::Builder::capacity). Cost: an allocation, two or three cache misses,
-    /// about five atomic exchanges. Lock-free; linearizable, replacement included: at no moment does the key
+    /// about eleven atomic exchanges. Lock-free; linearizable, replacement included: at no moment does the key
     /// have no value.
     ///
     /// ```
@@ -165,7 +165,7 @@ where
     /// meanwhile, and as in [`with`](Self::with) the thread counts as being inside of an operation: it should
     /// do nothing but compute. The record keeps its own timeouts. Returns the new
     /// value, or none if there is no record: an update never brings one back. Cost: an allocation, two or
-    /// three cache misses, about six atomic exchanges. Lock-free; linearizable.
+    /// three cache misses, about ten atomic exchanges. Lock-free; linearizable.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -227,7 +227,7 @@ where
     /// Removes a record. Returns it, if it was there.
     ///
     /// Final: whoever still holds the value can go on reading it, but not bring the record back. Of several
-    /// threads that remove the same record, exactly one gets it. Cost: three cache misses, about five
+    /// threads that remove the same record, exactly one gets it. Cost: three cache misses, about twelve
     /// atomic exchanges. Lock-free; linearizable.
     ///
     /// ```
