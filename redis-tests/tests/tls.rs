@@ -5,10 +5,10 @@ mod redis_server;
 
 use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};
 use dwell::provider::testing::conformance;
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Provider, RedisProvider};
 use dwell::session::{Attributes, SessionError, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use redis_server::asking::{run, set};
+use redis_server::asking::{run, set, touch};
 use redis_server::lab::Lab;
 use redis_server::{LONG, Server, free_port};
 use std::fs;
@@ -150,14 +150,10 @@ fn a_near_cache_is_told_of_changes_over_tls() {
         let (near, plain) = (near.unwrap(), secured.trusted().build().unwrap());
         let id = plain.init(Attributes::default()).await.unwrap().id;
         for round in 1..=20_u64 {
-            near.read(&id).await.unwrap();
+            assert!(near.read(&id).await.unwrap().is_some());
             let changes = set("n", round);
             plain.apply(&id.key(), changes, None).await.unwrap();
-            let seen = async || {
-                let session = near.load(&id.key(), Access::Touch).await.unwrap().unwrap();
-                session.attributes.get::<u64>("n").unwrap().map(|n| *n)
-            };
-            while seen().await != Some(round) {
+            while touch(&near, &id.key(), "n").await != Some(round) {
                 tokio::task::yield_now().await;
             }
         }
