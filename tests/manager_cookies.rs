@@ -3,8 +3,9 @@
 
 mod sessions;
 mod site;
+mod strict_cookies;
 
-use dwell::manager::Manager;
+use dwell::manager::{Manager, ManagerError};
 use dwell::session::{SessionId, Settings};
 use http::{HeaderMap, HeaderValue, header};
 use pollster::block_on;
@@ -12,6 +13,7 @@ use proptest::prelude::*;
 use sessions::{IDLE, seconds};
 use site::{NAME, Site, attributes, issued, set_cookie};
 use std::time::Duration;
+use strict_cookies::{Held, held};
 
 #[test]
 fn the_cookie_is_for_this_host_over_https_and_not_for_scripts() {
@@ -25,7 +27,11 @@ fn the_cookie_is_for_this_host_over_https_and_not_for_scripts() {
         ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]
     );
     assert_eq!(response[header::CACHE_CONTROL], "no-store");
-    assert!(SessionId::parse(&issued(&response).unwrap()).is_some());
+    let id = issued(&response).unwrap();
+    assert!(SessionId::parse(&id).is_some());
+    // What is sensitive is shown by no log of headers.
+    assert!(response[header::SET_COOKIE].is_sensitive());
+    assert!(!format!("{response:?}").contains(&id));
 }
 
 #[test]
@@ -66,6 +72,61 @@ fn plain_http_gives_up_what_it_must_and_no_more() {
         attributes(&response),
         ["HttpOnly", "Path=/", "SameSite=Lax"]
     );
+}
+
+#[test]
+fn a_name_that_browsers_hold_to_rules_of_their_own_is_refused() {
+    for name in [
+        "__Host-sid",
+        "__Secure-sid",
+        "__Http-sid",
+        "__Host-Http-sid",
+        "__host-sid",
+        "__SECURE-sid",
+        "__hTTp-",
+    ] {
+        for builder in [Manager::builder(name), Manager::builder(name).plain_http()] {
+            let refused = builder.build().unwrap_err();
+            assert!(
+                matches!(refused, ManagerError::CookiePrefix { .. }),
+                "{name}"
+            );
+            assert!(refused.to_string().contains("leave it out"), "{refused}");
+        }
+    }
+    // Browsers drop a cookie of more than 4,096 bytes.
+    let long = "x".repeat(4_001);
+    let senseless = [
+        "",
+        "s id",
+        "sid;",
+        "sid=",
+        "s\u{ef}d",
+        "sid\t",
+        "\u{2000}sid",
+        &long,
+    ];
+    for name in senseless {
+        let refused = Manager::builder(name).build().unwrap_err();
+        assert!(
+            matches!(refused, ManagerError::CookieName { .. }),
+            "{name:?}"
+        );
+    }
+    for name in [
+        "Host-sid",
+        "__sid",
+        "Secure-",
+        "x__Host-sid",
+        "_",
+        &long[1..],
+    ] {
+        assert!(Manager::builder(name).build().is_ok(), "{name}");
+        assert!(
+            Manager::builder(name).plain_http().build().is_ok(),
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -113,10 +174,10 @@ fn cookies_that_make_no_sense_count_as_none_and_are_counted() {
     }
     let cookie = format!("{NAME}={id}");
     for duplicates in [
-        vec![format!("{cookie}; {cookie}")],
-        vec![cookie.clone(), cookie.clone()],
         vec![format!("{NAME}=planted; {cookie}")],
         vec![format!("{cookie}; a=b; {NAME}=planted")],
+        vec![cookie.clone(), format!("{NAME}=planted")],
+        vec![format!("{NAME}=; {cookie}; {cookie}")],
     ] {
         let duplicates: Vec<_> = duplicates.iter().map(String::as_str).collect();
         assert!(site.start(&duplicates).is_new());
@@ -149,6 +210,80 @@ fn other_cookies_do_not_hide_ours() {
         format!("no value; {cookie}"),
     ] {
         assert!(!site.start(&[&around]).is_new(), "{around}");
+    }
+}
+
+#[test]
+fn the_same_cookie_twice_is_one() {
+    let site = Site::new();
+    let cookie = format!("{NAME}={}", site.visit());
+    for same in [
+        vec![format!("{cookie}; {cookie}")],
+        vec![cookie.clone(), cookie.clone()],
+        vec![format!("a=b;\t{cookie} ;{cookie}"), format!(" {cookie}\t")],
+    ] {
+        let same: Vec<_> = same.iter().map(String::as_str).collect();
+        assert!(!site.start(&same).is_new(), "{same:?}");
+    }
+    assert!(site.start(&[&format!("{NAME}=x; {NAME}=x")]).is_new());
+    let stats = site.manager.stats();
+    assert_eq!((stats.duplicate, stats.malformed), (0, 1));
+}
+
+/// Whether the manager finds a session, and whether the strict reader says that it should.
+fn both_find(site: &Site, id: &str, headers: &[&[u8]]) -> Option<(bool, bool)> {
+    let mut request = HeaderMap::new();
+    for header in headers {
+        request.append(header::COOKIE, HeaderValue::from_bytes(header).ok()?);
+    }
+    let is_found = !block_on(site.manager.start(&request)).unwrap().is_new();
+    Some((is_found, held(headers, NAME) == Held::One(id.into())))
+}
+
+/// A browser gives the prefix to the name that it reads, and anybody may set a cookie of another name. So
+/// nothing but SP and HTAB, which browsers take away, may stand beside ours.
+#[test]
+fn of_all_characters_only_the_white_space_of_cookies_is_none_of_a_name_or_value() {
+    let site = Site::new();
+    let id = site.visit();
+    let mut header = Vec::new();
+    for character in '\0'..=char::MAX {
+        let mut found = 0;
+        for (before_name, after_name, before_value, after_value) in [
+            (Some(character), None, None, None),
+            (None, Some(character), None, None),
+            (None, None, Some(character), None),
+            (None, None, None, Some(character)),
+        ] {
+            let mut utf8 = [0; 4];
+            let mut push = |header: &mut Vec<u8>, character: Option<char>, text: &str| {
+                let character = character.map(|character| &*character.encode_utf8(&mut utf8));
+                header.extend_from_slice(character.unwrap_or_default().as_bytes());
+                header.extend_from_slice(text.as_bytes());
+            };
+            header.clear();
+            push(&mut header, before_name, NAME);
+            push(&mut header, after_name, "=");
+            push(&mut header, before_value, &id);
+            push(&mut header, after_value, "");
+            let Some((is_found, should_be)) = both_find(&site, &id, &[&header]) else {
+                continue;
+            };
+            assert_eq!(
+                is_found,
+                should_be,
+                "{character:?}: {}",
+                header.escape_ascii()
+            );
+            found += u32::from(is_found);
+        }
+        // A `;` before the name or after the value ends another cookie.
+        let expected = match character {
+            ' ' | '\t' => 4,
+            ';' => 2,
+            _ => 0,
+        };
+        assert_eq!(found, expected, "{character:?}");
     }
 }
 
@@ -203,5 +338,29 @@ proptest! {
         let id = site.visit();
         let session = site.start(&[&format!("{before};{NAME}={id};{after}")]);
         prop_assert!(!session.is_new());
+    }
+
+    /// Ours, a neighbour's, and whatever may stand around them, in one header or two.
+    #[test]
+    fn any_header_is_read_as_the_strict_reader_reads_it(
+        parts in prop::collection::vec(0_usize..16, 0..12), cut in 0_usize..12,
+    ) {
+        let site = Site::new();
+        let (id, neighbour) = (site.visit(), site.visit());
+        let (ours, others) = (format!("{NAME}={id}"), format!("{NAME}={neighbour}"));
+        let pieces: [&[u8]; 16] = [
+            ours.as_bytes(), ours.as_bytes(), others.as_bytes(), NAME.as_bytes(), id.as_bytes(),
+            b"=", b";", b"; ", b";", b" ", b"\t", "\u{2000}".as_bytes(), b"\xa0", b"\"", b"%20", b"a",
+        ];
+        let joined = |parts: &[usize]| -> Vec<u8> {
+            parts.iter().flat_map(|&part| pieces[part]).copied().collect()
+        };
+        let (first, second) = parts.split_at(cut.min(parts.len()));
+        let (first, second) = (joined(first), joined(second));
+        let Some((is_found, should_be)) = both_find(&site, &id, &[&first, &second]) else {
+            return Ok(());
+        };
+        let is_neighbours = held(&[&first, &second], NAME) == Held::One(neighbour.into());
+        prop_assert_eq!(is_found, should_be || is_neighbours);
     }
 }

@@ -32,7 +32,7 @@ fn cookies_that_make_no_sense_count_as_none() {
         format!("Cookie: __Host-sid={}\r\n", "A".repeat(64)).into(),
         format!("Cookie: __Host-sid={id}A\r\n").into(),
         format!("Cookie: __Host-sid={}\r\n", &id[1..]).into(),
-        format!("Cookie: {cookie}; {cookie}\r\n").into(),
+        format!("Cookie: __Host-sid=; {cookie}\r\n").into(),
         format!("Cookie: {cookie}\r\nCookie: __Host-sid=planted\r\n").into(),
         oversized.into(),
     ];

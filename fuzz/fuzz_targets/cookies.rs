@@ -1,26 +1,58 @@
-//! Any bytes are a request's `Cookie` header, and any text is a session id that may be one.
+//! Any bytes are a request's `Cookie` headers, and any text is a session id that may be one.
 
 #![no_main]
+
+#[path = "../../tests/strict_cookies/mod.rs"]
+mod strict_cookies;
 
 use dwell::manager::Manager;
 use dwell::provider::MemoryProvider;
 use dwell::session::{SessionId, SessionKey, SessionStore};
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
+use pollster::block_on;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use strict_cookies::{Held, held};
 
-/// Holds no session, so that no header can be one. Its provider does not come from the process-wide registry:
-/// LeakSanitizer does not see through the map's tagged pointers, and takes the records of a map that is never
-/// dropped for leaks.
-static MANAGER: LazyLock<Manager> = LazyLock::new(|| {
-    let store = SessionStore::new(Duration::from_secs(60));
+const NAME: &str = "__Host-sid";
+
+/// A manager with two live sessions: a visitor's and a neighbour's.
+struct Site {
+    manager: Manager,
+    ids: [String; 2],
+}
+
+/// Its provider does not come from the process-wide registry: LeakSanitizer does not see through the map's tagged
+/// pointers, and takes the records of a map that is never dropped for leaks. The two of this one are in a static,
+/// which it does see.
+static SITE: LazyLock<Site> = LazyLock::new(|| {
+    let store = SessionStore::new(Duration::from_secs(1_000_000));
+    let ids = [(); 2].map(|()| store.create().expect("there is room").id().to_cookie());
     let manager = Manager::builder("sid")
         .provider(Arc::new(MemoryProvider::new(store)))
         .without_collector()
         .build();
-    manager.expect("the settings are the defaults")
+    Site {
+        manager: manager.expect("the settings are the defaults"),
+        ids,
+    }
 });
+
+/// Bytes that no header may hold stand for what is not to be guessed: the two ids, and the cookie's name.
+/// A line feed begins another header.
+fn headers(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let written = |line: &[u8]| {
+        let pieces = line.iter().map(|byte| match byte {
+            1 => SITE.ids[0].as_bytes(),
+            2 => SITE.ids[1].as_bytes(),
+            3 => NAME.as_bytes(),
+            other => std::slice::from_ref(other),
+        });
+        pieces.flatten().copied().collect()
+    };
+    bytes.split(|&byte| byte == b'\n').map(written).collect()
+}
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -31,11 +63,23 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(key.to_text(), text);
         }
     }
-    let Ok(value) = HeaderValue::from_bytes(bytes) else {
-        return;
-    };
+    let headers = headers(bytes);
     let mut request = HeaderMap::new();
-    request.insert(header::COOKIE, value);
-    let session = pollster::block_on(MANAGER.start(&request));
-    assert!(session.expect("memory does not fail").is_new());
+    for header in &headers {
+        let Ok(value) = HeaderValue::from_bytes(header) else {
+            return;
+        };
+        request.append(header::COOKIE, value);
+    }
+    let size: usize = headers.iter().map(Vec::len).sum();
+    let headers: Vec<_> = headers.iter().map(Vec::as_slice).collect();
+    let expected = match held(&headers, NAME) {
+        Held::One(value) if size <= 16 * 1024 => {
+            SITE.ids.iter().find(|id| id.as_bytes() == value)
+        }
+        _ => None,
+    };
+    let session = block_on(SITE.manager.start(&request)).expect("memory does not fail");
+    let found = session.id().map(|id| id.to_cookie());
+    assert_eq!(found.as_ref(), expected);
 });

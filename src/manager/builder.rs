@@ -25,10 +25,25 @@ pub enum ManagerError {
     #[error(transparent)]
     Provider(#[from] RegistryError),
     /// The cookie's name is not one.
-    #[error("{name:?} is no cookie name: give letters, digits, and any of !#$%&'*+-.^_`|~")]
+    #[error(
+        "{name:?} is no cookie name: give up to 4,000 letters, digits, and any of !#$%&'*+-.^_`|~"
+    )]
     CookieName {
         /// What was given.
         name: String,
+    },
+    /// The cookie's name begins with a prefix that browsers reserve.
+    ///
+    /// Browsers drop such a cookie, without a word to anybody, if it is not what the prefix says; and the
+    /// manager puts a prefix of its own before the name.
+    #[error(
+        "the cookie's name {name:?} begins with {prefix}, which browsers reserve: leave it out, the manager puts __Host- before the name, except over plain http"
+    )]
+    CookiePrefix {
+        /// What was given.
+        name: String,
+        /// The prefix that it begins with, in any case.
+        prefix: &'static str,
     },
     /// `SameSite=None` without `Secure`, which browsers refuse.
     #[error("browsers refuse SameSite=None over plain http: use https, or SameSite=Lax")]
@@ -103,8 +118,15 @@ impl Builder {
 
     /// For development without https only: the cookie is not `Secure` and has no `__Host-` prefix.
     ///
-    /// What this gives up: anybody on the way can read the id and take over the session, and a page of
-    /// another subdomain, or of another port, can plant an id.
+    /// What this gives up:
+    ///
+    /// - Anybody on the way can read the id and take over the session.
+    /// - Without the prefix, any page of the same host (another port, another path) or of a neighbour host
+    ///   (with `Domain`) can plant a cookie of the name. An id that it plants is adopted if it answers to a
+    ///   session: the neighbour's own. Renew at each login.
+    /// - A planted cookie beside the visitor's own locks the visitor out: two different values are counted as
+    ///   [`duplicate`](super::ManagerStats::duplicate) and taken for none, since nothing tells which of them
+    ///   is the visitor's. Only the browser's user can delete it. Two equal values are one.
     pub fn plain_http(mut self) -> Self {
         self.is_plain_http = true;
         self

@@ -10,6 +10,12 @@ use std::time::Duration;
 /// Binds a cookie to the host that set it, over https only: browsers refuse it without `Secure` and
 /// `Path=/`, or with `Domain`.
 const PREFIX: &str = "__Host-";
+/// Browsers hold a cookie whose name begins with one of these, in any case, to rules of its own.
+/// `__Host-Http-` begins with the first.
+const RESERVED_PREFIXES: [&str; 3] = [PREFIX, "__Secure-", "__Http-"];
+/// Browsers drop a cookie whose name and value have more than 4,096 bytes together: a name of so many leaves
+/// room for the prefix and an id.
+const LONGEST_NAME: usize = 4_000;
 /// The bytes of a request's cookies that are looked at: more than browsers send, by convention and limits.
 const MOST_BYTES: usize = 16 * 1024;
 
@@ -24,7 +30,7 @@ pub(super) enum Presented {
     Malformed,
     /// More cookies than are looked at.
     Oversized,
-    /// Several session cookies: somebody may have planted one.
+    /// Several session cookies of different values: somebody may have planted one.
     Duplicate,
 }
 
@@ -55,8 +61,14 @@ impl Cookies {
     ) -> Result<Self, ManagerError> {
         let is_token =
             |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_token) {
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_token) {
             return Err(ManagerError::CookieName { name: name.into() });
+        }
+        if let Some(prefix) = reserved_prefix(name) {
+            return Err(ManagerError::CookiePrefix {
+                name: name.into(),
+                prefix,
+            });
         }
         if is_plain_http && same_site == SameSite::None {
             return Err(ManagerError::InsecureCrossSite);
@@ -76,22 +88,30 @@ impl Cookies {
         if size > MOST_BYTES {
             return Presented::Oversized;
         }
-        let mut presented = Presented::Nothing;
-        for header in headers {
-            // Strange bytes in another cookie do no harm to ours.
-            let text = String::from_utf8_lossy(header.as_bytes());
-            let cookies = Cookie::split_parse(text.as_ref()).flatten();
-            for cookie in cookies.filter(|cookie| cookie.name() == self.name) {
-                presented = match presented {
-                    Presented::Nothing => match SessionId::parse(cookie.value()) {
-                        Some(id) => Presented::Id(id),
-                        None => Presented::Malformed,
-                    },
-                    _ => return Presented::Duplicate,
-                };
-            }
+        let mut values = headers.iter().flat_map(|header| self.values(header));
+        let Some(value) = values.next() else {
+            return Presented::Nothing;
+        };
+        if values.any(|other| other != value) {
+            return Presented::Duplicate;
         }
-        presented
+        let id = str::from_utf8(value).ok().and_then(SessionId::parse);
+        id.map_or(Presented::Malformed, Presented::Id)
+    }
+
+    /// The values of the session cookies in a `Cookie` header, as bytes in their place.
+    ///
+    /// The syntax is that of RFC 6265 and nothing else: pairs end at `;`, a name ends at the first `=`, white
+    /// space around either is SP or HTAB, names are compared byte by byte, and neither quotes nor percent
+    /// signs mean anything. A reader that takes more for our name than a browser does opens the prefix to
+    /// whoever can set a cookie of such a name.
+    fn values<'a>(&'a self, header: &'a HeaderValue) -> impl Iterator<Item = &'a [u8]> {
+        let pairs = header.as_bytes().split(|&byte| byte == b';');
+        pairs.filter_map(|pair| {
+            let equals = pair.iter().position(|&byte| byte == b'=')?;
+            let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+            (trimmed(name) == self.name.as_bytes()).then(|| trimmed(value))
+        })
     }
 
     /// Tells the client, and every cache on the way not to keep it.
@@ -109,8 +129,10 @@ impl Cookies {
                 cookie
             }
         };
-        let value = HeaderValue::try_from(cookie.to_string())
+        let mut value = HeaderValue::try_from(cookie.to_string())
             .expect("a checked name and base64url are a header's characters");
+        // A log of headers shows no id.
+        value.set_sensitive(true);
         response.append(header::SET_COOKIE, value);
         response.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -122,6 +144,22 @@ impl Cookies {
             .secure(self.is_secure)
             .same_site(self.same_site)
     }
+}
+
+fn reserved_prefix(name: &str) -> Option<&'static str> {
+    let begins = |prefix: &&str| {
+        let beginning = name.get(..prefix.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
+    };
+    RESERVED_PREFIXES.into_iter().find(begins)
+}
+
+/// Without the white space of a cookie at either end: SP and HTAB.
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// In whole seconds: a cookie does not end before its session.

@@ -92,7 +92,7 @@ pub struct ManagerStats {
     pub malformed: u64,
     /// Requests whose cookies were too large to be looked at.
     pub oversized: u64,
-    /// Requests with several session cookies.
+    /// Requests with several session cookies of different values.
     pub duplicate: u64,
     /// Ids that answer to no session. Many of them: somebody is guessing.
     pub unknown: u64,
