@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// A provider with the server's own time.
 fn provider(server: &Server, settings: Settings) -> RedisProvider {
-    let builder = RedisProvider::builder(server.address(), settings);
+    let builder = RedisProvider::builder(server.address(), "test", settings);
     builder
         .timeout(LONG)
         .build()
@@ -193,7 +193,8 @@ fn machines_agree_on_the_time_whatever_their_clocks_say() {
 #[test]
 fn there_are_as_many_connections_as_asked_for() {
     let server = Server::start();
-    let builder = RedisProvider::builder(server.address(), Settings::new(IDLE)).timeout(LONG);
+    let builder =
+        RedisProvider::builder(server.address(), "test", Settings::new(IDLE)).timeout(LONG);
     let provider = builder.connections(2).build().unwrap();
     run(async {
         for _ in 0..50 {
@@ -207,7 +208,7 @@ fn there_are_as_many_connections_as_asked_for() {
 #[test]
 fn settings_that_are_of_no_use_are_refused() {
     let settings = Settings::new(IDLE);
-    let with = |settings| RedisProvider::builder("redis://127.0.0.1/", settings);
+    let with = |settings| RedisProvider::builder("redis://127.0.0.1/", "test", settings);
     let refused = |builder: RedisBuilder| builder.build().expect_err("it is refused");
     for (setting, builder) in [
         ("timeout", with(settings).timeout(Duration::ZERO)),
@@ -235,21 +236,45 @@ fn settings_that_are_of_no_use_are_refused() {
             other => panic!("{setting}: {other}"),
         }
     }
-    let error = RedisProvider::builder("nowhere", settings).build().err();
+    let error = refused(RedisProvider::builder("redis://127.0.0.1/", "", settings));
+    assert!(matches!(error, RedisBuildError::Prefix), "{error}");
+    let error = RedisProvider::builder("nowhere", "test", settings)
+        .build()
+        .err();
     assert!(matches!(error, Some(RedisBuildError::Address(_))));
 }
 
 #[test]
 fn what_is_shown_of_a_builder_has_no_password() {
     let settings = Settings::new(IDLE);
-    let builder = RedisProvider::builder("redis://user:secret@127.0.0.1/", settings);
-    let builder = builder.prefix("shop").connections(3);
+    let builder = RedisProvider::builder("redis://user:secret@127.0.0.1/", "shop", settings);
+    let builder = builder.connections(3);
     let shown = format!("{builder:?}");
     assert!(shown.contains("shop") && shown.contains("connections: 3"));
     assert!(!shown.contains("secret"), "{shown}");
     let shown = format!("{:?}", builder.build().unwrap());
     assert!(shown.contains("connections: 3"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn applications_that_share_a_server_know_nothing_of_each_others_sessions() {
+    let server = Server::start();
+    let of = |prefix: &str| {
+        let builder = RedisProvider::builder(server.address(), prefix, Settings::new(IDLE));
+        builder.timeout(LONG).build().unwrap()
+    };
+    run(async {
+        // One name begins with the other.
+        let (shop, shop2) = (of("shop"), of("shop2"));
+        let id = shop.init(Attributes::default()).await.unwrap().id;
+        shop.set_owner(&id.key(), Some("admin")).await.unwrap();
+        assert!(shop2.read(&id).await.unwrap().is_none(), "not a session");
+        assert!(!shop2.destroy(&id.key()).await.unwrap());
+        assert!(shop2.owned_by("admin").await.unwrap().is_empty());
+        assert_eq!(shop2.destroy_owned_by("admin", None).await.unwrap(), 0);
+        assert!(of("shop").read(&id).await.unwrap().is_some(), "one of ours");
+    });
 }
 
 /// How often the server was asked to run a script since its statistics were reset.

@@ -21,7 +21,7 @@ const SHORT: Duration = Duration::from_millis(300);
 const ENOUGH: Duration = Duration::from_secs(2);
 
 fn builder(address: String, timeout: Duration) -> RedisBuilder {
-    let builder = RedisProvider::builder(address, Settings::new(IDLE));
+    let builder = RedisProvider::builder(address, "test", Settings::new(IDLE));
     builder.connections(1).timeout(timeout)
 }
 

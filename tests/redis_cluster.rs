@@ -26,12 +26,12 @@ fn settings() -> Settings {
 
 /// Knows one node of a cluster.
 fn plain(cluster: &Cluster) -> RedisProvider {
-    let builder = RedisProvider::builder(cluster.address(0), settings());
+    let builder = RedisProvider::builder(cluster.address(0), "test", settings());
     builder.timeout(LONG).build().expect("an address")
 }
 
 fn near(cluster: &Cluster) -> RedisProvider {
-    RedisProvider::builder(cluster.address(0), settings())
+    RedisProvider::builder(cluster.address(0), "test", settings())
         .near_cache(1_000)
         .staleness(LONG)
         .timeout(LONG)
@@ -225,7 +225,7 @@ fn any_of_the_given_nodes_is_enough_to_begin_with() {
     run(async {
         let cluster = cluster();
         let nobody = format!("redis://127.0.0.1:{}/", free_port());
-        let provider = RedisProvider::builder(nobody, settings())
+        let provider = RedisProvider::builder(nobody, "test", settings())
             .cluster_node(cluster.address(2))
             .timeout(LONG)
             .build()
@@ -241,7 +241,7 @@ fn any_of_the_given_nodes_is_enough_to_begin_with() {
 fn servers_that_are_no_cluster_are_not_taken_for_one() {
     run(async {
         let servers = [Server::start(), Server::start()];
-        let provider = RedisProvider::builder(servers[0].address(), settings())
+        let provider = RedisProvider::builder(servers[0].address(), "test", settings())
             .cluster_node(servers[1].address())
             .timeout(Duration::from_secs(2))
             .build()
@@ -258,7 +258,7 @@ fn servers_that_are_no_cluster_are_not_taken_for_one() {
 fn a_cluster_that_is_down_is_told_and_waited_for() {
     run(async {
         let mut cluster = cluster();
-        let hasty = RedisProvider::builder(cluster.address(0), settings())
+        let hasty = RedisProvider::builder(cluster.address(0), "test", settings())
             .timeout(Duration::from_millis(300))
             .build()
             .unwrap();

@@ -43,7 +43,8 @@ impl Pair {
 
     fn provider(&self, near_cache: bool) -> RedisProvider {
         let settings = Settings::new(IDLE).touch_resolution(IDLE / 10);
-        let mut builder = RedisProvider::builder(&*self.relay.address, settings).timeout(LONG);
+        let mut builder =
+            RedisProvider::builder(&*self.relay.address, "test", settings).timeout(LONG);
         if near_cache {
             builder = builder.near_cache(1_000).staleness(LONG);
         }

@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(300);
 
 fn provider(address: String, timeout: Duration) -> RedisProvider {
-    let builder = RedisProvider::builder(address, Settings::new(IDLE)).timeout(timeout);
+    let builder = RedisProvider::builder(address, "test", Settings::new(IDLE)).timeout(timeout);
     builder
         .connections(1)
         .build()
@@ -280,7 +280,8 @@ fn a_provider_that_is_gone_leaves_no_connections() {
         let server = Server::start();
         for near_cache in [false, true] {
             let settings = Settings::new(IDLE).touch_resolution(IDLE / 10);
-            let mut builder = RedisProvider::builder(server.address(), settings).timeout(LONG);
+            let mut builder =
+                RedisProvider::builder(server.address(), "test", settings).timeout(LONG);
             if near_cache {
                 builder = builder.near_cache(10);
             }

@@ -20,6 +20,7 @@ const RESOLUTION: Duration = Duration::from_secs(60);
 fn machine(server: &Server, staleness: Duration) -> RedisProvider {
     RedisProvider::builder(
         server.address(),
+        "test",
         Settings::new(IDLE).touch_resolution(RESOLUTION),
     )
     .near_cache(1_000)
@@ -42,7 +43,7 @@ fn machine_with_clock(server: &Server) -> (ManualClock, RedisProvider) {
     let clock = ManualClock::new();
     clock.set(Duration::from_secs(1_000_000));
     let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
-    let provider = RedisProvider::builder(server.address(), settings)
+    let provider = RedisProvider::builder(server.address(), "test", settings)
         .clock(clock.clone())
         .near_cache(10)
         .staleness(LONG)
@@ -185,7 +186,7 @@ fn a_connection_that_is_cut_loses_its_copies() {
         let server = Server::start();
         let one = machine(&server, LONG);
         let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
-        let other = RedisProvider::builder(server.address(), settings)
+        let other = RedisProvider::builder(server.address(), "test", settings)
             .near_cache(10)
             .staleness(LONG)
             .timeout(LONG)
@@ -252,7 +253,7 @@ fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
         let server = Server::start();
         let relay = Relay::to(&server);
         let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
-        let cut_off = RedisProvider::builder(&*relay.address, settings)
+        let cut_off = RedisProvider::builder(&*relay.address, "test", settings)
             .near_cache(10)
             .staleness(BOUND)
             .timeout(Duration::from_millis(200))
@@ -332,7 +333,7 @@ fn an_unknown_secret_is_refused_from_the_copy_too() {
 #[test]
 fn a_cache_that_could_keep_nothing_is_refused() {
     let build = |settings: Settings, sessions| {
-        let builder = RedisProvider::builder("redis://127.0.0.1/", settings);
+        let builder = RedisProvider::builder("redis://127.0.0.1/", "test", settings);
         builder.near_cache(sessions).build().err()
     };
     let settings = Settings::new(IDLE);

@@ -157,9 +157,10 @@ fn over_one_server() {
 }
 
 fn work(address: &str) -> Result<(), Failure> {
-    let provider = RedisProvider::builder(address, Settings::new(IDLE).grace(Duration::ZERO))
-        .timeout(LONG)
-        .build()?;
+    let provider =
+        RedisProvider::builder(address, "test", Settings::new(IDLE).grace(Duration::ZERO))
+            .timeout(LONG)
+            .build()?;
     let runtime = runtime();
     for command in stdin().lines() {
         println!("{}", runtime.block_on(obey(&provider, &command?))?);

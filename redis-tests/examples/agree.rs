@@ -67,7 +67,7 @@ fn told(lag: Option<Duration>) -> String {
 
 fn provider(server: &Server, near: bool) -> Result<RedisProvider, Failure> {
     let settings = Settings::new(IDLE).touch_resolution(Duration::from_secs(60));
-    let builder = RedisProvider::builder(server.address(), settings);
+    let builder = RedisProvider::builder(server.address(), "test", settings);
     Ok(match near {
         false => builder.build()?,
         true => builder.near_cache(1_000).build()?,

@@ -181,7 +181,8 @@ async fn main() -> Result<(), Failure> {
 
 fn provider(server: &Server, options: Options, near: bool) -> Result<RedisProvider, Failure> {
     let settings = Settings::new(IDLE).touch_resolution(Duration::from_secs(options.resolution));
-    let builder = RedisProvider::builder(server.address(), settings).connections(CONNECTIONS);
+    let builder =
+        RedisProvider::builder(server.address(), "test", settings).connections(CONNECTIONS);
     Ok(match near {
         false => builder.build()?,
         true => builder.near_cache(options.sessions * 2).build()?,

@@ -37,7 +37,7 @@ async fn main() -> Result<(), Failure> {
     ] {
         let server = Server::with(&["--appendonly", "no"]);
         let settings = Settings::new(Duration::from_secs(24 * 60 * 60));
-        let provider = RedisProvider::builder(server.address(), settings)
+        let provider = RedisProvider::builder(server.address(), "test", settings)
             .timeout(Duration::from_secs(60 * 60))
             .build()?;
         let before = memory(server.port())?;

@@ -140,7 +140,7 @@ fn start(
 fn provider(address: &str, options: &Options, near: bool) -> Result<RedisProvider, Failure> {
     let settings = Settings::new(Duration::from_secs(30 * 60))
         .touch_resolution(Duration::from_secs(options.resolution));
-    let builder = RedisProvider::builder(address, settings);
+    let builder = RedisProvider::builder(address, "test", settings);
     Ok(match near {
         false => builder.build()?,
         true => builder.near_cache(options.sessions * 2).build()?,

@@ -94,7 +94,7 @@ impl Secured {
 
     fn builder(&self) -> RedisBuilder {
         let settings = Settings::new(IDLE).touch_resolution(IDLE / 10);
-        RedisProvider::builder(self.address(), settings).timeout(LONG)
+        RedisProvider::builder(self.address(), "test", settings).timeout(LONG)
     }
 
     /// Knows whom to trust, and is known to the server.
@@ -133,8 +133,8 @@ fn it_passes_the_conformance_suite_over_tls() {
     let secured = Secured::start("127.0.0.1");
     let (address, roots) = (secured.address(), secured.authority.0.pem());
     let Identity { certificate, key } = secured.authority.sign("client");
-    let lab = Lab::of(move |settings| {
-        RedisProvider::builder(&*address, settings)
+    let lab = Lab::of(move |prefix, settings| {
+        RedisProvider::builder(&*address, prefix, settings)
             .tls_roots(&*roots)
             .tls_identity(&*certificate, &*key)
     });
@@ -185,6 +185,6 @@ fn who_is_not_trusted_is_told_and_nothing_was_done() {
 fn certificates_for_an_address_without_tls_are_refused() {
     let settings = Settings::new(IDLE);
     let roots = Authority::new().0.pem();
-    let plain = RedisProvider::builder("redis://127.0.0.1/", settings).tls_roots(roots);
+    let plain = RedisProvider::builder("redis://127.0.0.1/", "test", settings).tls_roots(roots);
     assert!(matches!(plain.build(), Err(RedisBuildError::Address(_))));
 }

@@ -16,17 +16,18 @@ use tokio::runtime::Runtime;
 pub struct Lab {
     pub clock: ManualClock,
     pub runtime: Runtime,
-    build: Box<dyn Fn(Settings) -> RedisBuilder + Send + Sync>,
+    build: Box<dyn Fn(&str, Settings) -> RedisBuilder + Send + Sync>,
     has_near_cache: bool,
     prefixes: AtomicUsize,
 }
 
 impl Lab {
     pub fn over(address: String) -> Self {
-        Self::of(move |settings| RedisProvider::builder(&*address, settings))
+        Self::of(move |prefix, settings| RedisProvider::builder(&*address, prefix, settings))
     }
 
-    pub fn of(build: impl Fn(Settings) -> RedisBuilder + Send + Sync + 'static) -> Self {
+    /// `build` is given a prefix of its own for each provider.
+    pub fn of(build: impl Fn(&str, Settings) -> RedisBuilder + Send + Sync + 'static) -> Self {
         let clock = ManualClock::new();
         clock.set(Duration::from_secs(1_000_000));
         Self {
@@ -50,8 +51,7 @@ impl Subject for Lab {
         // The clock stands still between the suite's advances, so every read after the first is a near one.
         let near = settings.touch_resolution(Duration::from_millis(1));
         let settings = if self.has_near_cache { near } else { *settings };
-        let mut builder = (self.build)(settings)
-            .prefix(prefix.to_string())
+        let mut builder = (self.build)(&prefix.to_string(), settings)
             .clock(self.clock.clone())
             .timeout(LONG);
         if self.has_near_cache {

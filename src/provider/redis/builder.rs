@@ -28,9 +28,8 @@ const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
 /// use std::time::Duration;
 ///
 /// let settings = Settings::new(Duration::from_secs(30 * 60));
-/// let provider = RedisProvider::builder("redis://127.0.0.1:6379/", settings)
+/// let provider = RedisProvider::builder("redis://127.0.0.1:6379/", "shop", settings)
 ///     .timeout(Duration::from_millis(500))
-///     .prefix("shop")
 ///     .build()?; // connects when it is first needed
 /// # Ok::<(), dwell::provider::redis::RedisBuildError>(())
 /// ```
@@ -56,7 +55,7 @@ pub struct RedisBuilder {
 /// use std::time::Duration;
 ///
 /// let settings = Settings::new(Duration::from_secs(60)).capacity(1_000);
-/// let refused = RedisProvider::builder("redis://127.0.0.1/", settings).build();
+/// let refused = RedisProvider::builder("redis://127.0.0.1/", "shop", settings).build();
 /// assert!(matches!(refused, Err(RedisBuildError::Capacity)));
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +67,9 @@ pub enum RedisBuildError {
     /// The server's memory is bounded by the server.
     #[error("a capacity cannot be set here: set `maxmemory` in the server")]
     Capacity,
+    /// Applications that share a server are told apart by their prefixes.
+    #[error("the prefix is empty: give the application's name, and each application another one")]
+    Prefix,
     /// A near cache without a touch resolution would keep nothing.
     #[error("a near cache needs a touch resolution: set `Settings::touch_resolution`")]
     NoResolution,
@@ -83,13 +85,13 @@ pub enum RedisBuildError {
 }
 
 impl RedisBuilder {
-    pub(super) fn new(address: String, settings: Settings) -> Self {
+    pub(super) fn new(address: String, prefix: String, settings: Settings) -> Self {
         Self {
             addresses: vec![address],
             settings,
             timeout: DEFAULT_TIMEOUT,
             connections: DEFAULT_CONNECTIONS,
-            prefix: "dwell".into(),
+            prefix,
             clock: None,
             near: None,
             staleness: DEFAULT_STALENESS,
@@ -108,7 +110,7 @@ impl RedisBuilder {
     /// use std::time::Duration;
     ///
     /// let settings = Settings::new(Duration::from_secs(30 * 60));
-    /// let provider = RedisProvider::builder("redis://10.0.0.1:6379/", settings)
+    /// let provider = RedisProvider::builder("redis://10.0.0.1:6379/", "shop", settings)
     ///     .cluster_node("redis://10.0.0.2:6379/")
     ///     .cluster_node("redis://10.0.0.3:6379/")
     ///     .build()?;
@@ -152,13 +154,6 @@ impl RedisBuilder {
         self
     }
 
-    /// What the names of everything in the server begin with, so that applications can share it. Default:
-    /// `dwell`.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
     /// Keeps copies of so many sessions in this process, and has the server tell when one changes (client
     /// tracking): the tiered provider. Default: none.
     ///
@@ -188,9 +183,12 @@ impl RedisBuilder {
     /// Builds the provider. Does not connect yet.
     ///
     /// # Errors
-    /// If the address is none, or if a setting is of no use.
+    /// If the address is none, if the prefix is empty, or if a setting is of no use.
     pub fn build(self) -> Result<RedisProvider, RedisBuildError> {
         let settings = self.settings;
+        if self.prefix.is_empty() {
+            return Err(RedisBuildError::Prefix);
+        }
         if settings.capacity.is_some() || settings.capacity_bytes.is_some() {
             return Err(RedisBuildError::Capacity);
         }

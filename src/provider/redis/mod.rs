@@ -19,7 +19,7 @@
 //! let settings = Settings::new(Duration::from_secs(30 * 60))
 //!     .max_lifetime(Duration::from_secs(12 * 60 * 60))
 //!     .touch_resolution(Duration::from_secs(60));
-//! let provider = RedisProvider::builder("redis://127.0.0.1/", settings).build()?;
+//! let provider = RedisProvider::builder("redis://127.0.0.1/", "shop", settings).build()?;
 //! let manager = Manager::builder("sid").provider(Arc::new(provider)).build()?;
 //! # Ok(()) }
 //! ```
@@ -70,8 +70,8 @@ use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let settings = Settings::new(Duration::from_secs(30 * 60));
-/// let one = RedisProvider::builder("redis://127.0.0.1/", settings).build()?;
-/// let other = RedisProvider::builder("redis://127.0.0.1/", settings).build()?;
+/// let one = RedisProvider::builder("redis://127.0.0.1/", "shop", settings).build()?;
+/// let other = RedisProvider::builder("redis://127.0.0.1/", "shop", settings).build()?;
 /// let id = one.init(Attributes::default()).await?.id;
 /// assert!(other.read(&id).await?.is_some());
 /// # Ok(()) }
@@ -84,8 +84,16 @@ pub struct RedisProvider {
 impl RedisProvider {
     /// Builds a provider for the server at an address, such as `redis://:password@host:6379/0`, or for the cluster
     /// that it is a node of. With the feature `redis-tls` also `rediss://host:6379`.
-    pub fn builder(address: impl Into<String>, settings: Settings) -> RedisBuilder {
-        RedisBuilder::new(address.into(), settings)
+    ///
+    /// The names of everything in the server begin with the prefix. Providers with the same prefix share their
+    /// sessions: a cookie that one of them issued is a session, with its owner, at all of them. So the prefix is
+    /// the application's name, the same on all its machines, and another one for each application.
+    pub fn builder(
+        address: impl Into<String>,
+        prefix: impl Into<String>,
+        settings: Settings,
+    ) -> RedisBuilder {
+        RedisBuilder::new(address.into(), prefix.into(), settings)
     }
 
     fn from_parts(remote: Remote) -> Self {
