@@ -31,3 +31,5 @@ mod session_seed;
 mod web_hostile;
 #[path = "web_layer.rs"]
 mod web_layer;
+#[path = "web_nested.rs"]
+mod web_nested;

@@ -81,6 +81,11 @@ impl Cookies {
         })
     }
 
+    #[cfg(feature = "tower")]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What a request presents. Looks nothing up.
     pub(super) fn presented(&self, request: &HeaderMap) -> Presented {
         let headers = request.get_all(header::COOKIE);

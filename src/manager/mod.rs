@@ -184,6 +184,18 @@ impl Manager {
         self.cookies.answer(notice, response);
     }
 
+    /// Ends a request that gets no response through [`finish`](Self::finish).
+    #[cfg(feature = "tower")]
+    pub(crate) fn abandon(&self, session: &Session) {
+        observe::lost(&session.finish());
+    }
+
+    /// Whether a session of the one is a session of the other too.
+    #[cfg(feature = "tower")]
+    pub(crate) fn has_sessions_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.provider, &other.provider) && self.cookies.name() == other.cookies.name()
+    }
+
     /// Ends a session, at the provider and at the client. Whether it had not ended before.
     ///
     /// # Errors

@@ -41,16 +41,27 @@ pub(super) fn looked_up(outcome: Outcome) {
 
 /// Counts what clients are told: `dwell.session.cookies`.
 pub(super) fn told(notice: &Notice) {
-    #[cfg(feature = "metrics")]
     match notice {
         Notice::Nothing => {}
-        Notice::Issued(..) => {
-            metrics::counter!("dwell.session.cookies", "action" => "issued").increment(1);
-        }
-        Notice::Ended => {
-            metrics::counter!("dwell.session.cookies", "action" => "removed").increment(1);
-        }
+        Notice::Issued(..) => cookie("issued"),
+        Notice::Ended => cookie("removed"),
     }
+}
+
+/// Counts and logs what a client should have been told, and was not, because its response was made elsewhere.
+#[cfg(feature = "tower")]
+pub(super) fn lost(notice: &Notice) {
+    if matches!(notice, Notice::Nothing) {
+        return;
+    }
+    cookie("lost");
+    #[cfg(feature = "tracing")]
+    tracing::warn!("no response came to the session layer, so a session cookie is lost");
+}
+
+fn cookie(action: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("dwell.session.cookies", "action" => action).increment(1);
     #[cfg(not(feature = "metrics"))]
-    let _ = notice;
+    let _ = action;
 }

@@ -1,7 +1,7 @@
 //! The tower layer: each request gets its session, each response the cookie that it needs.
 
-use crate::manager::Manager;
-use http::{Request, Response, StatusCode};
+use crate::manager::{Manager, Session};
+use http::{HeaderMap, Request, Response, StatusCode};
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -24,9 +24,29 @@ use tower_service::Service;
 /// ([`SessionError::Finished`](crate::session::SessionError::Finished)).
 ///
 /// If the provider fails when the session is looked up, the handler is not called, and the response is an
-/// empty `503 Service Unavailable`. If the handler panics, the panic goes on: what it stored stays stored,
-/// and a layer further out that catches it makes a response without the session's cookie. A client that goes
-/// away ends the request wherever it waits: each step is done or not done.
+/// empty `503 Service Unavailable`.
+///
+/// # Responses that are made further out
+///
+/// The cookie is put into the response that comes to this layer. So put what answers in the place of a
+/// handler inside of it: `HandleErrorLayer`, timeouts, what catches panics. With `Router::layer` that is
+/// above it, with `ServiceBuilder` below. Where the service inside fails with an error, is dropped by a
+/// timeout further out, or panics, no response comes: what was stored stays stored, but an id that was
+/// issued until then reaches nobody. A session that was created so lapses. One that was renewed answers to
+/// its old id for the grace, and then to nobody: the visitor has lost it. The layer can do no more than tell:
+/// a warning with the feature `tracing`, `dwell.session.cookies` with the action `lost` with `metrics`; and
+/// clones of the session issue no further id ([`SessionError::Finished`](crate::session::SessionError::Finished)).
+/// The same happens where a client goes away: the request ends wherever it waits, each step done or not done.
+///
+/// # One layer within another
+///
+/// - **Of the same manager**, or of two with one provider and one cookie name: the layer further out looks
+///   the session up and finishes it, and the one inside gives the same session. There is one session and one
+///   cookie, whatever middleware between the two and the handler do.
+/// - **Of different managers**: each has a session and a cookie of its own. Give their cookies different
+///   names: of one name a browser keeps one. The extractor and the request's extensions give the session of
+///   the innermost layer. For one further out, take it from the extensions in a middleware between the two,
+///   and put it back as a type of yours.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -99,6 +119,37 @@ pub struct SessionService<S> {
     inner: S,
 }
 
+/// The sessions of a request that layers further out hold, and will finish.
+#[derive(Clone, Default)]
+struct Held(Vec<(Arc<Manager>, Session)>);
+
+impl Held {
+    fn of(&self, manager: &Manager) -> Option<&Session> {
+        let mut held = self.0.iter();
+        held.find(|(theirs, _)| theirs.has_sessions_of(manager))
+            .map(|(_, session)| session)
+    }
+}
+
+/// A session whose response is still to come. If none comes to the layer, the session is abandoned.
+struct Open(Option<(Arc<Manager>, Session)>);
+
+impl Open {
+    fn finish(mut self, response: &mut HeaderMap) {
+        if let Some((manager, session)) = self.0.take() {
+            manager.finish(session, response);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some((manager, session)) = self.0.take() {
+            manager.abandon(&session);
+        }
+    }
+}
+
 /// What a [`SessionService`] answers, in its own time.
 pub type SessionFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
@@ -123,14 +174,24 @@ where
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         Box::pin(async move {
+            let mut held: Held = request.extensions_mut().remove().unwrap_or_default();
+            if let Some(session) = held.of(&manager).cloned() {
+                // The layer further out finishes it.
+                request.extensions_mut().insert(session);
+                request.extensions_mut().insert(held);
+                return inner.call(request).await;
+            }
             let Ok(session) = manager.start(request.headers()).await else {
                 let mut response = Response::new(ResponseBody::default());
                 *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return Ok(response);
             };
+            held.0.push((Arc::clone(&manager), session.clone()));
+            request.extensions_mut().insert(held);
             request.extensions_mut().insert(session.clone());
+            let open = Open(Some((manager, session)));
             let mut response = inner.call(request).await?;
-            manager.finish(session, response.headers_mut());
+            open.finish(response.headers_mut());
             Ok(response)
         })
     }
