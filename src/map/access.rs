@@ -37,8 +37,37 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.get_if(key, |_| true)
+    }
+
+    /// Finds a record's value and touches the record, if `judge` accepts the value.
+    ///
+    /// The value is judged before the touch, in the same look-up: what is refused is not touched, and
+    /// nothing is written. The value that is returned is one that was accepted: if another thread replaces
+    /// it meanwhile, the new one is judged in its place, so that `judge` may run more than once. As in
+    /// [`with`](Self::with) the thread counts as being inside of an operation while it runs. Cost, progress
+    /// and consistency as [`get`](Self::get).
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
+    /// map.insert("visitor", "secret");
+    /// clock.advance(Duration::from_secs(5));
+    /// assert!(map.get_if("visitor", |secret| *secret == "guess").is_none());
+    /// assert_eq!(map.idle_for("visitor"), Some(Duration::from_secs(5)));
+    /// assert!(map.get_if("visitor", |secret| *secret == "secret").is_some());
+    /// assert_eq!(map.idle_for("visitor"), Some(Duration::ZERO));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn get_if<Q>(&self, key: &Q, judge: impl FnMut(&V) -> bool) -> Option<Handle<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let guard = Guard::pin();
-        self.find_and_touch(key, &guard).map(Handle::new)
+        self.find_and_touch(key, judge, &guard).map(Handle::new)
     }
 
     /// Calls `read` with a record's value and touches the record.
@@ -62,7 +91,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let guard = Guard::pin();
-        let record = self.find_and_touch(key, &guard)?;
+        let record = self.find_and_touch(key, |_| true, &guard)?;
         Some(read(record.value()))
     }
 
@@ -108,7 +137,27 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.with(key, |_| ()).is_some()
+        self.touch_if(key, |_| true)
+    }
+
+    /// Touches a record, if `judge` accepts its value. False if there is none, or it was refused: nothing is
+    /// written then. Consistency as [`get_if`](Self::get_if). Lock-free; linearizable.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// use std::time::Duration;
+    /// let map = IdleMap::new(Duration::from_secs(60));
+    /// map.insert("visitor", "secret");
+    /// assert!(map.touch_if("visitor", |secret| *secret == "secret"));
+    /// assert!(!map.touch_if("visitor", |secret| *secret == "guess"));
+    /// ```
+    pub fn touch_if<Q>(&self, key: &Q, judge: impl FnMut(&V) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let guard = Guard::pin();
+        self.find_and_touch(key, judge, &guard).is_some()
     }
 
     /// Whether there is a record of this key. Does not touch it. Lock-free; linearizable.
@@ -174,9 +223,40 @@ where
         Some(Duration::from_millis(record.deadline(seen)))
     }
 
-    /// The live record of a key, touched.
+    /// How long a record still lives if it is not accessed any more. Does not touch it. Lock-free;
+    /// linearizable.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder()
+    ///     .idle_timeout(Duration::from_secs(60))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// map.insert("visitor", 7);
+    /// clock.advance(Duration::from_secs(45));
+    /// assert_eq!(map.time_left("visitor"), Some(Duration::from_secs(15)));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn time_left<Q>(&self, key: &Q) -> Option<Duration>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let visit = self.visit();
+        let (record, seen) = self.seen(key, &visit)?;
+        Some(Duration::from_millis(record.deadline(seen) - visit.now))
+    }
+
+    /// The live record of a key, touched, if `judge` accepts its value.
     #[inline(always)]
-    fn find_and_touch<'g, Q>(&self, key: &Q, guard: &'g Guard) -> Option<&'g Record<K, V>>
+    fn find_and_touch<'g, Q>(
+        &self,
+        key: &Q,
+        mut judge: impl FnMut(&V) -> bool,
+        guard: &'g Guard,
+    ) -> Option<&'g Record<K, V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -186,24 +266,28 @@ where
             Glance::Absent => return None,
             Glance::Likely(record) => {
                 let now = self.now();
-                if record.key().borrow() == key && self.touch_at_once(record, now) {
-                    return Some(record);
+                if record.key().borrow() == key
+                    && let State::Live(seen) = record.life.load()
+                    && now < record.deadline(seen)
+                {
+                    if !judge(record.value()) {
+                        return None;
+                    }
+                    if self.touch_seen(record, seen, now) {
+                        return Some(record);
+                    }
                 }
             }
             Glance::Unclear => {}
         }
-        self.find_thoroughly(key, hash, guard)
+        self.find_thoroughly(key, hash, judge, guard)
     }
 
-    /// Touches a record, if it is live and within its deadlines, and nobody else changes it at the same time.
+    /// Touches a record that was seen live and within its deadlines. False if it was changed meanwhile.
     #[inline(always)]
-    fn touch_at_once(&self, record: &Record<K, V>, now: u64) -> bool {
-        let State::Live(seen) = record.life.load() else {
-            return false;
-        };
-        now < record.deadline(seen)
-            && (seen.covers(now, self.settings.resolution)
-                || record.life.touch(seen, seen.touched_at(now)))
+    fn touch_seen(&self, record: &Record<K, V>, seen: Observed, now: u64) -> bool {
+        record.covers(seen, now, self.settings.resolution)
+            || record.life.touch(seen, seen.touched_at(now))
     }
 
     #[cold]
@@ -212,6 +296,7 @@ where
         &self,
         key: &Q,
         hash: u64,
+        judge: impl FnMut(&V) -> bool,
         guard: &'g Guard,
     ) -> Option<&'g Record<K, V>>
     where
@@ -222,7 +307,7 @@ where
         let found = self
             .table
             .find(hash, |other| other.borrow() == key, &visit)?;
-        let record = ptr::from_ref(self.touched(found, &visit)?).cast_mut();
+        let record = ptr::from_ref(self.touched(found, judge, &visit)?).cast_mut();
         // SAFETY: found during the visit, which the guard outlasts.
         Some(unsafe { at(record, guard) })
     }
@@ -258,11 +343,12 @@ where
         }
     }
 
-    /// Touches a record that was found. None if it has ended.
+    /// Touches a record that was found, if `judge` accepts its value. None if it has ended.
     #[inline]
     pub(super) fn touched<'v>(
         &self,
         (record, seen): (&'v Record<K, V>, Observed),
+        mut judge: impl FnMut(&V) -> bool,
         visit: &'v Visit<'_, K, V>,
     ) -> Option<&'v Record<K, V>> {
         let mut found = self.judge(record, seen, visit);
@@ -270,8 +356,10 @@ where
             let Found::Live(record, seen) = found else {
                 return None;
             };
-            let is_noted = seen.covers(visit.now, self.settings.resolution);
-            if is_noted || record.life.touch(seen, seen.touched_at(visit.now)) {
+            if !judge(record.value()) {
+                return None;
+            }
+            if self.touch_seen(record, seen, visit.now) {
                 return Some(record);
             }
             found = self.look(record, visit);

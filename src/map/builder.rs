@@ -169,7 +169,10 @@ impl<K, V, S> Builder<K, V, S> {
     /// the clock has moved.
     ///
     /// A touch that writes nothing makes no cache line travel between processors. With a resolution of
-    /// *r*, a record may end up to *r* before its idle timeout is over. Never later.
+    /// *r*, a record may end up to *r* before its idle timeout is over, and never later. For each record *r*
+    /// is at most half of the idle timeout that it has, by the map or by
+    /// [`set_idle_timeout`](IdleMap::set_idle_timeout): whatever is accessed regularly, in steps shorter than
+    /// its timeout, lives.
     pub fn touch_resolution(mut self, resolution: Duration) -> Self {
         self.touch_resolution = resolution;
         self
@@ -270,8 +273,7 @@ where
             settings: Settings {
                 idle_timeout,
                 max_lifetime,
-                // More than the idle timeout would let records end between two touches.
-                resolution: resolution.clamp(1, idle_timeout.div_ceil(2)),
+                resolution: resolution.max(1),
                 capacity: self.capacity.unwrap_or(usize::MAX),
                 weight_capacity: self.weight_capacity.unwrap_or(u64::MAX),
                 is_bounded,

@@ -1,4 +1,4 @@
-//! Operations that insert, replace, remove or re-date a record.
+//! Operations that insert, replace, remove or re-date a record; `update` has a file of its own.
 
 use super::bucket::Place;
 use super::calendar::Filing;
@@ -147,7 +147,7 @@ where
                 Ok(inserted) => break Handle::new(inserted),
                 Err(Taken { existing, rejected }) => {
                     if let Found::Live(existing, seen) = self.look(existing, &visit)
-                        && let Some(found) = self.touched((existing, seen), &visit)
+                        && let Some(found) = self.touched((existing, seen), |_| true, &visit)
                     {
                         break Handle::new(found);
                     }
@@ -157,71 +157,6 @@ where
         };
         self.tidy(&visit);
         handle
-    }
-
-    /// Puts the value that `change` makes of the old one in its place, and touches the record.
-    ///
-    /// Atomic: of concurrent updates none is lost. `change` runs again if another thread replaced the value
-    /// meanwhile, and as in [`with`](Self::with) the thread counts as being inside of an operation: it should
-    /// do nothing but compute. The record keeps its own timeouts. Returns the new
-    /// value, or none if there is no record: an update never brings one back. Cost: an allocation, two or
-    /// three cache misses, about ten atomic exchanges. Lock-free; linearizable.
-    ///
-    /// ```
-    /// use dwell::IdleMap;
-    /// use std::time::Duration;
-    /// let map = IdleMap::new(Duration::from_secs(60));
-    /// map.insert("visitor", 1);
-    /// assert_eq!(*map.update("visitor", |visits| visits + 1).unwrap(), 2);
-    /// assert!(map.update("stranger", |visits| visits + 1).is_none());
-    /// ```
-    pub fn update<Q>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Handle<K, V>>
-    where
-        K: Borrow<Q> + Clone,
-        Q: Hash + Eq + ?Sized,
-    {
-        let visit = self.visit();
-        let (mut old, mut seen) = self.seen(key, &visit)?;
-        Place::prefetch(old);
-        let handle = 'changed: loop {
-            let value = change(old.value());
-            // Making the value may have taken its time.
-            let now = self.now().max(visit.now);
-            let mut terms = old.terms(now);
-            terms.weight = self.weigh(old.key(), &value);
-            let put = |record| visit.put(record);
-            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
-            Place::await_token(new.record());
-            loop {
-                new.record().life.start(seen.touched_at(now));
-                if let Some(cause) = self.expired(old, seen, now) {
-                    // It ended while the value was made.
-                    if self.end(old, seen, cause, &visit) {
-                        return None;
-                    }
-                } else if old.life.replace(seen, new.pointer().as_ptr()) {
-                    let new = self.linked(new, &visit);
-                    let handle = Handle::new(new);
-                    self.succeed(old, new, &visit);
-                    self.make_room(&visit, new);
-                    break 'changed handle;
-                }
-                let Found::Live(live, again) = self.look(old, &visit) else {
-                    return None;
-                };
-                seen = again;
-                if !std::ptr::eq(live, old) {
-                    // Replaced: what was computed is out of date.
-                    old = live;
-                    continue 'changed;
-                }
-                // Touched, or its deadlines were changed.
-                new.record().set_idle(old.idle());
-                new.record().set_limit(old.limit());
-            }
-        };
-        self.tidy(&visit);
-        Some(handle)
     }
 
     /// Removes a record. Returns it, if it was there.
@@ -378,7 +313,11 @@ where
     }
 
     /// What an unlinked record becomes when a structure leads to it.
-    fn linked<'v>(&self, record: Unlinked<K, V>, visit: &'v Visit<'_, K, V>) -> &'v Record<K, V> {
+    pub(super) fn linked<'v>(
+        &self,
+        record: Unlinked<K, V>,
+        visit: &'v Visit<'_, K, V>,
+    ) -> &'v Record<K, V> {
         let pointer: NonNull<Record<K, V>> = record.into_linked();
         // SAFETY: linked during the visit.
         unsafe { visit.at(pointer.as_ptr()) }

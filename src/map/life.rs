@@ -70,12 +70,6 @@ impl Observed {
         Self(Self::new(now, true).0.max(self.0 | TOUCHED))
     }
 
-    /// Whether an access at `now` need not be noted: the last one was less than `resolution` before.
-    #[inline]
-    pub(crate) fn covers(self, now: u64, resolution: u64) -> bool {
-        self.touched() && now.saturating_sub(self.tick()) < resolution
-    }
-
     /// A greater word of the same access.
     fn next_generation(self) -> Self {
         Self(self.0 + GENERATION)

@@ -41,6 +41,7 @@ mod resize;
 mod restore;
 mod stats;
 mod table;
+mod update;
 mod visit;
 
 pub use builder::{BuildError, Builder};

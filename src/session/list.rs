@@ -53,9 +53,7 @@ pub struct SessionStats {
 
 impl Store {
     pub(super) fn idle_and_left(&self, key: &SessionKey) -> Option<(Duration, Duration)> {
-        let idle = self.sessions.idle_for(key)?;
-        let end = self.sessions.expires_at(key)?;
-        Some((idle, end.saturating_sub(Duration::from_millis(self.now()))))
+        Some((self.sessions.idle_for(key)?, self.sessions.time_left(key)?))
     }
 
     fn listed(&self, key: &SessionKey) -> Option<Listed> {
