@@ -2,7 +2,7 @@
 
 mod redis_server;
 
-use dwell::provider::redis::{RedisBuildError, RedisBuilder};
+use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};
 use dwell::provider::testing::{Subject, conformance};
 use dwell::provider::{Access, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
@@ -348,5 +348,123 @@ fn a_timeout_beyond_all_bounds_is_a_long_one() {
             .await
             .unwrap();
         assert!(provider.load(&key, Access::Peek).await.unwrap().is_some());
+    });
+}
+
+/// A server that may evict, with all the memory that it needs.
+fn evicting(policy: &str) -> Server {
+    Server::with(&["--maxmemory-policy", policy, "--maxmemory", "1gb"])
+}
+
+#[test]
+fn a_server_that_evicts_is_refused_until_it_does_not() {
+    run(async {
+        for policy in [
+            "allkeys-lru",
+            "volatile-lru",
+            "allkeys-random",
+            "volatile-ttl",
+        ] {
+            let server = evicting(policy);
+            let provider = provider(&server, Settings::new(IDLE));
+            let error = provider.init(Attributes::default()).await.unwrap_err();
+            let failure = RedisFailure::of(&error).unwrap();
+            assert!(matches!(failure, RedisFailure::Evicts { policy: told } if told == policy));
+            assert!(!failure.may_have_been_done());
+            assert!(server.keys().is_empty());
+            let text = failure.to_string();
+            assert!(text.contains("noeviction") && text.contains("allow_eviction"));
+            server.must("CONFIG SET maxmemory-policy noeviction");
+            assert!(provider.init(Attributes::default()).await.is_ok());
+        }
+    });
+}
+
+#[test]
+fn a_server_that_cannot_evict_or_may_is_taken() {
+    run(async {
+        // A policy without a bound does nothing.
+        let server = Server::with(&["--maxmemory-policy", "allkeys-lru"]);
+        let provider = provider(&server, Settings::new(IDLE));
+        assert!(provider.init(Attributes::default()).await.is_ok());
+        let server = evicting("allkeys-lru");
+        let builder = RedisProvider::builder(server.address(), "test", Settings::new(IDLE));
+        let provider = builder.timeout(LONG).allow_eviction().build().unwrap();
+        assert!(provider.init(Attributes::default()).await.is_ok());
+    });
+}
+
+#[test]
+fn a_server_that_does_not_tell_its_policy_is_taken() {
+    let server = evicting("allkeys-lru");
+    server.must("ACL SETUSER app on >secret ~* +@all -info");
+    let address = server.address().replace("//", "//app:secret@");
+    let builder = RedisProvider::builder(address, "test", Settings::new(IDLE));
+    let provider = builder.timeout(LONG).build().unwrap();
+    run(async {
+        assert!(provider.init(Attributes::default()).await.is_ok());
+    });
+}
+
+#[test]
+fn an_index_that_was_lost_is_put_back_by_the_sessions_that_are_accessed() {
+    let server = Server::start();
+    let (one, other) = (
+        provider(&server, Settings::new(IDLE)),
+        provider(&server, Settings::new(IDLE)),
+    );
+    run(async {
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            let id = one.init(Attributes::default()).await.unwrap().id;
+            one.set_owner(&id.key(), Some("ann")).await.unwrap();
+            ids.push(id);
+        }
+        let keys = server.keys();
+        server.must(&format!("DEL {}", names(&keys, "owner")[0]));
+        assert!(one.owned_by("ann").await.unwrap().is_empty());
+        let [read, loaded, written, touched, renewed] = &ids[..] else {
+            panic!("five");
+        };
+        assert!(one.read(read).await.unwrap().is_some());
+        // Another machine does as well.
+        let load = other.load(&loaded.key(), Access::Touch).await;
+        assert!(load.unwrap().is_some());
+        let changes = Changes::default().set("n", 1).unwrap();
+        one.apply(&written.key(), changes, None).await.unwrap();
+        other.update(&touched.key()).await.unwrap();
+        let renewed = one.renew(renewed, None).await.unwrap().id;
+        assert_eq!(other.owned_by("ann").await.unwrap().len(), 5);
+        assert_eq!(other.destroy_owned_by("ann", None).await.unwrap(), 5);
+        for id in ids.iter().chain([&renewed]) {
+            assert!(one.read(id).await.unwrap().is_none());
+        }
+        assert!(server.keys().is_empty(), "{:?}", server.keys());
+    });
+}
+
+#[test]
+fn an_index_that_is_lost_again_is_put_back_again_a_resolution_later() {
+    let server = Server::start();
+    let lab = Lab::over(server.address());
+    const RESOLUTION: Duration = Duration::from_secs(20);
+    let settings = Settings::new(IDLE).touch_resolution(RESOLUTION);
+    let provider = lab.provider(&settings).unwrap();
+    lab.runtime.block_on(async {
+        let id = provider.init(Attributes::default()).await.unwrap().id;
+        provider.set_owner(&id.key(), Some("ann")).await.unwrap();
+        provider.read(&id).await.unwrap();
+        for _ in 0..3 {
+            let keys = server.keys();
+            server.must(&format!("DEL {}", names(&keys, "owner")[0]));
+            lab.clock.advance(RESOLUTION);
+            server.must("CONFIG RESETSTAT");
+            for _ in 0..10 {
+                assert!(provider.read(&id).await.unwrap().is_some());
+            }
+            assert_eq!(scripts_run(&server), 11, "one more in a resolution");
+            assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
+        }
+        assert_eq!(provider.destroy_owned_by("ann", None).await.unwrap(), 1);
     });
 }

@@ -5,6 +5,7 @@ use super::link::Link;
 use super::names::Names;
 use super::near::Near;
 use super::nodes::Nodes;
+use super::owners::nothing_seen;
 use super::remote::{Remote, resolution};
 use super::scripts::Scripts;
 #[cfg(feature = "redis-tls")]
@@ -42,6 +43,7 @@ pub struct RedisBuilder {
     clock: Option<Arc<dyn Clock>>,
     near: Option<usize>,
     staleness: Duration,
+    allows_eviction: bool,
     #[cfg(feature = "redis-tls")]
     tls: Tls,
 }
@@ -95,6 +97,7 @@ impl RedisBuilder {
             clock: None,
             near: None,
             staleness: DEFAULT_STALENESS,
+            allows_eviction: false,
             #[cfg(feature = "redis-tls")]
             tls: Tls::default(),
         }
@@ -173,6 +176,19 @@ impl RedisBuilder {
         self
     }
 
+    /// Goes on with a server whose `maxmemory-policy` lets it end sessions by itself when its memory is full.
+    /// Default: such a server is refused, with [`RedisFailure::Evicts`](super::RedisFailure::Evicts), when a
+    /// connection to it is made.
+    ///
+    /// A session that is evicted is a visitor who is logged out, at any time. And what is evicted may be the index of
+    /// an owner whose sessions stay: until each of them is accessed again,
+    /// [`destroy_owned_by`](crate::provider::Provider::destroy_owned_by) misses them, and so "log out everywhere"
+    /// leaves somebody logged in.
+    pub fn allow_eviction(mut self) -> Self {
+        self.allows_eviction = true;
+        self
+    }
+
     /// What time it is. Default: the server's time, so that all machines agree. Another clock is for tests: the
     /// server then keeps each session for an hour after its end, which nobody can see.
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -224,10 +240,17 @@ impl RedisBuilder {
             }
         };
         Ok(RedisProvider::from_parts(Remote {
-            link: Link::new(nodes, self.connections, self.timeout, near),
+            link: Link::new(
+                nodes,
+                self.connections,
+                self.timeout,
+                self.allows_eviction,
+                near,
+            ),
             names,
             scripts: Scripts::new(),
             settings,
+            seen: nothing_seen(),
             clock: self.clock,
         }))
     }

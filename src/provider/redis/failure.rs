@@ -48,10 +48,18 @@ pub enum RedisFailure {
     /// The server is a replica now: another one took over. Nothing was done.
     #[error("the Redis server takes no writes, nothing was done: {0}")]
     ReadOnly(#[source] RedisError),
-    /// The server has no memory left, and may not evict. Nothing was done.
+    /// The server may end sessions by itself when its memory is full, so that a logout everywhere could miss some:
+    /// it is refused when a connection to it is made. Nothing was done.
     #[error(
-        "the Redis server is out of memory, nothing was done: give it more, or let it evict: {0}"
+        "the Redis server evicts sessions (maxmemory-policy {policy}), nothing was done: set `maxmemory-policy \
+         noeviction`, or see `RedisBuilder::allow_eviction`"
     )]
+    Evicts {
+        /// The server's `maxmemory-policy`.
+        policy: String,
+    },
+    /// The server has no memory left, and may not evict. Nothing was done.
+    #[error("the Redis server is out of memory, nothing was done: give it more: {0}")]
     OutOfMemory(#[source] RedisError),
     /// The server cannot write to its disk, or has too few replicas. Nothing was done.
     #[error("the Redis server cannot keep what it is given, nothing was done: {0}")]
@@ -151,6 +159,7 @@ impl RedisFailure {
                 | Self::Interrupted(_)
                 | Self::ReadOnly(_)
                 | Self::Denied(_)
+                | Self::Evicts { .. }
         )
     }
 }

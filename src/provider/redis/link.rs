@@ -10,6 +10,7 @@
 //! the pauses between included.
 
 use super::asking::Asking;
+use super::eviction;
 use super::failure::RedisFailure;
 use super::names::Target;
 use super::near::Near;
@@ -56,6 +57,8 @@ pub(super) struct Link {
     connections: Arc<IdleMap<Spot, Place>>,
     count: usize,
     timeout: Duration,
+    /// Whether the server may end sessions by itself.
+    allows_eviction: bool,
     /// Has the server tell what becomes of what was read.
     near: Option<Arc<Near>>,
 }
@@ -65,9 +68,11 @@ impl Link {
         nodes: Nodes,
         count: usize,
         timeout: Duration,
+        allows_eviction: bool,
         near: Option<Arc<Near>>,
     ) -> Self {
         Self {
+            allows_eviction,
             near,
             nodes,
             connections: Arc::new(IdleMap::new(FOREVER)),
@@ -154,7 +159,7 @@ impl Link {
         let work = async {
             let connect = || self.connect(spot, &place);
             let connection = place.get_or_try_init(connect).await;
-            let mut connection = connection.map_err(RedisFailure::to_connect)?.clone();
+            let mut connection = connection?.clone();
             asked = true;
             let answer = match is_asking {
                 false => script.invoke_async(&mut connection).await,
@@ -180,7 +185,16 @@ impl Link {
         &self,
         spot: &Spot,
         place: &Place,
-    ) -> Result<MultiplexedConnection, RedisError> {
+    ) -> Result<MultiplexedConnection, RedisFailure> {
+        let opened = self.open(spot, place).await;
+        let mut connection = opened.map_err(RedisFailure::to_connect)?;
+        if !self.allows_eviction {
+            eviction::refuse(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn open(&self, spot: &Spot, place: &Place) -> Result<MultiplexedConnection, RedisError> {
         let client = self.nodes.client(&spot.node)?;
         let (spot, own) = (spot.clone(), Arc::downgrade(place));
         // It is theirs, so it must not keep them.

@@ -4,8 +4,8 @@
 //! Each session is one hash in the server, and each operation on it one script: what machines do at the same
 //! time is done one after the other, and nothing is lost. The server removes what has ended. It keeps a hash
 //! of each secret, not the secret, and names sessions by a hash of their keys: nobody logs in with a copy of
-//! its data. It should be Redis 6 or newer, or Valkey, with `maxmemory-policy noeviction`, and with
-//! `appendonly yes` if sessions shall survive its restart. How it is done, and what becomes of each fault, is
+//! its data. It should be Redis 6 or newer, or Valkey, with `maxmemory-policy noeviction`: one that evicts is refused
+//! ([`RedisBuilder::allow_eviction`]). `appendonly yes` lets sessions survive its restart. How it is done, and what becomes of each fault, is
 //! told in `docs/providers.md`.
 //!
 //! ```no_run
@@ -26,6 +26,7 @@
 
 mod asking;
 mod builder;
+mod eviction;
 mod failure;
 mod link;
 mod names;

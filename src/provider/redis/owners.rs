@@ -5,6 +5,11 @@
 //! and an owned session does not live longer than that. So nothing leaks, wherever a program stops: what the
 //! index holds lapses by itself, and no session that lives is missing from it. A session that is in use
 //! has that time put off, about once in each idle timeout.
+//!
+//! **An index that was lost.** A server that evicts, or somebody by hand, may remove an index while the sessions
+//! stay. No script can see that, since it sees one key. So each process puts a session that it accesses back into
+//! its owner's index: at the first access, and then once in each touch resolution, at least [`LEAST_PAUSE`] apart.
+//! A logout everywhere ends what was accessed so since the loss.
 
 use super::failure::RedisFailure;
 use super::link::Repeat;
@@ -12,6 +17,7 @@ use super::names::{Name, Target};
 use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, millis};
 use crate::session::{Listed, SessionError, SessionKey};
+use crate::{FOREVER, IdleMap};
 use futures_util::future::join_all;
 use redis::{FromRedisValue, ScriptInvocation, Value};
 use std::cmp::Reverse;
@@ -21,6 +27,18 @@ use tokio::time::Instant;
 const HELD: u64 = 3;
 /// Sooner than so many idle timeouts before the end of that, it is put off.
 const KEPT: u64 = 2;
+/// Milliseconds: a session is put back into the index no more often, however short the touch resolution is.
+const LEAST_PAUSE: u64 = 1_000;
+/// How many sessions a process remembers to have put back. Others are put back again.
+const MOST_SEEN: usize = 1 << 16;
+
+/// When a session was last put into its owner's index from here, by the clock that the scripts see.
+pub(super) type Seen = IdleMap<Name, u64>;
+
+pub(super) fn nothing_seen() -> Seen {
+    let seen = IdleMap::builder().idle_timeout(FOREVER).capacity(MOST_SEEN);
+    seen.build().expect("the capacity is not 0")
+}
 
 impl Remote {
     fn index(&self, owner: &str, what: &str) -> ScriptInvocation<'_> {
@@ -71,21 +89,29 @@ impl Remote {
         Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
     }
 
-    /// Puts off the end of what the index holds, if it comes near. If that fails, the next access tries again,
-    /// and the session does not outlive what the index holds.
+    /// After an access: puts off the end of what the index holds, if it comes near, and puts the session back into
+    /// the index if that was not done of late. If that fails, the next access tries again, and the session does not
+    /// outlive what the index holds.
     pub(super) async fn hold_longer(&self, name: Name, terms: &Terms, now: u64, end: Instant) {
-        let Some(owner) = &terms.owner else {
+        let pause = self.resolution().max(LEAST_PAUSE);
+        let is_of_late = |seen: u64| now < seen.saturating_add(pause);
+        let is_seen = || self.seen.get(&name).is_some_and(|seen| is_of_late(*seen));
+        if let Some(owner) = &terms.owner
+            && (ends_soon(terms, now) || !is_seen())
+        {
+            self.hold(owner, name, terms, now, end).await;
+        }
+    }
+
+    async fn hold(&self, owner: &str, name: Name, terms: &Terms, now: u64, end: Instant) {
+        let added = self.index_add(owner, name, terms.idle, terms.limit, end);
+        let Ok(until) = added.await else {
             return;
         };
-        let needed = now.saturating_add(KEPT.saturating_mul(terms.idle));
-        let needed = needed.min(terms.limit.unwrap_or(u64::MAX));
-        if terms.held_until.is_some_and(|until| needed <= until) {
-            return;
-        }
-        let added = self.index_add(owner, name, terms.idle, terms.limit, end);
-        if let Ok(until) = added.await {
+        self.seen.insert(name, now);
+        if ends_soon(terms, now) {
             let mut call = self.call(&self.scripts.lease, self.names.session(name));
-            call.arg(until).arg(&**owner);
+            call.arg(until).arg(owner);
             let held = self
                 .link
                 .run(Target::Session(name), &call, Repeat::Always, end);
@@ -98,7 +124,7 @@ impl Remote {
             id: None,
             touches: false,
         };
-        self.read(name, look, end).await
+        self.fetch(name, look, end).await
     }
 
     /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to the
@@ -165,7 +191,11 @@ impl Remote {
                 return Err(error);
             }
         };
-        self.hold_longer(name, &terms, now, end).await;
+        if let Some(owner) = owner
+            && ends_soon(&terms, now)
+        {
+            self.hold(owner, name, &terms, now, end).await;
+        }
         if let Some(Value::BulkString(before)) = before {
             let before = String::from_utf8_lossy(&before).into_owned();
             if Some(&*before) != owner {
@@ -257,4 +287,11 @@ impl Remote {
         }
         Ok(())
     }
+}
+
+/// Whether what the index holds of a session must be put off.
+fn ends_soon(terms: &Terms, now: u64) -> bool {
+    let needed = now.saturating_add(KEPT.saturating_mul(terms.idle));
+    let needed = needed.min(terms.limit.unwrap_or(u64::MAX));
+    terms.held_until.is_none_or(|until| until < needed)
 }

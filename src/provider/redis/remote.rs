@@ -4,6 +4,7 @@ use super::failure::RedisFailure;
 use super::link::{Link, Repeat};
 use super::names::{Name, Names, Target};
 use super::near::Writing;
+use super::owners::Seen;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::Scripts;
 use crate::Clock;
@@ -33,6 +34,7 @@ pub(super) struct Remote {
     pub(super) names: Names,
     pub(super) scripts: Scripts,
     pub(super) settings: Settings,
+    pub(super) seen: Seen,
     /// None for the server's.
     pub(super) clock: Option<Arc<dyn Clock>>,
 }
@@ -98,6 +100,20 @@ impl Remote {
         look: Look<'_>,
         end: Instant,
     ) -> Result<Option<Record>, SessionError> {
+        let record = self.fetch(name, look, end).await?;
+        if let Some(record) = &record {
+            self.hold_longer(name, &record.terms, record.now, end).await;
+        }
+        Ok(record)
+    }
+
+    /// As [`read`](Self::read), and nothing is done about the owner's index.
+    pub(super) async fn fetch(
+        &self,
+        name: Name,
+        look: Look<'_>,
+        end: Instant,
+    ) -> Result<Option<Record>, SessionError> {
         let mut call = self.call_session(&self.scripts.read, name);
         call.arg(look.id.map_or(String::new(), hash_of));
         match look.touches {
@@ -105,13 +121,10 @@ impl Remote {
             false => call.arg(""),
         };
         let value = self.ask(name, &call, Repeat::Always, end).await?;
-        match answer(value, Record::read)? {
-            Answer::Session(record) => {
-                self.hold_longer(name, &record.terms, record.now, end).await;
-                Ok(Some(record))
-            }
-            _ => Ok(None),
-        }
+        Ok(match answer(value, Record::read)? {
+            Answer::Session(record) => Some(record),
+            _ => None,
+        })
     }
 
     /// As [`read`](Self::read), from the near cache if there is one and it may say.
