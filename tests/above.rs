@@ -11,6 +11,8 @@ mod manager;
 mod manager_cookies;
 #[path = "manager_ends.rs"]
 mod manager_ends;
+#[path = "manager_logins.rs"]
+mod manager_logins;
 #[path = "manager_overlaps.rs"]
 mod manager_overlaps;
 #[path = "provider.rs"]

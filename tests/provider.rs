@@ -5,7 +5,7 @@ mod sessions;
 
 use dwell::provider::testing::{Subject, conformance};
 use dwell::provider::{
-    Access, Answer, MemoryProvider, Provider, Registry, RegistryError, register,
+    Access, Answer, By, MemoryProvider, Provider, Registry, RegistryError, register,
 };
 use dwell::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
@@ -31,6 +31,8 @@ enum Fault {
     NeverExpires,
     EndsOldIdsAtOnce,
     KeepsOldIdsForLong,
+    AdmitsOnce,
+    LogsInWithGrace,
     RenewsOldIds,
     CountsPeeks,
     DestroysNothing,
@@ -52,6 +54,13 @@ impl Flawed {
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }
+
+    fn admitted(&self, session: By) -> By {
+        match self.is(Fault::AdmitsOnce) {
+            true => By::Key(session.key()),
+            false => session,
+        }
+    }
 }
 
 impl Provider for Flawed {
@@ -61,16 +70,24 @@ impl Provider for Flawed {
             let store = self.memory.store();
             let is_full = Some(store.len()) == store.settings().capacity;
             if is_full && self.is(Fault::TakesNoNewcomers) {
-                self.memory.destroy(&issued.id.key()).await?;
+                self.memory.destroy(By::Key(issued.id.key())).await?;
             }
             Ok(issued)
         })
     }
 
-    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>> {
+    fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
+        let session = match access {
+            Access::Touch => session,
+            Access::Peek => self.admitted(session),
+        };
+        let access = match self.is(Fault::CountsPeeks) {
+            true => Access::Touch,
+            false => access,
+        };
         Box::pin(async move {
-            match self.memory.read(id).await? {
-                None if self.is(Fault::AdoptsUnknownIds) => {
+            match self.memory.read(session, access).await? {
+                None if self.is(Fault::AdoptsUnknownIds) && access == Access::Touch => {
                     Ok(Some(self.init(Attributes::default()).await?.snapshot))
                 }
                 found => Ok(found),
@@ -78,33 +95,23 @@ impl Provider for Flawed {
         })
     }
 
-    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>> {
-        let touches = self.is(Fault::CountsPeeks);
-        self.memory
-            .load(key, if touches { Access::Touch } else { access })
-    }
-
-    fn apply<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        changes: Changes,
-        version: Option<u64>,
-    ) -> Answer<'a, Snapshot> {
+    fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
+        let session = self.admitted(session);
         Box::pin(async move {
             if self.is(Fault::LosesUpdates) && version.is_none() {
                 // Reads all, changes its copy, and writes all.
-                let old = self.memory.load(key, Access::Touch).await?;
+                let old = self.memory.read(session, Access::Touch).await?;
                 let old = old.ok_or(SessionError::Ended)?.attributes;
                 let mut new = old.clone();
                 changes.apply_to(&mut new);
                 std::thread::sleep(Duration::from_millis(1));
-                let all = self.memory.load(key, Access::Touch).await?;
+                let all = self.memory.read(session, Access::Touch).await?;
                 let all = all.ok_or(SessionError::Ended)?.attributes;
                 let changes = Changes::between(&all, &new);
-                return self.memory.apply(key, changes, None).await;
+                return self.memory.apply(session, changes, None).await;
             }
             let version = version.filter(|_| !self.is(Fault::IgnoresVersions));
-            match self.memory.apply(key, changes, version).await {
+            match self.memory.apply(session, changes, version).await {
                 Err(SessionError::Ended) if self.is(Fault::BringsSessionsBack) => {
                     Ok(self.init(Attributes::default()).await?.snapshot)
                 }
@@ -113,15 +120,15 @@ impl Provider for Flawed {
         })
     }
 
-    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()> {
-        self.memory.update(key)
+    fn touch(&self, session: By) -> Answer<'_, ()> {
+        self.memory.touch(self.admitted(session))
     }
 
-    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool> {
+    fn destroy(&self, session: By) -> Answer<'_, bool> {
         if self.is(Fault::DestroysNothing) {
             return Box::pin(async { Ok(true) });
         }
-        self.memory.destroy(key)
+        self.memory.destroy(self.admitted(session))
     }
 
     fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
@@ -131,7 +138,11 @@ impl Provider for Flawed {
                 Fault::KeepsOldIdsForLong => Some(IDLE),
                 _ => grace,
             };
-            let answers = self.memory.read(id).await?.is_some();
+            let answers = self
+                .memory
+                .read(By::Id(*id), Access::Touch)
+                .await?
+                .is_some();
             match self.memory.renew(id, grace).await {
                 Err(SessionError::Superseded) if answers && self.is(Fault::RenewsOldIds) => {
                     Ok(Issued {
@@ -144,12 +155,26 @@ impl Provider for Flawed {
         })
     }
 
-    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+        match self.fault {
+            Fault::LogsInWithGrace => Box::pin(async {
+                let issued = self.memory.renew(id, None).await?;
+                self.memory
+                    .set_owner(By::Id(issued.id), Some(owner))
+                    .await?;
+                Ok(issued)
+            }),
+            _ => self.memory.log_in(id, owner),
+        }
+    }
+
+    fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
+        let session = self.admitted(session);
         Box::pin(async move {
             if self.is(Fault::ForgetsOwners) {
                 return Ok(());
             }
-            self.memory.set_owner(key, owner).await?;
+            self.memory.set_owner(session, owner).await?;
             let listed = self.memory.owned_by(owner.unwrap_or_default()).await?;
             self.owned.lock().unwrap().extend(listed);
             Ok(())
@@ -174,12 +199,13 @@ impl Provider for Flawed {
         self.memory.destroy_owned_by(owner, except)
     }
 
-    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()> {
-        self.memory.set_idle_timeout(key, timeout)
+    fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
+        self.memory
+            .set_idle_timeout(self.admitted(session), timeout)
     }
 
-    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()> {
-        self.memory.set_lifetime(key, lifetime)
+    fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
+        self.memory.set_lifetime(self.admitted(session), lifetime)
     }
 
     fn gc(&self) -> Answer<'_, usize> {
@@ -234,7 +260,7 @@ fn the_memory_provider_passes_every_check() {
         }
     }
     let report = conformance(&Memory(ManualClock::new()));
-    assert_eq!(report.passed.len(), 29);
+    assert_eq!(report.passed.len(), 38);
     assert!(report.skipped.is_empty());
 }
 
@@ -249,6 +275,8 @@ fn the_suite_finds_each_fault() {
         (Fault::NeverExpires, "ends on the millisecond"),
         (Fault::EndsOldIdsAtOnce, "answers for its grace"),
         (Fault::KeepsOldIdsForLong, "answers for its grace"),
+        (Fault::AdmitsOnce, "does not answer"),
+        (Fault::LogsInWithGrace, "leaves no other id"),
         (Fault::RenewsOldIds, "only the newest id"),
         (Fault::CountsPeeks, "ends on the millisecond"),
         (Fault::DestroysNothing, "refuses what comes late"),
@@ -396,7 +424,9 @@ fn the_process_wide_registry_has_memory_and_takes_more() {
         .unwrap()
         .id;
     assert!(
-        pollster::block_on(two.read(&id)).unwrap().is_none(),
+        pollster::block_on(two.read(By::Id(id), Access::Touch))
+            .unwrap()
+            .is_none(),
         "they share nothing"
     );
 }

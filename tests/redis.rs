@@ -4,7 +4,7 @@ mod redis_server;
 
 use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};
 use dwell::provider::testing::{Subject, conformance};
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
 use redis_server::asking::run;
 use redis_server::lab::Lab;
@@ -59,21 +59,27 @@ fn the_server_removes_what_has_ended() {
         let left = || Duration::from_millis(time_to_live(&server, session));
         assert!(left() <= IDLE && left() > IDLE / 2, "its idle timeout");
         let longer = IDLE * 2;
-        provider.set_idle_timeout(&key, longer).await.unwrap();
+        provider
+            .set_idle_timeout(By::Key(key), longer)
+            .await
+            .unwrap();
         assert!(left() <= longer && left() > IDLE, "its own idle timeout");
-        provider.set_idle_timeout(&key, IDLE * 10).await.unwrap();
+        provider
+            .set_idle_timeout(By::Key(key), IDLE * 10)
+            .await
+            .unwrap();
         assert!(
             left() <= IDLE * 3 && left() > longer,
             "its absolute deadline"
         );
-        provider.set_owner(&key, Some("ann")).await.unwrap();
+        provider.set_owner(By::Key(key), Some("ann")).await.unwrap();
         let keys = server.keys();
         let index = names(&keys, "owner")[0];
         assert!(
             time_to_live(&server, index) + 1_000 >= time_to_live(&server, session),
             "the index holds the session for as long as it lives"
         );
-        assert!(provider.destroy(&key).await.unwrap());
+        assert!(provider.destroy(By::Key(key)).await.unwrap());
         assert!(server.keys().is_empty(), "{:?}", server.keys());
     });
 }
@@ -85,15 +91,15 @@ fn nothing_is_left_of_an_owner_whose_sessions_lapsed() {
     let one = lab.provider(&Settings::new(IDLE)).unwrap();
     lab.runtime.block_on(async {
         let kept = one.init(Attributes::default()).await.unwrap().id.key();
-        one.set_owner(&kept, Some("ann")).await.unwrap();
+        one.set_owner(By::Key(kept), Some("ann")).await.unwrap();
         for _ in 0..5 {
             let lapsed = one.init(Attributes::default()).await.unwrap().id.key();
-            one.set_owner(&lapsed, Some("ann")).await.unwrap();
+            one.set_owner(By::Key(lapsed), Some("ann")).await.unwrap();
         }
         // In use for long enough that what the index holds must be put off.
         for _ in 0..20 {
             lab.clock.advance(IDLE / 2);
-            one.update(&kept).await.unwrap();
+            one.touch(By::Key(kept)).await.unwrap();
             let listed = one.owned_by("ann").await.unwrap();
             assert!(listed.iter().any(|session| session.key == kept));
         }
@@ -137,7 +143,13 @@ fn a_touch_writes_no_data_and_only_once_in_its_resolution() {
         let id = provider.init(large).await.unwrap().id;
         server.must("CONFIG RESETSTAT");
         for _ in 0..10 {
-            assert!(provider.read(&id).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
         let stats = server.must("INFO commandstats");
         assert!(stats.contains("cmdstat_hgetall:calls=10"), "{stats}");
@@ -154,17 +166,17 @@ fn what_does_not_look_like_a_session_is_an_error() {
         let id = provider.init(Attributes::default()).await.unwrap().id;
         let name = server.keys().remove(0);
         server.must(&format!("HSET {name} v many"));
-        let error = provider.read(&id).await.unwrap_err();
+        let error = provider.read(By::Id(id), Access::Touch).await.unwrap_err();
         assert!(
             error.to_string().contains("a number that is none"),
             "{error}"
         );
         server.must(&format!("HDEL {name} v"));
-        assert!(provider.read(&id).await.is_err());
+        assert!(provider.read(By::Id(id), Access::Touch).await.is_err());
         server.must(&format!("DEL {name}"));
         server.must(&format!("SET {name} 1"));
         assert!(matches!(
-            provider.read(&id).await,
+            provider.read(By::Id(id), Access::Touch).await,
             Err(SessionError::Backend(_))
         ));
     });
@@ -180,8 +192,12 @@ fn machines_agree_on_the_time_whatever_their_clocks_say() {
     run(async {
         let id = one.init(Attributes::default()).await.unwrap().id;
         let changes = Changes::default().set("by", String::from("one")).unwrap();
-        one.apply(&id.key(), changes, None).await.unwrap();
-        let seen = other.load(&id.key(), Access::Peek).await.unwrap().unwrap();
+        one.apply(By::Key(id.key()), changes, None).await.unwrap();
+        let seen = other
+            .read(By::Key(id.key()), Access::Peek)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(
             *seen.attributes.get::<String>("by").unwrap().unwrap(),
             "one"
@@ -291,12 +307,27 @@ fn an_owner_makes_no_read_dearer() {
     let provider = provider(&server, Settings::new(IDLE));
     run(async {
         let id = provider.init(Attributes::default()).await.unwrap().id;
-        provider.set_owner(&id.key(), Some("ann")).await.unwrap();
+        provider
+            .set_owner(By::Key(id.key()), Some("ann"))
+            .await
+            .unwrap();
         // The first one sends the script.
-        assert!(provider.read(&id).await.unwrap().is_some());
+        assert!(
+            provider
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
         server.must("CONFIG RESETSTAT");
         for _ in 0..10 {
-            assert!(provider.read(&id).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
         assert_eq!(scripts_run(&server), 10);
     });
@@ -309,13 +340,13 @@ fn of_an_earlier_owner_nothing_is_left() {
     run(async {
         let key = provider.init(Attributes::default()).await.unwrap().id.key();
         for owner in [Some("ann"), Some("bob")] {
-            provider.set_owner(&key, owner).await.unwrap();
+            provider.set_owner(By::Key(key), owner).await.unwrap();
             let keys = server.keys();
             assert_eq!(names(&keys, "owner").len(), 1, "{owner:?}: {keys:?}");
         }
         assert!(provider.owned_by("ann").await.unwrap().is_empty());
         assert_eq!(provider.owned_by("bob").await.unwrap().len(), 1);
-        provider.set_owner(&key, None).await.unwrap();
+        provider.set_owner(By::Key(key), None).await.unwrap();
         let keys = server.keys();
         assert!(names(&keys, "owner").is_empty(), "{keys:?}");
     });
@@ -331,7 +362,7 @@ fn whoever_bounds_an_owners_sessions_ends_all_that_are_too_many() {
     run(async {
         for provider in [&unbounded, &unbounded, &unbounded, &unbounded, &bounded] {
             let key = provider.init(Attributes::default()).await.unwrap().id.key();
-            provider.set_owner(&key, Some("ann")).await.unwrap();
+            provider.set_owner(By::Key(key), Some("ann")).await.unwrap();
         }
         assert_eq!(bounded.owned_by("ann").await.unwrap().len(), 2);
     });
@@ -344,10 +375,16 @@ fn a_timeout_beyond_all_bounds_is_a_long_one() {
     run(async {
         let key = provider.init(Attributes::default()).await.unwrap().id.key();
         provider
-            .set_idle_timeout(&key, Duration::MAX)
+            .set_idle_timeout(By::Key(key), Duration::MAX)
             .await
             .unwrap();
-        assert!(provider.load(&key, Access::Peek).await.unwrap().is_some());
+        assert!(
+            provider
+                .read(By::Key(key), Access::Peek)
+                .await
+                .unwrap()
+                .is_some()
+        );
     });
 }
 

@@ -4,7 +4,7 @@
 mod redis_server;
 
 use dwell::provider::redis::{RedisBuilder, RedisFailure};
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, SessionError, SessionId, Settings};
 use redis_server::LONG;
 use redis_server::asking::{failure, reason, run, set};
@@ -96,7 +96,10 @@ fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
         let key = id.key();
         let once = [
             provider.init(Attributes::default()).await.map(drop),
-            provider.apply(&key, set("n", 1), None).await.map(drop),
+            provider
+                .apply(By::Key(key), set("n", 1), None)
+                .await
+                .map(drop),
             provider.renew(&id, None).await.map(drop),
         ];
         for result in &once {
@@ -109,13 +112,13 @@ fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
             once.len(),
             "each was asked once"
         );
-        let read = reason(async || hasty.read(&id).await).await;
+        let read = reason(async || hasty.read(By::Id(id), Access::Touch).await).await;
         assert!(matches!(read, RedisFailure::Interrupted(_)), "{read}");
         assert!(
             asked.swap(0, Ordering::Relaxed) > 1,
             "a read is asked again"
         );
-        let _ = hasty.destroy(&key).await;
+        let _ = hasty.destroy(By::Key(key)).await;
         assert!(asked.load(Ordering::Relaxed) > 1, "and so is a logout");
     });
 }
@@ -145,7 +148,7 @@ fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
             let key = SessionId::generate().unwrap().key();
             let result = reason(async || {
                 asked.store(0, Ordering::Relaxed);
-                provider.apply(&key, set("n", 1), None).await
+                provider.apply(By::Key(key), set("n", 1), None).await
             });
             let result = result.await;
             let said = String::from_utf8_lossy(answer);
@@ -184,7 +187,7 @@ fn what_may_have_been_done_is_told_though_the_server_is_out_of_reach_then() {
             _ => None,
         });
         let key = SessionId::generate().unwrap().key();
-        let ended = provider(address, ENOUGH).destroy(&key).await;
+        let ended = provider(address, ENOUGH).destroy(By::Key(key)).await;
         let failure = failure(&ended);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         assert!(failure.may_have_been_done(), "{failure}");

@@ -4,7 +4,7 @@ mod redis_server;
 
 use dwell::provider::redis::RedisFailure;
 use dwell::provider::testing::conformance;
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, SessionKey, Settings};
 use redis_server::asking::{run, set, touch};
 use redis_server::cluster::Cluster;
@@ -78,7 +78,13 @@ fn sessions_are_on_all_nodes_and_each_is_asked_for_at_the_right_one() {
         assert!(cluster.redirections("MOVED") > 0, "nobody told where");
         cluster.reset_statistics();
         for id in &ids {
-            assert!(provider.read(id).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(*id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
         assert_eq!(cluster.redirections("MOVED"), 0, "it is known by now");
     });
@@ -98,7 +104,7 @@ fn a_session_that_moves_to_another_node_is_found_at_each_step() {
             let mut all_see_a_write = async || {
                 for writer in [&one, &other, &plain] {
                     n += 1;
-                    writer.apply(&key, set("n", n), None).await.unwrap();
+                    writer.apply(By::Key(key), set("n", n), None).await.unwrap();
                     assert_eq!(touch(writer, &key, "n").await, Some(n), "its own at once");
                     assert_eq!(touch(&plain, &key, "n").await, Some(n));
                     for reader in [&one, &other] {
@@ -119,7 +125,11 @@ fn a_session_that_moves_to_another_node_is_found_at_each_step() {
             }
             cluster.nodes[to].must("CLIENT KILL TYPE normal");
             let cut_off = set("n", 1_000);
-            while plain.apply(&key, cut_off.clone(), None).await.is_err() {}
+            while plain
+                .apply(By::Key(key), cut_off.clone(), None)
+                .await
+                .is_err()
+            {}
             while touch(&one, &key, "n").await != Some(1_000) {
                 tokio::task::yield_now().await;
             }
@@ -131,9 +141,14 @@ fn a_session_that_moves_to_another_node_is_found_at_each_step() {
             cluster.reset_statistics();
             all_see_a_write().await;
             assert_eq!(cluster.redirections("MOVED"), 0, "round {round}");
-            assert!(one.destroy(&key).await.unwrap());
+            assert!(one.destroy(By::Key(key)).await.unwrap());
             assert_eq!(touch(&plain, &key, "n").await, None);
-            while other.load(&key, Access::Touch).await.unwrap().is_some() {
+            while other
+                .read(By::Key(key), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+            {
                 tokio::task::yield_now().await;
             }
         }
@@ -157,7 +172,7 @@ fn writers_lose_nothing_while_their_session_moves_around() {
             tokio::spawn(async move {
                 for n in 0..EACH {
                     let mine = set(&format!("writer {writer}"), n);
-                    provider.apply(&key, mine, None).await.unwrap();
+                    provider.apply(By::Key(key), mine, None).await.unwrap();
                 }
             })
         });
@@ -174,7 +189,11 @@ fn writers_lose_nothing_while_their_session_moves_around() {
         for writer in writers {
             writer.await.unwrap();
         }
-        let session = provider.load(&key, Access::Peek).await.unwrap().unwrap();
+        let session = provider
+            .read(By::Key(key), Access::Peek)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(session.version, 1 + WRITERS * EACH, "after {moves} moves");
     });
 }
@@ -190,19 +209,25 @@ fn a_node_that_dies_is_replaced_and_what_was_replicated_is_there() {
         let mut sessions = Vec::new();
         for n in 0..30 {
             let id = plain.init(Attributes::default()).await.unwrap().id;
-            plain.apply(&id.key(), set("n", n), None).await.unwrap();
-            near.read(&id).await.unwrap();
-            near.read(&id).await.unwrap();
+            plain
+                .apply(By::Key(id.key()), set("n", n), None)
+                .await
+                .unwrap();
+            near.read(By::Id(id), Access::Touch).await.unwrap();
+            near.read(By::Id(id), Access::Touch).await.unwrap();
             sessions.push((id, n));
         }
         let (gone, n) = sessions.pop().unwrap();
-        assert!(plain.destroy(&gone.key()).await.unwrap(), "session {n}");
+        assert!(
+            plain.destroy(By::Key(gone.key())).await.unwrap(),
+            "session {n}"
+        );
         assert!(!cluster.nodes[0].keys().is_empty());
         cluster.nodes[0].wait_for_replica(&cluster.nodes[replica]);
         cluster.nodes[0].kill();
         let ask = |id| {
             let provider = plain.clone();
-            tokio::spawn(async move { provider.read(&id).await })
+            tokio::spawn(async move { provider.read(By::Id(id), Access::Touch).await })
         };
         let waiting: Vec<_> = sessions.iter().map(|(id, _)| ask(*id)).collect();
         cluster.nodes[replica].must("CLUSTER FAILOVER TAKEOVER");
@@ -212,11 +237,20 @@ fn a_node_that_dies_is_replaced_and_what_was_replicated_is_there() {
         for (id, n) in &sessions {
             for provider in [&plain, &near] {
                 assert_eq!(touch(provider, &id.key(), "n").await, Some(*n));
-                let written = provider.apply(&id.key(), set("after", *n), None).await;
+                let written = provider
+                    .apply(By::Key(id.key()), set("after", *n), None)
+                    .await;
                 written.unwrap();
             }
         }
-        assert!(plain.read(&gone).await.unwrap().is_none(), "a logout stays");
+        assert!(
+            plain
+                .read(By::Id(gone), Access::Touch)
+                .await
+                .unwrap()
+                .is_none(),
+            "a logout stays"
+        );
     });
 }
 
@@ -232,7 +266,13 @@ fn any_of_the_given_nodes_is_enough_to_begin_with() {
             .unwrap();
         for _ in 0..10 {
             let id = provider.init(Attributes::default()).await.unwrap().id;
-            assert!(provider.read(&id).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
     });
 }
@@ -277,7 +317,10 @@ fn a_cluster_that_is_down_is_told_and_waited_for() {
             node.must(&format!("CLUSTER DELSLOTS {slot}"));
         }
         loop {
-            let refused = hasty.apply(&key, set("n", 1), None).await.unwrap_err();
+            let refused = hasty
+                .apply(By::Key(key), set("n", 1), None)
+                .await
+                .unwrap_err();
             match RedisFailure::of(&refused).expect("the server's failure") {
                 RedisFailure::TimedOut { .. } => {} // the machine stood still
                 RedisFailure::NotReady(_) => break,
@@ -286,7 +329,7 @@ fn a_cluster_that_is_down_is_told_and_waited_for() {
         }
         let waiting = tokio::spawn({
             let patient = patient.clone();
-            async move { patient.apply(&key, set("n", 2), None).await }
+            async move { patient.apply(By::Key(key), set("n", 2), None).await }
         });
         cluster.nodes[holder].must(&format!("CLUSTER ADDSLOTS {slot}"));
         waiting.await.unwrap().unwrap();

@@ -6,7 +6,7 @@
 mod redis_server;
 
 use dwell::provider::redis::RedisFailure;
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Settings};
 use redis_server::asking::{peek, run, set};
 use redis_server::relay::Relay;
@@ -67,13 +67,23 @@ fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
         let id = plain.init(Attributes::default()).await.unwrap().id;
         let ended = plain.init(Attributes::default()).await.unwrap().id;
         let key = id.key();
-        plain.set_owner(&key, Some("ann")).await.unwrap();
-        plain.apply(&key, set("n", 1), None).await.unwrap();
+        plain.set_owner(By::Key(key), Some("ann")).await.unwrap();
+        plain.apply(By::Key(key), set("n", 1), None).await.unwrap();
         for _ in 0..2 {
-            assert!(near.read(&id).await.unwrap().is_some());
-            assert!(near.read(&ended).await.unwrap().is_some());
+            assert!(
+                near.read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
+            assert!(
+                near.read(By::Id(ended), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
-        assert!(plain.destroy(&ended.key()).await.unwrap());
+        assert!(plain.destroy(By::Key(ended.key())).await.unwrap());
         pair.master.wait_for_replica(&pair.replica);
         pair.master.kill();
         let waiting = tokio::spawn({
@@ -84,12 +94,25 @@ fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
         assert_eq!(waiting.await.unwrap(), Some(1));
         for provider in [&plain, &near] {
             assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
-            while provider.read(&ended).await.unwrap().is_some() {
+            while provider
+                .read(By::Id(ended), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+            {
                 tokio::task::yield_now().await; // a copy, until the broken connection is noticed
             }
-            assert!(provider.read(&id).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
             let current = peek(provider, &key, "n").await.unwrap();
-            let written = provider.apply(&key, set("n", current + 1), None).await;
+            let written = provider
+                .apply(By::Key(key), set("n", current + 1), None)
+                .await;
             written.unwrap();
         }
         assert_eq!(peek(&plain, &key, "n").await, Some(3));
@@ -103,15 +126,21 @@ fn what_was_acknowledged_and_not_replicated_is_lost_with_the_master() {
         let mut pair = Pair::start(&[]);
         let provider = pair.provider(false);
         let id = provider.init(Attributes::default()).await.unwrap().id;
-        provider.apply(&id.key(), set("n", 1), None).await.unwrap();
+        provider
+            .apply(By::Key(id.key()), set("n", 1), None)
+            .await
+            .unwrap();
         pair.master.wait_for_replica(&pair.replica);
         // The replica is cut off, and the master goes on.
         pair.replica.must("REPLICAOF NO ONE");
-        provider.apply(&id.key(), set("n", 2), None).await.unwrap();
-        assert!(provider.destroy(&id.key()).await.unwrap());
+        provider
+            .apply(By::Key(id.key()), set("n", 2), None)
+            .await
+            .unwrap();
+        assert!(provider.destroy(By::Key(id.key())).await.unwrap());
         pair.fail_over();
         assert_eq!(peek(&provider, &id.key(), "n").await, Some(1));
-        let session = provider.read(&id).await.unwrap();
+        let session = provider.read(By::Id(id), Access::Touch).await.unwrap();
         assert!(session.is_some(), "even the logout");
     });
 }
@@ -134,7 +163,10 @@ fn a_master_that_must_have_a_replica_refuses_what_it_could_lose() {
                 break issued.id;
             }
         };
-        provider.apply(&id.key(), set("n", 1), None).await.unwrap();
+        provider
+            .apply(By::Key(id.key()), set("n", 1), None)
+            .await
+            .unwrap();
         pair.master.wait_for_replica(&pair.replica);
         pair.replica.must("REPLICAOF NO ONE");
         while !pair
@@ -145,8 +177,11 @@ fn a_master_that_must_have_a_replica_refuses_what_it_could_lose() {
             tokio::task::yield_now().await;
         }
         let refusals = [
-            provider.apply(&id.key(), set("n", 2), None).await.map(drop),
-            provider.destroy(&id.key()).await.map(drop),
+            provider
+                .apply(By::Key(id.key()), set("n", 2), None)
+                .await
+                .map(drop),
+            provider.destroy(By::Key(id.key())).await.map(drop),
         ];
         for refusal in refusals {
             let refusal = refusal.unwrap_err();
@@ -158,6 +193,6 @@ fn a_master_that_must_have_a_replica_refuses_what_it_could_lose() {
         pair.fail_over();
         // The new master is the only one, and has no such demand here.
         assert_eq!(peek(&provider, &id.key(), "n").await, Some(1));
-        assert!(provider.destroy(&id.key()).await.unwrap());
+        assert!(provider.destroy(By::Key(id.key())).await.unwrap());
     });
 }

@@ -4,7 +4,7 @@
 mod redis_server;
 
 use dwell::provider::redis::RedisFailure;
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, SessionId, Settings};
 use redis_server::asking::{failure, peek, reason, run, set};
 use redis_server::{LONG, Server, free_port};
@@ -31,17 +31,17 @@ async fn all_fail(
     let key = id.key();
     let failures = [
         provider.init(Attributes::default()).await.err(),
-        provider.read(id).await.err(),
-        provider.load(&key, Access::Peek).await.err(),
-        provider.apply(&key, set("n", 0), None).await.err(),
-        provider.update(&key).await.err(),
-        provider.destroy(&key).await.err(),
+        provider.read(By::Id(*id), Access::Touch).await.err(),
+        provider.read(By::Key(key), Access::Peek).await.err(),
+        provider.apply(By::Key(key), set("n", 0), None).await.err(),
+        provider.touch(By::Key(key)).await.err(),
+        provider.destroy(By::Key(key)).await.err(),
         provider.renew(id, None).await.err(),
-        provider.set_owner(&key, Some("ann")).await.err(),
+        provider.set_owner(By::Key(key), Some("ann")).await.err(),
         provider.owned_by("ann").await.err(),
         provider.destroy_owned_by("ann", None).await.err(),
-        provider.set_idle_timeout(&key, IDLE).await.err(),
-        provider.set_lifetime(&key, IDLE).await.err(),
+        provider.set_idle_timeout(By::Key(key), IDLE).await.err(),
+        provider.set_lifetime(By::Key(key), IDLE).await.err(),
     ];
     for (number, error) in failures.iter().enumerate() {
         let error = error
@@ -68,7 +68,7 @@ fn a_server_that_is_down_is_out_of_reach_and_nothing_was_done() {
             is_told && !failure.may_have_been_done()
         })
         .await;
-        let refused = reason(async || nobody.read(&id).await).await;
+        let refused = reason(async || nobody.read(By::Id(id), Access::Touch).await).await;
         assert!(matches!(refused, RedisFailure::Unreachable(_)), "{refused}");
     });
 }
@@ -84,7 +84,7 @@ fn a_server_that_stands_still_is_given_up_in_time_and_found_again() {
             .unwrap()
             .id;
         // A connection that was made before, and one that cannot be made.
-        hasty.read(&id).await.unwrap();
+        hasty.read(By::Id(id), Access::Touch).await.unwrap();
         server.signal("STOP");
         all_fail(&hasty, &id, |failure| {
             matches!(failure, RedisFailure::TimedOut { after, .. } if *after == SHORT)
@@ -94,9 +94,9 @@ fn a_server_that_stands_still_is_given_up_in_time_and_found_again() {
         server.signal("CONT");
         let patient = provider(server.address(), LONG);
         // What timed out may have been done; the session is whole or gone, whichever came last.
-        let _ = patient.read(&id).await.unwrap();
+        let _ = patient.read(By::Id(id), Access::Touch).await.unwrap();
         let key = patient.init(Attributes::default()).await.unwrap().id.key();
-        while hasty.apply(&key, set("n", 1), None).await.is_err() {}
+        while hasty.apply(By::Key(key), set("n", 1), None).await.is_err() {}
         assert_eq!(peek(&patient, &key, "n").await, Some(1));
     });
 }
@@ -109,10 +109,13 @@ fn a_server_that_is_killed_and_comes_back_has_what_it_acknowledged() {
         let ended = provider.init(Attributes::default()).await.unwrap().id;
         let id = provider.init(Attributes::default()).await.unwrap().id;
         let key = id.key();
-        provider.set_owner(&key, Some("ann")).await.unwrap();
-        assert!(provider.destroy(&ended.key()).await.unwrap());
+        provider.set_owner(By::Key(key), Some("ann")).await.unwrap();
+        assert!(provider.destroy(By::Key(ended.key())).await.unwrap());
         for round in 1..=3 {
-            provider.apply(&key, set("n", round), None).await.unwrap();
+            provider
+                .apply(By::Key(key), set("n", round), None)
+                .await
+                .unwrap();
             server.kill();
             // What is asked while it is away is done when it is back.
             let waiting = tokio::spawn({
@@ -121,9 +124,19 @@ fn a_server_that_is_killed_and_comes_back_has_what_it_acknowledged() {
             });
             server.restart();
             assert_eq!(waiting.await.unwrap(), Some(round));
-            assert!(provider.read(&id).await.unwrap().is_some());
             assert!(
-                provider.read(&ended).await.unwrap().is_none(),
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
+            assert!(
+                provider
+                    .read(By::Id(ended), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_none(),
                 "a logout stays"
             );
             assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
@@ -144,7 +157,7 @@ fn writers_lose_nothing_that_was_acknowledged_while_the_server_dies_over_and_ove
                 let name = format!("writer {writer}");
                 let mut acknowledged = 0;
                 for n in 1..=200 {
-                    match provider.apply(&key, set(&name, n), None).await {
+                    match provider.apply(By::Key(key), set(&name, n), None).await {
                         Ok(_) => acknowledged = n,
                         Err(error) => {
                             let failure = RedisFailure::of(&error).expect("the server's failure");
@@ -176,29 +189,45 @@ fn a_server_without_memory_refuses_writes_and_still_reads() {
         let provider = provider(server.address(), LONG);
         let id = provider.init(Attributes::default()).await.unwrap().id;
         let key = id.key();
-        provider.apply(&key, set("n", 1), None).await.unwrap();
+        provider
+            .apply(By::Key(key), set("n", 1), None)
+            .await
+            .unwrap();
         server.must("CONFIG SET maxmemory 1");
         let refusals = [
-            provider.apply(&key, set("n", 2), None).await.map(drop),
+            provider
+                .apply(By::Key(key), set("n", 2), None)
+                .await
+                .map(drop),
             provider.init(Attributes::default()).await.map(drop),
             provider.renew(&id, None).await.map(drop),
-            provider.set_owner(&key, Some("ann")).await,
-            provider.set_lifetime(&key, IDLE).await,
+            provider.set_owner(By::Key(key), Some("ann")).await,
+            provider.set_lifetime(By::Key(key), IDLE).await,
         ];
         for refusal in &refusals {
             let failure = failure(refusal);
             assert!(matches!(failure, RedisFailure::OutOfMemory(_)), "{failure}");
             assert!(!failure.may_have_been_done());
         }
-        let session = provider.read(&id).await.unwrap().expect("it can be read");
+        let session = provider
+            .read(By::Id(id), Access::Touch)
+            .await
+            .unwrap()
+            .expect("it can be read");
         assert_eq!((session.version, session.owner), (2, None));
         assert_eq!(peek(&provider, &key, "n").await, Some(1));
         assert!(
-            provider.destroy(&key).await.unwrap(),
+            provider.destroy(By::Key(key)).await.unwrap(),
             "a logout needs no memory"
         );
         server.must("CONFIG SET maxmemory 0");
-        assert!(provider.read(&id).await.unwrap().is_none());
+        assert!(
+            provider
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_none()
+        );
         provider.init(Attributes::default()).await.unwrap();
     });
 }
@@ -212,14 +241,15 @@ fn a_server_that_became_a_replica_takes_no_writes_until_one_takes_over() {
             provider(server.address(), LONG),
         );
         let key = hasty.init(Attributes::default()).await.unwrap().id.key();
-        hasty.apply(&key, set("n", 1), None).await.unwrap();
+        hasty.apply(By::Key(key), set("n", 1), None).await.unwrap();
         server.must(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
-        let refused = reason(async || hasty.apply(&key, set("n", 2), None).await).await;
+        let refused = reason(async || hasty.apply(By::Key(key), set("n", 2), None).await).await;
         assert!(matches!(refused, RedisFailure::ReadOnly(_)), "{refused}");
         assert!(!refused.may_have_been_done());
         assert_eq!(peek(&hasty, &key, "n").await, Some(1), "it can be read");
         // A caller with time waits for the failover, and is done in the end.
-        let waiting = tokio::spawn(async move { patient.apply(&key, set("n", 3), None).await });
+        let waiting =
+            tokio::spawn(async move { patient.apply(By::Key(key), set("n", 3), None).await });
         server.must("REPLICAOF NO ONE");
         waiting.await.unwrap().unwrap();
         assert_eq!(peek(&hasty, &key, "n").await, Some(3));
@@ -269,7 +299,10 @@ fn a_connection_that_was_closed_while_nobody_used_it_fails_no_write() {
             while is_half_closed(&server) {
                 tokio::task::yield_now().await;
             }
-            provider.apply(&key, set("n", n), None).await.unwrap();
+            provider
+                .apply(By::Key(key), set("n", n), None)
+                .await
+                .unwrap();
         }
     });
 }
@@ -289,7 +322,7 @@ fn a_provider_that_is_gone_leaves_no_connections() {
             for _ in 0..20 {
                 let id = provider.init(Attributes::default()).await.unwrap().id;
                 for _ in 0..2 {
-                    provider.read(&id).await.unwrap();
+                    provider.read(By::Id(id), Access::Touch).await.unwrap();
                 }
             }
             let only_this = "connected_clients:1\r";

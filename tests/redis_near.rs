@@ -5,7 +5,7 @@ mod redis_server;
 use dwell::ManualClock;
 use dwell::provider::redis::{RedisBuildError, RedisFailure};
 use dwell::provider::testing::conformance;
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, SessionError, SessionId, Settings};
 use redis_server::asking::{run, set, touch};
 use redis_server::lab::Lab;
@@ -67,20 +67,30 @@ fn a_session_in_use_costs_one_command_in_each_resolution() {
     run(async {
         let id = provider.init(Attributes::default()).await.unwrap().id;
         // The connection is known, and the script is there.
-        provider.read(&id).await.unwrap();
-        provider.read(&id).await.unwrap();
+        provider.read(By::Id(id), Access::Touch).await.unwrap();
+        provider.read(By::Id(id), Access::Touch).await.unwrap();
         server.must("CONFIG RESETSTAT");
         for minute in 1..=5 {
             clock.advance(RESOLUTION);
             for _ in 0..100 {
-                assert!(provider.read(&id).await.unwrap().is_some());
-                provider.update(&id.key()).await.unwrap();
+                assert!(
+                    provider
+                        .read(By::Id(id), Access::Touch)
+                        .await
+                        .unwrap()
+                        .is_some()
+                );
+                provider.touch(By::Key(id.key())).await.unwrap();
             }
             assert_eq!(scripts(&server), minute, "after {minute} resolutions");
         }
         clock.advance(IDLE - RESOLUTION);
         assert!(
-            provider.read(&id).await.unwrap().is_some(),
+            provider
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_some(),
             "the touches count"
         );
     });
@@ -96,7 +106,9 @@ fn what_one_machine_changes_the_other_sees_as_soon_as_the_server_says_so() {
         for round in 1..=50 {
             // Both have a copy.
             let _ = (touch(&one, &key, "n").await, touch(&other, &key, "n").await);
-            one.apply(&key, set("n", round), None).await.unwrap();
+            one.apply(By::Key(key), set("n", round), None)
+                .await
+                .unwrap();
             assert_eq!(touch(&one, &key, "n").await, Some(round), "its own at once");
             while touch(&other, &key, "n").await != Some(round) {
                 tokio::task::yield_now().await;
@@ -104,26 +116,51 @@ fn what_one_machine_changes_the_other_sees_as_soon_as_the_server_says_so() {
         }
         let renewed = one.renew(&id, Some(Duration::ZERO)).await.unwrap().id;
         assert!(
-            one.read(&id).await.unwrap().is_none(),
+            one.read(By::Id(id), Access::Touch).await.unwrap().is_none(),
             "the old id, at once"
         );
-        while other.read(&id).await.unwrap().is_some() {
+        while other
+            .read(By::Id(id), Access::Touch)
+            .await
+            .unwrap()
+            .is_some()
+        {
             tokio::task::yield_now().await;
         }
-        assert!(other.read(&renewed).await.unwrap().is_some());
-        other.set_owner(&key, Some("ann")).await.unwrap();
-        let owner = other.read(&renewed).await.unwrap().unwrap().owner;
+        assert!(
+            other
+                .read(By::Id(renewed), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
+        other.set_owner(By::Key(key), Some("ann")).await.unwrap();
+        let owner = other
+            .read(By::Id(renewed), Access::Touch)
+            .await
+            .unwrap()
+            .unwrap()
+            .owner;
         assert_eq!(owner.as_deref(), Some("ann"));
-        one.read(&renewed).await.unwrap();
+        one.read(By::Id(renewed), Access::Touch).await.unwrap();
         assert_eq!(other.destroy_owned_by("ann", None).await.unwrap(), 1);
         assert!(
-            other.read(&renewed).await.unwrap().is_none(),
+            other
+                .read(By::Id(renewed), Access::Touch)
+                .await
+                .unwrap()
+                .is_none(),
             "refused at once"
         );
-        while one.read(&renewed).await.unwrap().is_some() {
+        while one
+            .read(By::Id(renewed), Access::Touch)
+            .await
+            .unwrap()
+            .is_some()
+        {
             tokio::task::yield_now().await;
         }
-        let late = one.apply(&key, set("n", 0), None).await;
+        let late = one.apply(By::Key(key), set("n", 0), None).await;
         assert!(matches!(late, Err(SessionError::Ended)));
     });
 }
@@ -139,17 +176,29 @@ fn a_destroyed_session_is_refused_at_once_however_many_read_it() {
                 let provider = provider.clone();
                 tokio::spawn(async move {
                     for _ in 0..20 {
-                        provider.read(&id).await.unwrap();
+                        provider.read(By::Id(id), Access::Touch).await.unwrap();
                     }
                 })
             });
             let readers: Vec<_> = readers.collect();
-            assert!(provider.destroy(&id.key()).await.unwrap());
-            assert!(provider.read(&id).await.unwrap().is_none());
+            assert!(provider.destroy(By::Key(id.key())).await.unwrap());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
             for reader in readers {
                 reader.await.unwrap();
             }
-            assert!(provider.read(&id).await.unwrap().is_none());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
         }
     });
 }
@@ -163,14 +212,14 @@ fn a_write_that_is_given_up_leaves_no_old_copy() {
         let mut least = 0;
         for round in 1..=200 {
             touch(&provider, &key, "n").await;
-            let mut write = provider.apply(&key, set("n", round), None);
+            let mut write = provider.apply(By::Key(key), set("n", round), None);
             // Dropped when it may have been sent, or have been done.
             let polled = tokio::time::timeout(Duration::from_micros(round % 400), &mut write);
             let is_done = polled.await.is_ok();
             drop(write);
             // What the server has is what is read here, once the server has answered something else.
             provider
-                .apply(&key, set("other", round), None)
+                .apply(By::Key(key), set("other", round), None)
                 .await
                 .unwrap();
             let seen = touch(&provider, &key, "n").await.unwrap_or(0);
@@ -197,15 +246,25 @@ fn a_connection_that_is_cut_loses_its_copies() {
         let key = one.init(Attributes::default()).await.unwrap().id.key();
         for round in 1..=10 {
             for _ in 0..2 {
-                assert!(other.read(&unchanged).await.unwrap().is_some());
+                assert!(
+                    other
+                        .read(By::Id(unchanged), Access::Touch)
+                        .await
+                        .unwrap()
+                        .is_some()
+                );
                 touch(&other, &key, "n").await;
             }
             // All connections, the one included that would tell.
             server.must("CLIENT KILL TYPE normal");
             // The writer's connection is cut too.
-            while one.apply(&key, set("n", round), None).await.is_err() {}
+            while one
+                .apply(By::Key(key), set("n", round), None)
+                .await
+                .is_err()
+            {}
             // Another session first: the connection is made anew, and trusted, but not for older copies.
-            other.read(&unchanged).await.unwrap();
+            other.read(By::Id(unchanged), Access::Touch).await.unwrap();
             while touch(&other, &key, "n").await != Some(round) {
                 tokio::task::yield_now().await;
             }
@@ -220,27 +279,57 @@ fn time_passes_for_a_copy_too() {
     let (clock, provider) = machine_with_clock(&server);
     run(async {
         let old = provider.init(Attributes::default()).await.unwrap().id;
-        provider.set_lifetime(&old.key(), IDLE).await.unwrap();
+        provider
+            .set_lifetime(By::Key(old.key()), IDLE)
+            .await
+            .unwrap();
         let new = provider.renew(&old, Some(GRACE)).await.unwrap().id;
         for _ in 0..2 {
-            assert!(provider.read(&new).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(new), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
         server.must("CONFIG RESETSTAT");
-        assert!(provider.read(&old).await.unwrap().is_some());
+        assert!(
+            provider
+                .read(By::Id(old), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
         clock.advance(GRACE);
         assert!(
-            provider.read(&old).await.unwrap().is_none(),
+            provider
+                .read(By::Id(old), Access::Touch)
+                .await
+                .unwrap()
+                .is_none(),
             "its grace is over"
         );
-        let session = provider.read(&new).await.unwrap().unwrap();
+        let session = provider
+            .read(By::Id(new), Access::Touch)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(session.age, GRACE);
         assert_eq!(session.lifetime_left, Some(IDLE - GRACE));
         assert_eq!(scripts(&server), 0, "all this from the copy");
-        provider.set_lifetime(&new.key(), GRACE).await.unwrap();
-        provider.read(&new).await.unwrap();
+        provider
+            .set_lifetime(By::Key(new.key()), GRACE)
+            .await
+            .unwrap();
+        provider.read(By::Id(new), Access::Touch).await.unwrap();
         clock.advance(GRACE);
         assert!(
-            provider.read(&new).await.unwrap().is_none(),
+            provider
+                .read(By::Id(new), Access::Touch)
+                .await
+                .unwrap()
+                .is_none(),
             "its lifetime is over"
         );
     });
@@ -262,27 +351,33 @@ fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
             .unwrap();
         let one = machine(&server, LONG);
         let id = one.init(Attributes::default()).await.unwrap().id;
-        while cut_off.read(&id).await.ok().flatten().is_none() {}
-        let _ = cut_off.read(&id).await;
+        while cut_off
+            .read(By::Id(id), Access::Touch)
+            .await
+            .ok()
+            .flatten()
+            .is_none()
+        {}
+        let _ = cut_off.read(By::Id(id), Access::Touch).await;
         relay.be_silent(true);
-        one.destroy(&id.key()).await.unwrap();
+        one.destroy(By::Key(id.key())).await.unwrap();
         // Until the bound the copy may count, and nobody knows better; then it is an error, and never the copy.
-        let mut answer = cut_off.read(&id).await;
+        let mut answer = cut_off.read(By::Id(id), Access::Touch).await;
         while let Ok(found) = &answer {
             assert!(found.is_some(), "nobody could know");
             tokio::task::yield_now().await;
-            answer = cut_off.read(&id).await;
+            answer = cut_off.read(By::Id(id), Access::Touch).await;
         }
         let failure = RedisFailure::of(answer.as_ref().unwrap_err());
         assert!(
             matches!(failure, Some(RedisFailure::TimedOut { .. })),
             "{answer:?}"
         );
-        assert!(cut_off.read(&id).await.is_err());
+        assert!(cut_off.read(By::Id(id), Access::Touch).await.is_err());
         relay.be_silent(false);
-        let mut answer = cut_off.read(&id).await;
+        let mut answer = cut_off.read(By::Id(id), Access::Touch).await;
         while answer.is_err() {
-            answer = cut_off.read(&id).await;
+            answer = cut_off.read(By::Id(id), Access::Touch).await;
         }
         assert!(answer.unwrap().is_none(), "the logout holds");
     });
@@ -294,19 +389,41 @@ fn a_server_that_is_emptied_or_killed_leaves_no_copies() {
         let mut server = Server::start();
         let provider = machine(&server, LONG);
         let id = provider.init(Attributes::default()).await.unwrap().id;
-        provider.read(&id).await.unwrap();
-        assert!(provider.read(&id).await.unwrap().is_some());
+        provider.read(By::Id(id), Access::Touch).await.unwrap();
+        assert!(
+            provider
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
         server.must("FLUSHALL");
-        while provider.read(&id).await.unwrap().is_some() {
+        while provider
+            .read(By::Id(id), Access::Touch)
+            .await
+            .unwrap()
+            .is_some()
+        {
             tokio::task::yield_now().await;
         }
         let id = provider.init(Attributes::default()).await.unwrap().id;
-        provider.read(&id).await.unwrap();
-        assert!(provider.read(&id).await.unwrap().is_some());
+        provider.read(By::Id(id), Access::Touch).await.unwrap();
+        assert!(
+            provider
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
         server.kill();
         server.restart();
         server.must(&format!("DEL {}", server.keys()[0]));
-        while provider.read(&id).await.unwrap().is_some() {
+        while provider
+            .read(By::Id(id), Access::Touch)
+            .await
+            .unwrap()
+            .is_some()
+        {
             tokio::task::yield_now().await;
         }
     });
@@ -318,14 +435,39 @@ fn an_unknown_secret_is_refused_from_the_copy_too() {
         let server = Server::start();
         let provider = machine(&server, LONG);
         let id = provider.init(Attributes::default()).await.unwrap().id;
-        provider.read(&id).await.unwrap();
-        assert!(provider.read(&id).await.unwrap().is_some());
+        provider.read(By::Id(id), Access::Touch).await.unwrap();
+        assert!(
+            provider
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
         let forged: SessionId = id.renewed().unwrap();
-        assert!(provider.read(&forged).await.unwrap().is_none());
+        assert!(
+            provider
+                .read(By::Id(forged), Access::Touch)
+                .await
+                .unwrap()
+                .is_none()
+        );
         let renewed = provider.renew(&id, Some(RESOLUTION)).await.unwrap().id;
         for _ in 0..3 {
-            assert!(provider.read(&id).await.unwrap().is_some(), "in its grace");
-            assert!(provider.read(&renewed).await.unwrap().is_some());
+            assert!(
+                provider
+                    .read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some(),
+                "in its grace"
+            );
+            assert!(
+                provider
+                    .read(By::Id(renewed), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
     });
 }

@@ -107,7 +107,7 @@ fn a_listener_that_panics_harms_nothing() {
         .build()
         .unwrap();
     for _ in 0..10 {
-        assert!(store.create().unwrap().destroy());
+        assert!(store.create().unwrap().destroy().unwrap());
     }
     for _ in 0..10 {
         // If the thread were gone, so would be the sender.

@@ -103,7 +103,7 @@ fn defect_6_a_slow_provider_call_holds_up_nobody_else() {
     wait_for_entry.recv().unwrap();
     slow.set("fast", 1_u64).unwrap();
     assert!(slow.contains("fast").unwrap());
-    assert!(rig.create().destroy());
+    assert!(rig.create().destroy().unwrap());
     rig.store.collect();
     go_on.send(()).unwrap();
     worker.join().unwrap().unwrap();

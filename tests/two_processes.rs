@@ -6,7 +6,7 @@
 mod redis_server;
 
 use dwell::provider::redis::RedisFailure;
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, SessionId, Settings};
 use redis_server::{LONG, Server, runtime};
 use std::env;
@@ -174,21 +174,27 @@ async fn obey(provider: &RedisProvider, command: &str) -> Result<String, Failure
     Ok(match *words {
         ["login", owner] => {
             let id = provider.init(Attributes::default()).await?.id;
-            provider.set_owner(&id.key(), Some(owner)).await?;
+            provider.set_owner(By::Key(id.key()), Some(owner)).await?;
             id.to_cookie()
         }
         ["who", cookie] => {
-            let session = provider.read(&id(cookie)?).await?;
+            let session = provider.read(By::Id(id(cookie)?), Access::Touch).await?;
             let owner = session.and_then(|session| session.owner);
             owner.as_deref().unwrap_or("nobody").to_owned()
         }
         ["read", cookie] => {
-            let session = provider.read(&id(cookie)?).await?.ok_or("no session")?;
+            let session = provider
+                .read(By::Id(id(cookie)?), Access::Touch)
+                .await?
+                .ok_or("no session")?;
             let n = session.attributes.get::<u64>("n")?;
             n.map_or(0, |n| *n).to_string()
         }
         ["renew", cookie] => provider.renew(&id(cookie)?, None).await?.id.to_cookie(),
-        ["logout", cookie] => provider.destroy(&id(cookie)?.key()).await?.to_string(),
+        ["logout", cookie] => provider
+            .destroy(By::Key(id(cookie)?.key()))
+            .await?
+            .to_string(),
         ["everywhere", owner] => provider.destroy_owned_by(owner, None).await?.to_string(),
         ["count", cookie, times] => {
             for _ in 0..times.parse::<u64>()? {
@@ -208,7 +214,10 @@ async fn obey(provider: &RedisProvider, command: &str) -> Result<String, Failure
 async fn count(provider: &RedisProvider, id: &SessionId) -> Result<(), SessionError> {
     let mine = SessionId::generate()?.to_cookie();
     loop {
-        let session = provider.read(id).await?.ok_or(SessionError::Ended)?;
+        let session = provider
+            .read(By::Id(*id), Access::Touch)
+            .await?
+            .ok_or(SessionError::Ended)?;
         let last = session.attributes.get::<Vec<String>>("last")?;
         let mut last = last.map_or_else(Vec::new, |last| (*last).clone());
         if last.contains(&mine) {
@@ -221,7 +230,7 @@ async fn count(provider: &RedisProvider, id: &SessionId) -> Result<(), SessionEr
             .set("n", n + 1)?
             .set("last", last[start..].to_vec())?;
         match provider
-            .apply(&id.key(), changes, Some(session.version))
+            .apply(By::Key(id.key()), changes, Some(session.version))
             .await
         {
             Ok(_) => return Ok(()),

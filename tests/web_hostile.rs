@@ -7,7 +7,7 @@ mod web_site;
 use axum::Router;
 use axum::routing::get;
 use dwell::manager::Manager;
-use dwell::provider::{Access, Answer, Provider};
+use dwell::provider::{Access, Answer, By, Provider};
 use dwell::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Snapshot,
 };
@@ -177,25 +177,25 @@ impl Provider for Broken {
     fn init(&self, _: Attributes) -> Answer<'_, Issued> {
         broken()
     }
-    fn read<'a>(&'a self, _: &'a SessionId) -> Answer<'a, Option<Snapshot>> {
+    fn read(&self, _: By, _: Access) -> Answer<'_, Option<Snapshot>> {
         broken()
     }
-    fn load<'a>(&'a self, _: &'a SessionKey, _: Access) -> Answer<'a, Option<Snapshot>> {
+    fn apply(&self, _: By, _: Changes, _: Option<u64>) -> Answer<'_, Snapshot> {
         broken()
     }
-    fn apply<'a>(&'a self, _: &'a SessionKey, _: Changes, _: Option<u64>) -> Answer<'a, Snapshot> {
+    fn touch(&self, _: By) -> Answer<'_, ()> {
         broken()
     }
-    fn update<'a>(&'a self, _: &'a SessionKey) -> Answer<'a, ()> {
-        broken()
-    }
-    fn destroy<'a>(&'a self, _: &'a SessionKey) -> Answer<'a, bool> {
+    fn destroy(&self, _: By) -> Answer<'_, bool> {
         broken()
     }
     fn renew<'a>(&'a self, _: &'a SessionId, _: Option<Duration>) -> Answer<'a, Issued> {
         broken()
     }
-    fn set_owner<'a>(&'a self, _: &'a SessionKey, _: Option<&'a str>) -> Answer<'a, ()> {
+    fn log_in<'a>(&'a self, _: &'a SessionId, _: &'a str) -> Answer<'a, Issued> {
+        broken()
+    }
+    fn set_owner<'a>(&'a self, _: By, _: Option<&'a str>) -> Answer<'a, ()> {
         broken()
     }
     fn owned_by<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<Listed>> {
@@ -204,10 +204,10 @@ impl Provider for Broken {
     fn destroy_owned_by<'a>(&'a self, _: &'a str, _: Option<&'a SessionKey>) -> Answer<'a, usize> {
         broken()
     }
-    fn set_idle_timeout<'a>(&'a self, _: &'a SessionKey, _: Duration) -> Answer<'a, ()> {
+    fn set_idle_timeout(&self, _: By, _: Duration) -> Answer<'_, ()> {
         broken()
     }
-    fn set_lifetime<'a>(&'a self, _: &'a SessionKey, _: Duration) -> Answer<'a, ()> {
+    fn set_lifetime(&self, _: By, _: Duration) -> Answer<'_, ()> {
         broken()
     }
     fn gc(&self) -> Answer<'_, usize> {

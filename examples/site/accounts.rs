@@ -134,8 +134,7 @@ pub async fn log_in(
 /// Logging in changes the id, so that an id somebody planted or saw before is worth nothing after it. The
 /// session stays the same, with its cart and with every visit counted until then. Only then it is the user's.
 async fn become_user(session: &Session, name: &str, headers: &HeaderMap) -> Answer {
-    session.renew_with_grace(Duration::ZERO).await?;
-    session.set_owner(name).await?;
+    session.log_in(name).await?;
     let browser = headers.get(header::USER_AGENT);
     let browser = browser.and_then(|browser| browser.to_str().ok());
     let browser: String = browser

@@ -5,8 +5,8 @@
 mod attributes;
 #[path = "../../src/session/builder.rs"]
 mod builder;
-#[path = "../../src/session/by_key.rs"]
-mod by_key;
+#[path = "../../src/session/by.rs"]
+mod by;
 #[path = "../../src/session/error.rs"]
 mod error;
 #[path = "../../src/session/event.rs"]
@@ -34,6 +34,7 @@ mod value;
 
 pub(crate) use attributes::{Attributes, Changes};
 pub(crate) use builder::Builder;
+pub(crate) use by::{Access, By};
 pub(crate) use error::{AttributeError, SessionError};
 pub(crate) use id::{SessionId, SessionKey};
 pub(crate) use live::LiveSession;

@@ -40,7 +40,7 @@ pub use session::Session;
 
 use crate::Collector;
 use crate::count::Count;
-use crate::provider::Provider;
+use crate::provider::{Access, By, Provider};
 use crate::session::SessionError;
 use cookie::{Cookies, Presented};
 use http::HeaderMap;
@@ -147,11 +147,11 @@ impl Manager {
     )]
     pub async fn start(&self, request: &HeaderMap) -> Result<Session, SessionError> {
         let (outcome, session) = match self.cookies.presented(request) {
-            Presented::Id(id) => match self.provider.read(&id).await {
+            Presented::Id(id) => match self.provider.read(By::Id(id), Access::Touch).await {
                 Ok(Some(_)) => (Outcome::Found, Ok(Some(id))),
                 // The cookie is left alone: another request may just have renewed the id, and its response
                 // brings the new one.
-                Ok(None) => (Outcome::Unknown, Ok(None)),
+                Ok(None) | Err(SessionError::Superseded) => (Outcome::Unknown, Ok(None)),
                 Err(error) => (Outcome::Failed, Err(error)),
             },
             Presented::Nothing => (Outcome::NoCookie, Ok(None)),
@@ -199,7 +199,7 @@ impl Manager {
     /// Ends a session, at the provider and at the client. Whether it had not ended before.
     ///
     /// # Errors
-    /// If the provider fails. The client's cookie is taken away even then.
+    /// As [`Session::destroy`]. The client keeps its cookie then, so that it can log out again.
     ///
     /// ```
     /// # use dwell::manager::Manager;
@@ -225,7 +225,8 @@ impl Manager {
         destroyed
     }
 
-    /// Gives a session a new id and the client the new cookie: at each login and change of privileges.
+    /// Gives a session a new id and the client the new cookie: at each change of privileges. For a login,
+    /// [`Session::log_in`] does that and more.
     ///
     /// # Errors
     /// As [`Session::renew`].

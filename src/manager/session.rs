@@ -2,9 +2,10 @@
 
 use super::cookie::Notice;
 use super::stage::{Link, Shared, Stage};
-use crate::provider::Access;
+use crate::provider::{Access, Answer, By, Provider};
 use crate::session::{
-    Attribute, AttributeError, Attributes, Changes, SessionError, SessionId, SessionKey, Snapshot,
+    Attribute, AttributeError, Attributes, Changes, Issued, SessionError, SessionId, SessionKey,
+    Snapshot,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use std::time::Duration;
 /// which creates a session does not touch it by reading; concurrent requests lose nothing. When the session has
 /// ended, methods fail with [`SessionError::Ended`], and nothing brings it back. To read several values in one
 /// step, take a [`snapshot`](Self::snapshot).
+///
+/// Each step asks again whether the id that the request came with still answers. When the id was renewed by
+/// another request, this one can go on for the old id's grace; then, and after another request's
+/// [`log_in`](Self::log_in) at once, its methods fail with [`SessionError::Superseded`].
 ///
 /// A clone is the same session of the same request: what one creates, renews or destroys, the others have.
 /// When the request has been [finished](super::Manager::finish), its clones can still read and write; but no
@@ -42,8 +47,7 @@ use std::time::Duration;
 ///
 /// // A login, and a session that is remembered for a month.
 /// let month = Duration::from_secs(30 * 24 * 60 * 60);
-/// session.renew_with_grace(Duration::ZERO).await?;
-/// session.set_owner("ann").await?;
+/// session.log_in("ann").await?;
 /// session.set_idle_timeout(month).await?;
 /// session.set_lifetime(month).await?;
 /// assert_eq!(session.owner().await?.as_deref(), Some("ann"));
@@ -86,17 +90,37 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        let stage = self.stage();
-        match stage.link {
+        match self.link() {
             Link::New => Ok(None),
             Link::Ended => Err(SessionError::Ended),
-            Link::Live(id) => {
-                let access = match stage.is_created {
-                    true => Access::Peek,
-                    false => Access::Touch,
-                };
-                let loaded = self.provider().load(&id.key(), access).await?;
-                loaded.map(Some).ok_or(SessionError::Ended)
+            Link::Live(id) => self.read(id).await.map(Some),
+        }
+    }
+
+    async fn read(&self, id: SessionId) -> Result<Snapshot, SessionError> {
+        let access = match self.stage().is_created {
+            true => Access::Peek,
+            false => Access::Touch,
+        };
+        let read = self.step_by(id, |provider, by| provider.read(by, access));
+        read.await?.ok_or(SessionError::Ended)
+    }
+
+    /// Takes a step at the provider, under an id of the request. If a clone of this session renewed that id
+    /// meanwhile, the step is taken under the new one: the request has it.
+    async fn step_by<'s, T>(
+        &'s self,
+        mut id: SessionId,
+        step: impl Fn(&'s dyn Provider, By) -> Answer<'s, T>,
+    ) -> Result<T, SessionError> {
+        loop {
+            match (step(self.provider(), By::Id(id)).await, self.link()) {
+                (Err(SessionError::Superseded), Link::Live(newer))
+                    if newer != id && newer.key() == id.key() =>
+                {
+                    id = newer;
+                }
+                (result, _) => return result,
             }
         }
     }
@@ -194,25 +218,31 @@ impl Session {
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
         loop {
-            let snapshot = self.snapshot().await?;
-            let old = snapshot
-                .as_ref()
-                .map(|snapshot| snapshot.attributes.clone());
-            let old = old.unwrap_or_default();
+            let (live, old) = match self.link() {
+                Link::New => (None, Attributes::default()),
+                Link::Ended => return Err(SessionError::Ended),
+                Link::Live(id) => {
+                    let snapshot = self.read(id).await?;
+                    (Some((id, snapshot.version)), snapshot.attributes)
+                }
+            };
             let mut new = old.clone();
             let result = change(&mut new)?;
             let changes = Changes::between(&old, &new);
             if changes.is_empty() {
                 return Ok(result);
             }
-            let Some(snapshot) = snapshot else {
+            let Some((id, version)) = live else {
                 if self.create(new).await? {
                     return Ok(result);
                 }
                 continue;
             };
-            let version = Some(snapshot.version);
-            match self.provider().apply(&snapshot.key, changes, version).await {
+            let version = Some(version);
+            let apply = self.step_by(id, |provider, by| {
+                provider.apply(by, changes.clone(), version)
+            });
+            match apply.await {
                 Ok(_) => return Ok(result),
                 // Somebody else wrote.
                 Err(SessionError::Conflict { .. }) => {}
@@ -246,8 +276,12 @@ impl Session {
     /// # }).unwrap();
     /// ```
     pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
-        let key = self.key().ok_or(SessionError::Ended)?;
-        self.provider().apply(&key, changes, Some(version)).await
+        let id = self.id().ok_or(SessionError::Ended)?;
+        let version = Some(version);
+        self.step_by(id, |provider, by| {
+            provider.apply(by, changes.clone(), version)
+        })
+        .await
     }
 
     async fn apply(&self, changes: Changes) -> Result<(), SessionError> {
@@ -255,8 +289,9 @@ impl Session {
             match self.link() {
                 Link::Ended => return Err(SessionError::Ended),
                 Link::Live(id) => {
-                    self.provider().apply(&id.key(), changes, None).await?;
-                    return Ok(());
+                    let apply =
+                        self.step_by(id, |provider, by| provider.apply(by, changes.clone(), None));
+                    return apply.await.map(drop);
                 }
                 Link::New => {
                     let mut attributes = Attributes::default();
@@ -280,27 +315,32 @@ impl Session {
             return Err(SessionError::Finished);
         }
         let issued = self.provider().init(attributes).await?;
+        self.adopt(issued).await
+    }
+
+    /// Makes a session that was just created the request's. False if a clone of this one was faster.
+    async fn adopt(&self, issued: Issued) -> Result<bool, SessionError> {
         let key = issued.id.key();
         let is_first = self.issued(issued, |link| matches!(link, Link::New));
         if !is_first {
-            self.provider().destroy(&key).await?;
+            self.provider().destroy(By::Key(key)).await?;
         }
         Ok(is_first)
     }
 
-    /// The key of the session, which is created if there is none yet.
-    async fn stored(&self) -> Result<SessionKey, SessionError> {
+    /// The id of the session, which is created if there is none yet.
+    async fn stored(&self) -> Result<SessionId, SessionError> {
         loop {
             match self.link() {
                 Link::Ended => return Err(SessionError::Ended),
-                Link::Live(id) => return Ok(id.key()),
+                Link::Live(id) => return Ok(id),
                 Link::New => self.create(Attributes::default()).await?,
             };
         }
     }
 
-    /// Gives the session a new id, as each login and each change of privileges should. The old one still
-    /// answers for the provider's grace. If there is no session yet, it is created.
+    /// Gives the session a new id, as each change of privileges should; at a login, [`log_in`](Self::log_in)
+    /// does. The old one still answers for the provider's grace. If there is no session yet, it is created.
     ///
     /// Renew first and store the privilege then: if another request has renewed the id before, this one
     /// fails, and nothing has been stored.
@@ -312,8 +352,9 @@ impl Session {
         self.renew_after(None).await
     }
 
-    /// Gives the session a new id, with another grace for the old one than the provider's. With zero the
-    /// old id ends here: the choice where somebody else may know it.
+    /// Gives the session a new id, with another grace for the old one than the provider's. Ids that were
+    /// renewed before and are in their grace answer for that long at the most; with zero no id answers but
+    /// the new one, from this step on: the choice where somebody else may know an old one.
     ///
     /// # Errors
     /// As [`renew`](Self::renew).
@@ -330,46 +371,132 @@ impl Session {
             Link::Ended => Err(SessionError::Ended),
             Link::New => self.stored().await.map(drop),
             Link::Live(_) if self.stage().is_finished => Err(SessionError::Finished),
-            Link::Live(id) => {
-                let issued = self.provider().renew(&id, grace).await?;
-                if self.issued(issued, |link| matches!(link, Link::Live(_))) {
-                    return Ok(());
+            Link::Live(id) => self.take_up(self.provider().renew(&id, grace).await?),
+        }
+    }
+
+    /// Takes up the id that was issued in the place of the request's.
+    fn take_up(&self, issued: Issued) -> Result<(), SessionError> {
+        let key = issued.id.key();
+        if self.issued(issued, |link| link.is_at(key)) {
+            return Ok(());
+        }
+        // Meanwhile a clone destroyed the session, or the response went off.
+        match self.link() {
+            Link::Live(_) => Err(SessionError::Finished),
+            Link::New | Link::Ended => Err(SessionError::Ended),
+        }
+    }
+
+    /// Logs a user in: gives the session a new id and an owner, in one step. Creates the session if there is
+    /// none yet.
+    ///
+    /// From this step on no other id of the session answers. A request that came with one fails at its next
+    /// step, however early it began. So whoever planted an id in the client before the login, or learned it,
+    /// has lost the session. If the owner then has more sessions than the provider allows, those end that
+    /// were idle longest.
+    ///
+    /// Of several logins of one id, such as those of a double click, one succeeds, and the others fail with
+    /// [`SessionError::Superseded`]. These responses set no cookie, so the client keeps the id that the first
+    /// one brings: answer with a redirect. A client that never got that response is a stranger at its next
+    /// request, and logs in anew. A handler that rather gives the client a session of its own at once calls
+    /// [`start_over`](Self::start_over) and logs in again.
+    ///
+    /// # Errors
+    /// [`SessionError::Superseded`] if the request's id is not the session's newest; if the session has
+    /// ended, or the provider fails. Nothing is changed then, except that after a failure of the provider the
+    /// login may have been done.
+    ///
+    /// ```
+    /// use dwell::manager::Manager;
+    /// use dwell::session::SessionError;
+    /// use http::{HeaderMap, header};
+    /// use std::time::Duration;
+    ///
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(1_800))?;
+    /// # let mut request = HeaderMap::new();
+    /// # let mut response = HeaderMap::new();
+    /// # let visitor = manager.start(&request).await?;
+    /// # visitor.set("cart", 1_u32).await?;
+    /// # manager.finish(visitor, &mut response);
+    /// # let cookie = response[header::SET_COOKIE].to_str()?.split(';').next().unwrap();
+    /// # request.insert(header::COOKIE, cookie.parse()?);
+    /// // Two requests of one visitor, at the same time.
+    /// let (one, two) = (manager.start(&request).await?, manager.start(&request).await?);
+    /// one.log_in("ann").await?;
+    /// assert!(matches!(two.log_in("ann").await, Err(SessionError::Superseded)));
+    /// assert!(matches!(two.get::<u32>("cart").await, Err(SessionError::Superseded)));
+    /// assert_eq!(*one.get::<u32>("cart").await?.unwrap(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.log_in", level = "debug", skip_all)
+    )]
+    pub async fn log_in(&self, owner: &str) -> Result<(), SessionError> {
+        loop {
+            match self.link() {
+                Link::Ended => return Err(SessionError::Ended),
+                Link::Live(_) | Link::New if self.stage().is_finished => {
+                    return Err(SessionError::Finished);
                 }
-                // Meanwhile a clone destroyed the session, or the response went off.
-                match self.link() {
-                    Link::Live(_) => Err(SessionError::Finished),
-                    Link::New | Link::Ended => Err(SessionError::Ended),
+                Link::Live(id) => return self.take_up(self.provider().log_in(&id, owner).await?),
+                Link::New => {
+                    let issued = self.create_owned(owner).await?;
+                    if self.adopt(issued).await? {
+                        return Ok(());
+                    }
                 }
             }
         }
     }
 
+    /// Creates a session that has an owner before anybody knows its id. If that fails, there is none.
+    async fn create_owned(&self, owner: &str) -> Result<Issued, SessionError> {
+        let issued = self.provider().init(Attributes::default()).await?;
+        let by = By::Key(issued.id.key());
+        if let Err(error) = self.provider().set_owner(by, Some(owner)).await {
+            // If this fails too, the session lapses: nobody has its id.
+            let _ = self.provider().destroy(by).await;
+            return Err(error);
+        }
+        Ok(issued)
+    }
+
     /// Ends the session, for good. Whether it had not ended before.
     ///
+    /// The client is told to forget its id once the provider has ended the session, or has none. If this
+    /// fails, or its future is dropped before it is done, the client keeps the id, and the request can try
+    /// again; so can the next one.
+    ///
     /// # Errors
-    /// If the provider fails. The client is told to forget its id even then.
+    /// [`SessionError::Superseded`] if the request's id does not answer any more: the session lives, under a
+    /// newer one. If the provider fails.
     #[cfg_attr(
         feature = "tracing",
         tracing::instrument(name = "dwell.session.destroy", level = "debug", skip_all)
     )]
     pub async fn destroy(&self) -> Result<bool, SessionError> {
-        let ended = |stage: Stage| Stage {
-            link: Link::Ended,
-            notice: Notice::Ended,
-            ..stage
+        let Link::Live(id) = self.link() else {
+            return Ok(false);
         };
-        let is_live = |stage: &Stage| matches!(stage.link, Link::Live(_));
-        match self.step(|stage| is_live(&stage).then(|| ended(stage))) {
-            Ok(Stage {
-                link: Link::Live(id),
-                ..
-            }) => self.provider().destroy(&id.key()).await,
-            _ => Ok(false),
-        }
+        let destroy = self.step_by(id, |provider, by| provider.destroy(by));
+        let is_destroyed = destroy.await?;
+        let _ = self.step(|stage| {
+            stage.link.is_at(id.key()).then_some(Stage {
+                link: Link::Ended,
+                notice: Notice::Ended,
+                ..stage
+            })
+        });
+        Ok(is_destroyed)
     }
 
-    /// Lets this request begin a new session in the place of one that has ended: that this request
-    /// destroyed, or that lapsed since it was found. It is created when something is stored in it.
+    /// Lets this request begin a new session in the place of one that it has no more: that it destroyed,
+    /// that lapsed since it was found, or whose id does not answer any more. It is created when something is
+    /// stored in it, and the client gets its id then.
     ///
     /// Ends nothing: destroy first what shall end.
     ///
@@ -398,13 +525,14 @@ impl Session {
         });
     }
 
-    /// Says whose session this is. Creates the session if there is none yet.
+    /// Says whose session this is, under the id that it has. Creates the session if there is none yet. For a
+    /// login, take [`log_in`](Self::log_in): an id that was known before would go on to answer.
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn set_owner(&self, owner: &str) -> Result<(), SessionError> {
-        let key = self.stored().await?;
-        self.provider().set_owner(&key, Some(owner)).await
+        let id = self.stored().await?;
+        self.own(id, Some(owner)).await
     }
 
     /// Makes the session anonymous again.
@@ -415,8 +543,13 @@ impl Session {
         match self.link() {
             Link::New => Ok(()),
             Link::Ended => Err(SessionError::Ended),
-            Link::Live(id) => self.provider().set_owner(&id.key(), None).await,
+            Link::Live(id) => self.own(id, None).await,
         }
+    }
+
+    async fn own(&self, id: SessionId, owner: Option<&str>) -> Result<(), SessionError> {
+        self.step_by(id, |provider, by| provider.set_owner(by, owner))
+            .await
     }
 
     /// Whose session this is.
@@ -432,8 +565,9 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
-        let key = self.stored().await?;
-        self.provider().set_idle_timeout(&key, timeout).await
+        let id = self.stored().await?;
+        self.step_by(id, |provider, by| provider.set_idle_timeout(by, timeout))
+            .await
     }
 
     /// Lets this session live for so long from now on. Creates the session if there is none yet.
@@ -444,8 +578,9 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
-        let key = self.stored().await?;
-        self.provider().set_lifetime(&key, lifetime).await?;
+        let id = self.stored().await?;
+        self.step_by(id, |provider, by| provider.set_lifetime(by, lifetime))
+            .await?;
         let _ = self.step(|stage| match stage.notice {
             Notice::Issued(id, _) => Some(Stage {
                 notice: Notice::Issued(id, Some(lifetime)),

@@ -3,7 +3,7 @@
 use super::cookie::Notice;
 use super::session::Session;
 use crate::provider::Provider;
-use crate::session::{Issued, SessionId};
+use crate::session::{Issued, SessionId, SessionKey};
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
 
@@ -35,6 +35,13 @@ pub(super) enum Link {
     Live(SessionId),
     /// None any more: this request destroyed it.
     Ended,
+}
+
+impl Link {
+    /// Whether it is at the session of a key.
+    pub(super) fn is_at(self, session: SessionKey) -> bool {
+        matches!(self, Self::Live(id) if id.key() == session)
+    }
 }
 
 impl Session {

@@ -230,8 +230,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let idle = clamp(timeout).max(1);
-        self.set_terms(key, Some(idle), None)
+        self.set_terms_if(key, Some(timeout), None, |_| true)
     }
 
     /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
@@ -253,22 +252,33 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let lifetime = clamp(lifetime);
-        let limit = self.now() + lifetime;
-        self.set_terms(key, None, Some(limit))
+        self.set_terms_if(key, None, Some(lifetime), |_| true)
     }
 
-    fn set_terms<Q>(&self, key: &Q, idle: Option<u64>, limit: Option<u64>) -> bool
+    /// Sets either or both, if `condition` holds for the value: a record whose value is replaced meanwhile is
+    /// judged anew, so that the terms are those of a record for which it held.
+    pub(crate) fn set_terms_if<Q>(
+        &self,
+        key: &Q,
+        idle_timeout: Option<Duration>,
+        lifetime: Option<Duration>,
+        mut condition: impl FnMut(&V) -> bool,
+    ) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let idle = idle_timeout.map(|timeout| clamp(timeout).max(1));
+        let limit = lifetime.map(|lifetime| self.now() + clamp(lifetime));
         let visit = self.visit();
         let Some((mut record, mut seen)) = self.seen(key, &visit) else {
             return false;
         };
         let mut is_shortened = false;
         loop {
+            if !condition(record.value()) {
+                return false;
+            }
             let idle_end = seen.tick() + idle.unwrap_or(record.idle());
             let limit_end = limit.unwrap_or(record.limit());
             if visit.now >= idle_end.min(limit_end) {

@@ -1,7 +1,7 @@
 //! Handles: what keeps a value alive outside of the map.
 
 use super::memory::Cells;
-use super::record::{Record, disown};
+use super::record::{NEVER, Record, disown};
 use crate::map::life::State;
 use std::fmt;
 use std::marker::PhantomData;
@@ -58,6 +58,13 @@ impl<K, V> Handle<K, V> {
     /// The key of the record.
     pub fn key(&self) -> &K {
         self.record().key()
+    }
+
+    /// The record's absolute deadline by the map's clock, in milliseconds; none if it has none.
+    // For sessions.
+    #[cfg_attr(not(feature = "sessions"), allow(dead_code))]
+    pub(crate) fn limit(&self) -> Option<u64> {
+        Some(self.record().limit()).filter(|limit| *limit != NEVER)
     }
 
     /// Whether the record has not ended yet: not removed, evicted, replaced by another value, or found

@@ -3,7 +3,7 @@
 use super::{Access, Answer, Provider};
 use crate::Collector;
 use crate::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, By, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
     Snapshot,
 };
 use std::future::{poll_fn, ready};
@@ -62,40 +62,32 @@ impl Provider for MemoryProvider {
         }))
     }
 
-    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>> {
-        answer(Ok(self.store.read(id)))
+    fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
+        answer(self.store.read(session, access))
     }
 
-    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>> {
-        answer(Ok(match access {
-            Access::Touch => self.store.load(key),
-            Access::Peek => self.store.peek_key(key),
-        }))
+    fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
+        answer(self.store.apply(session, &changes, version))
     }
 
-    fn apply<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        changes: Changes,
-        version: Option<u64>,
-    ) -> Answer<'a, Snapshot> {
-        answer(self.store.apply(key, &changes, version))
+    fn touch(&self, session: By) -> Answer<'_, ()> {
+        answer(self.store.touch(session))
     }
 
-    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()> {
-        answer(self.store.load(key).map(drop).ok_or(SessionError::Ended))
-    }
-
-    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool> {
-        answer(Ok(self.store.end(key)))
+    fn destroy(&self, session: By) -> Answer<'_, bool> {
+        answer(self.store.destroy(session))
     }
 
     fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
         answer(self.store.renew(id, grace))
     }
 
-    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()> {
-        answer(self.store.set_owner(key, owner))
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+        answer(self.store.log_in(id, owner))
+    }
+
+    fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
+        answer(self.store.set_owner(session, owner))
     }
 
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
@@ -110,12 +102,12 @@ impl Provider for MemoryProvider {
         answer(Ok(self.store.end_owned_by(owner, except)))
     }
 
-    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()> {
-        answer(self.store.set_idle_timeout(key, timeout))
+    fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
+        answer(self.store.set_terms(session, Some(timeout), None))
     }
 
-    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()> {
-        answer(self.store.set_lifetime(key, lifetime))
+    fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
+        answer(self.store.set_terms(session, None, Some(lifetime)))
     }
 
     fn gc(&self) -> Answer<'_, usize> {

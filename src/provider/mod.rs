@@ -5,7 +5,7 @@
 //! [manager](crate::manager), by itself or by a name in a [`Registry`].
 //!
 //! ```
-//! use dwell::provider::{MemoryProvider, Provider};
+//! use dwell::provider::{Access, By, MemoryProvider, Provider};
 //! use dwell::session::{Attributes, Changes, SessionStore};
 //! use std::time::Duration;
 //!
@@ -13,8 +13,8 @@
 //! let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
 //! let issued = provider.init(Attributes::default()).await?;
 //! let changes = Changes::default().set("visits", 1_u32)?;
-//! provider.apply(&issued.id.key(), changes, None).await?;
-//! let session = provider.read(&issued.id).await?.expect("it is live");
+//! provider.apply(By::Id(issued.id), changes, None).await?;
+//! let session = provider.read(By::Id(issued.id), Access::Touch).await?.expect("it is live");
 //! assert_eq!(*session.attributes.get::<u32>("visits")?.unwrap(), 1);
 //! # Ok::<(), dwell::session::SessionError>(())
 //! # }).unwrap();
@@ -27,6 +27,7 @@ mod registry;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use crate::session::{Access, By};
 pub use memory::MemoryProvider;
 #[cfg(feature = "redis")]
 pub use redis::RedisProvider;
@@ -52,35 +53,16 @@ use std::time::Duration;
 /// ```
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>;
 
-/// Whether a look at a session counts as an access.
-///
-/// ```
-/// use dwell::provider::{Access, MemoryProvider, Provider};
-/// use dwell::session::{Attributes, SessionStore};
-/// use std::time::Duration;
-///
-/// # pollster::block_on(async {
-/// let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
-/// let key = provider.init(Attributes::default()).await?.id.key();
-/// assert!(provider.load(&key, Access::Peek).await?.is_some());
-/// # Ok::<(), dwell::session::SessionError>(())
-/// # }).unwrap();
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// It does: the idle time starts anew.
-    Touch,
-    /// It does not.
-    Peek,
-}
-
 /// Where sessions are kept.
 ///
-/// An id is checked once, when it is read; from then on a request names its session by the key, which stays
-/// the same when the id is renewed. What a provider promises, and the conformance suite
-/// (module `testing`, with the feature of that name) checks:
+/// A request names its session by the id that it came with, in each of its steps ([`By::Id`]); the
+/// application names one by its key ([`By::Key`]), which stays the same when the id is renewed. What a
+/// provider promises, and the conformance suite (module `testing`, with the feature of that name) checks:
 ///
-/// - No method returns a session past its deadline, or under an id that was not issued for it.
+/// - No method returns or changes a session past its deadline, or under an id that was not issued for it.
+/// - A step by an id is taken only if the id answers in that very step: if it is the session's newest, or
+///   in its grace. Otherwise the step fails with [`SessionError::Superseded`] if the session lives, as if
+///   there were no session if it has ended, and changes nothing.
 /// - A session that has ended never returns: what would change it fails with [`SessionError::Ended`].
 /// - [`apply`](Self::apply) and [`renew`](Self::renew) are one step each, whatever else goes on.
 /// - An error tells the caller that nothing was changed; only after [`SessionError::Backend`] it may have
@@ -104,46 +86,54 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// [`SessionError::Random`] if no id could be drawn.
     fn init(&self, attributes: Attributes) -> Answer<'_, Issued>;
 
-    /// The session that an id answers to, and touches it; none if there is none. Creates none.
-    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>>;
-
-    /// The session of a key, for a request that has read its id; none if it has ended.
-    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>>;
+    /// The session that is named; none if there is none, or none any more. Creates none.
+    ///
+    /// # Errors
+    /// [`SessionError::Superseded`].
+    fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>>;
 
     /// Applies changes in one step, if the session is at a version or, without one, at any. Touches the
     /// session, and returns it as it is then.
     ///
     /// # Errors
-    /// [`SessionError::Ended`]; [`SessionError::Conflict`] if it is at another version.
-    fn apply<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        changes: Changes,
-        version: Option<u64>,
-    ) -> Answer<'a, Snapshot>;
+    /// [`SessionError::Ended`]; [`SessionError::Superseded`]; [`SessionError::Conflict`] if it is at another
+    /// version.
+    fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot>;
 
     /// Touches a session: its idle time starts anew.
     ///
     /// # Errors
-    /// [`SessionError::Ended`].
-    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()>;
+    /// [`SessionError::Ended`]; [`SessionError::Superseded`].
+    fn touch(&self, session: By) -> Answer<'_, ()>;
 
     /// Ends a session, for good. Whether there was one.
-    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool>;
+    ///
+    /// # Errors
+    /// [`SessionError::Superseded`]: the session lives on.
+    fn destroy(&self, session: By) -> Answer<'_, bool>;
 
     /// Puts a new id in the place of the newest one, which still answers for `grace`, or for the provider's
-    /// own grace. Everything else stays.
+    /// own grace. Ids that were renewed before and are in their grace answer for that long at the most.
+    /// Everything else stays.
     ///
     /// # Errors
     /// [`SessionError::Superseded`] if `id` is not the newest; [`SessionError::Ended`].
     fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued>;
 
+    /// Puts a new id in the place of the newest one and says whose the session is, in one step: from then
+    /// on no other id answers. Otherwise as [`renew`](Self::renew) without a grace, and as
+    /// [`set_owner`](Self::set_owner).
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew): nothing is changed then.
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued>;
+
     /// Says whose a session is, or nobody's. If the owner then has more than the provider allows, those end
     /// that were idle longest.
     ///
     /// # Errors
-    /// [`SessionError::Ended`].
-    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()>;
+    /// [`SessionError::Ended`]; [`SessionError::Superseded`].
+    fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()>;
 
     /// The live sessions of an owner. Does not touch them.
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>>;
@@ -155,17 +145,18 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         except: Option<&'a SessionKey>,
     ) -> Answer<'a, usize>;
 
-    /// Gives a session its own idle timeout.
+    /// Gives a session its own idle timeout, counted from its last access. Does not touch it, and makes no
+    /// version.
     ///
     /// # Errors
-    /// [`SessionError::Ended`].
-    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()>;
+    /// [`SessionError::Ended`]; [`SessionError::Superseded`].
+    fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()>;
 
-    /// Lets a session live for so long from now on.
+    /// Lets a session live for so long from now on. Does not touch it, and makes no version.
     ///
     /// # Errors
-    /// [`SessionError::Ended`].
-    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()>;
+    /// [`SessionError::Ended`]; [`SessionError::Superseded`].
+    fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()>;
 
     /// Frees what has ended. Returns how many sessions it ended. A provider whose storage does that by itself
     /// has nothing to do.

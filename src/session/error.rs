@@ -22,9 +22,10 @@ pub enum SessionError {
     /// The session is over: destroyed, expired or evicted. Nothing brings it back.
     #[error("the session has ended: start a new one")]
     Ended,
-    /// The id was renewed by another request: only the newest id may renew.
+    /// The id that the caller came with is not the newest, and does not answer any more; or it is in its
+    /// grace, and only the newest id can be renewed.
     #[error(
-        "another request renewed the session's id: let the client repeat its request, with the id that it got there"
+        "the session has a newer id: let the client repeat its request, with the id that it was given"
     )]
     Superseded,
     /// The request was finished, so that no id can reach the client any more.

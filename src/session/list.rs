@@ -1,8 +1,9 @@
 //! Many sessions: an owner's, all of them, and counts.
 
+use super::by::By;
 use super::error::SessionError;
-use super::id::SessionKey;
-use super::snapshot::{Listed, Snapshot};
+use super::id::{SessionId, SessionKey};
+use super::snapshot::{Issued, Listed, Snapshot};
 use super::state::State;
 use super::store::{SessionStore, Store};
 use std::cmp::Reverse;
@@ -89,6 +90,39 @@ impl Store {
         self.end_claimed(owner, surplus);
     }
 
+    /// Keeps the index and the counts in step with a write that gives a session an owner, or none.
+    /// `write` returns whose it was before, along with its result.
+    fn change_owner<R>(
+        &self,
+        key: SessionKey,
+        owner: Option<&str>,
+        write: impl FnOnce(&Option<Arc<str>>) -> Result<(R, Option<Arc<str>>), SessionError>,
+    ) -> Result<R, SessionError> {
+        let shared = &self.shared;
+        let owner: Option<Arc<str>> = owner.map(Arc::from);
+        if let Some(owner) = &owner {
+            shared.owners.add(owner, key);
+        }
+        let (result, before) = match write(&owner) {
+            Ok(written) => written,
+            Err(error) => {
+                if let Some(owner) = &owner {
+                    shared.owners.remove(owner, key);
+                }
+                return Err(error);
+            }
+        };
+        shared.owned.up(u64::from(owner.is_some()));
+        shared.owned.down(u64::from(before.is_some()));
+        if let Some(before) = before {
+            shared.owners.remove(&before, key);
+        }
+        if let (Some(owner), Some(most)) = (&owner, self.settings.max_per_owner) {
+            self.end_surplus(owner, most, key);
+        }
+        Ok(result)
+    }
+
     /// Ends what was claimed. A session that is another owner's by now is given up.
     pub(super) fn end_claimed(&self, owner: &str, claimed: Vec<SessionKey>) {
         for key in claimed {
@@ -100,39 +134,25 @@ impl Store {
 }
 
 impl SessionStore {
-    pub(crate) fn set_owner(
-        &self,
-        key: &SessionKey,
-        owner: Option<&str>,
-    ) -> Result<(), SessionError> {
+    pub(crate) fn set_owner(&self, by: By, owner: Option<&str>) -> Result<(), SessionError> {
         let store = self.store();
-        let shared = &store.shared;
-        let owner: Option<Arc<str>> = owner.map(Arc::from);
-        if let Some(owner) = &owner {
-            shared.owners.add(owner, *key);
-        }
-        let written = store.write(key, |old, new| {
-            new.owner.clone_from(&owner);
-            Ok(old.owner.clone())
-        });
-        let before = match written {
-            Ok((_, before)) => before,
-            Err(error) => {
-                if let Some(owner) = &owner {
-                    shared.owners.remove(owner, *key);
-                }
-                return Err(error);
-            }
-        };
-        shared.owned.up(u64::from(owner.is_some()));
-        shared.owned.down(u64::from(before.is_some()));
-        if let Some(before) = before {
-            shared.owners.remove(&before, *key);
-        }
-        if let (Some(owner), Some(most)) = (&owner, store.settings.max_per_owner) {
-            store.end_surplus(owner, most, *key);
-        }
-        Ok(())
+        store.change_owner(by.key(), owner, |owner| {
+            let written = store.write(by, |old, new| {
+                new.owner.clone_from(owner);
+                Ok(old.owner.clone())
+            });
+            written.map(|(_, before)| ((), before))
+        })
+    }
+
+    pub(crate) fn log_in(&self, id: &SessionId, owner: &str) -> Result<Issued, SessionError> {
+        let store = self.store();
+        store.change_owner(id.key(), Some(owner), |owner| {
+            store.reissue(id, Duration::ZERO, |old, new| {
+                new.owner.clone_from(owner);
+                old.owner.clone()
+            })
+        })
     }
 
     /// The sessions of an owner, in no particular order. Does not touch them.

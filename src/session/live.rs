@@ -1,5 +1,6 @@
 //! A session that lives in this process, as a request holds it.
 
+use super::by::By;
 use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
 use super::store::{Entry, SessionStore};
@@ -14,6 +15,8 @@ use std::time::Duration;
 /// Each read sees the newest state, copies nothing and waits for nobody; each write is one atomic step, of
 /// which concurrent requests lose none. Each of both touches the session: its idle time starts anew. When
 /// the session has ended, every operation says so ([`SessionError::Ended`]), and nothing brings it back.
+/// When the id was renewed elsewhere and its grace is over, every operation fails with
+/// [`SessionError::Superseded`]: what was let in by an id is let in for as long as the id answers.
 /// Closures given to its methods may run more than once, and should do nothing but compute.
 ///
 /// ```
@@ -24,8 +27,7 @@ use std::time::Duration;
 /// let mut session = store.create()?;
 /// session.set("cart", vec![String::from("tea")])?;
 /// session.update("visits", |visits: Option<&u32>| visits.map_or(1, |visits| visits + 1))?;
-/// session.renew()?; // at each login
-/// session.set_owner("ann")?;
+/// session.log_in("ann")?; // a new id, and no grace for the old one
 /// assert_eq!(*session.get::<Vec<String>>("cart")?.unwrap(), ["tea"]);
 /// # Ok::<(), dwell::session::SessionError>(())
 /// ```
@@ -50,15 +52,18 @@ impl LiveSession {
         self.id.key()
     }
 
+    pub(super) fn by(&self) -> By {
+        By::Id(self.id)
+    }
+
     pub(super) fn entry(&self) -> Result<Entry, SessionError> {
-        let sessions = &self.store.store().sessions;
-        sessions.get(&self.key()).ok_or(SessionError::Ended)
+        self.store.store().entry(self.by())
     }
 
     /// The value under a key; none if there is none.
     ///
     /// # Errors
-    /// If the session has ended, or if the value is of another type.
+    /// If the session has ended, if the id does not answer any more, or if the value is of another type.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -77,7 +82,7 @@ impl LiveSession {
     /// Whether there is a value under a key.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -94,7 +99,7 @@ impl LiveSession {
     /// The keys that have a value, in order.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -112,7 +117,7 @@ impl LiveSession {
     /// Puts a value under a key.
     ///
     /// # Errors
-    /// If the session has ended, or if the value cannot be written as JSON.
+    /// If the session has ended, if the id does not answer any more, or if the value cannot be written as JSON.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -130,7 +135,7 @@ impl LiveSession {
     /// Removes a value. Whether there was one.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -148,7 +153,7 @@ impl LiveSession {
     /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
     ///
     /// # Errors
-    /// If the session has ended, or if the old value is of another type.
+    /// If the session has ended, if the id does not answer any more, or if the old value is of another type.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -165,7 +170,7 @@ impl LiveSession {
         mut change: impl FnMut(Option<&T>) -> T,
     ) -> Result<Arc<T>, SessionError> {
         let store = self.store.store();
-        let (entry, ()) = store.write(&self.key(), |_, new| {
+        let (entry, ()) = store.write(self.by(), |_, new| {
             Ok(new.attributes.update(key, &mut change)?)
         })?;
         let value = entry.attributes.get(key)?;
@@ -175,7 +180,7 @@ impl LiveSession {
     /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
     ///
     /// # Errors
-    /// If the session has ended, or if the value is of another type.
+    /// If the session has ended, if the id does not answer any more, or if the value is of another type.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -193,7 +198,7 @@ impl LiveSession {
     /// Removes all values.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -214,7 +219,7 @@ impl LiveSession {
     /// Changes any number of attributes in one step. If `change` fails, nothing is changed.
     ///
     /// # Errors
-    /// If the session has ended, or with what `change` returns.
+    /// If the session has ended, if the id does not answer any more, or with what `change` returns.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -233,14 +238,14 @@ impl LiveSession {
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
         let store = self.store.store();
-        let (_, result) = store.write(&self.key(), |_, new| Ok(change(&mut new.attributes)?))?;
+        let (_, result) = store.write(self.by(), |_, new| Ok(change(&mut new.attributes)?))?;
         Ok(result)
     }
 
     /// Applies changes in one step. Returns the session as it is then.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::{Changes, SessionStore};
@@ -251,7 +256,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn apply(&self, changes: &Changes) -> Result<Snapshot, SessionError> {
-        self.store.apply(&self.key(), changes, None)
+        self.store.apply(self.by(), changes, None)
     }
 
     /// Applies changes in one step if nobody wrote since a version: compare and set.
@@ -271,13 +276,13 @@ impl LiveSession {
     /// # Ok::<(), SessionError>(())
     /// ```
     pub fn apply_at(&self, version: u64, changes: &Changes) -> Result<Snapshot, SessionError> {
-        self.store.apply(&self.key(), changes, Some(version))
+        self.store.apply(self.by(), changes, Some(version))
     }
 
     /// How many writes made the session what it is, its creation included.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -294,7 +299,7 @@ impl LiveSession {
     /// What the session is at this moment.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -310,19 +315,22 @@ impl LiveSession {
         Ok(self.store.store().snapshot(&self.entry()?))
     }
 
-    /// What the session is at this moment, without touching it; none if it has ended.
+    /// What the session is at this moment, without touching it; none if it has ended, or if the id does
+    /// not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
     /// use std::time::Duration;
     /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
     /// assert!(session.peek().is_some());
-    /// session.clone().destroy();
+    /// session.clone().destroy()?;
     /// assert!(session.peek().is_none());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn peek(&self) -> Option<Snapshot> {
-        self.store.peek_key(&self.key())
+        let store = self.store.store();
+        let entry = store.peek(self.by()).ok()?;
+        Some(store.snapshot(&entry))
     }
 
     /// How long nobody has accessed the session, and how long it lives if nobody does; none if it has
@@ -343,14 +351,14 @@ impl LiveSession {
     /// Touches the session: its idle time starts anew.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
     /// use std::time::Duration;
     /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
     /// session.touch()?;
-    /// session.clone().destroy();
+    /// session.clone().destroy()?;
     /// assert!(session.touch().is_err());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
@@ -386,8 +394,9 @@ impl LiveSession {
         self.renew_with_grace(self.store.settings().grace)
     }
 
-    /// Gives the session a new id, with another grace for the old one than the store's. With zero the old
-    /// id ends here: the choice where somebody else may know it.
+    /// Gives the session a new id, with another grace for the old one than the store's. Ids that were
+    /// renewed before and are still in their grace answer for that long at the most; with zero no id answers
+    /// but the new one, from this step on.
     ///
     /// # Errors
     /// As [`renew`](Self::renew).
@@ -407,9 +416,37 @@ impl LiveSession {
         Ok(())
     }
 
+    /// Logs a user in: gives the session a new id and an owner, in one step.
+    ///
+    /// From this step on no other id answers, not even one in its grace: a request that came with one,
+    /// and is still under way, has lost the session. So an id that somebody planted in the client before
+    /// the login is worth nothing after it. If the owner then has more than
+    /// [`max_per_owner`](super::Settings::max_per_owner), those end that were idle longest.
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew). Nothing is changed then.
+    ///
+    /// ```
+    /// use dwell::session::{SessionError, SessionStore};
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let planted = store.create()?;
+    /// let mut session = store.find(planted.id()).unwrap();
+    /// session.log_in("ann")?;
+    /// assert_eq!(session.owner()?.as_deref(), Some("ann"));
+    /// assert!(matches!(planted.owner(), Err(SessionError::Superseded)));
+    /// # Ok::<(), SessionError>(())
+    /// ```
+    pub fn log_in(&mut self, owner: &str) -> Result<(), SessionError> {
+        self.id = self.store.log_in(&self.id, owner)?.id;
+        Ok(())
+    }
+
     /// Ends the session. Whether it had not ended before.
     ///
-    /// Final, whichever of its ids this request came with.
+    /// # Errors
+    /// [`SessionError::Superseded`] if the id does not answer any more: the session lives then, under
+    /// another id. [`SessionStore::end`] ends a session by its key.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -417,12 +454,12 @@ impl LiveSession {
     /// let store = SessionStore::new(Duration::from_secs(60));
     /// let session = store.create()?;
     /// let id = *session.id();
-    /// assert!(session.destroy());
+    /// assert!(session.destroy()?);
     /// assert!(store.find(&id).is_none());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn destroy(self) -> bool {
-        self.store.end(&self.key())
+    pub fn destroy(self) -> Result<bool, SessionError> {
+        self.store.store().end(self.by())
     }
 }
 

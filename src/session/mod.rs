@@ -28,7 +28,7 @@
 
 mod attributes;
 mod builder;
-mod by_key;
+mod by;
 mod error;
 mod event;
 mod id;
@@ -50,6 +50,7 @@ mod value;
 
 pub use attributes::{Attributes, Change, Changes};
 pub use builder::Builder;
+pub use by::{Access, By};
 pub use error::{AttributeError, SessionError};
 pub use event::{Event, EventKind};
 #[cfg(any(feature = "redis", feature = "snapshot"))]

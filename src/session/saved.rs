@@ -154,7 +154,6 @@ impl Saved {
             owner: self.owner.map(Arc::from),
             version: self.version,
             created: times.of_wall(self.created),
-            deadline: self.limit.map(|limit| times.of_wall(limit)),
         }
     }
 }

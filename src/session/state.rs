@@ -23,8 +23,6 @@ pub(crate) struct State {
     pub(crate) version: u64,
     /// When it was created.
     pub(crate) created: u64,
-    /// When its absolute lifetime ends. The map's own deadline decides; this one can be read.
-    pub(crate) deadline: Option<u64>,
 }
 
 impl State {
@@ -36,7 +34,6 @@ impl State {
             owner: self.owner.clone(),
             version: self.version + 1,
             created: self.created,
-            deadline: self.deadline,
         }
     }
 
@@ -106,19 +103,22 @@ impl Secrets {
         self.is_current(secret) || self.replaced.iter().any(in_grace)
     }
 
-    /// Puts a new secret in the place of the current one, which still answers for `grace`.
+    /// Puts a new secret in the place of the current one, which still answers for `grace`; and so do
+    /// those before it, at the most: with zero nothing answers but the new one.
     pub(crate) fn replace(&mut self, secret: Secret, now: u64, grace: u64) {
         let old = std::mem::replace(&mut self.current, Known::Secret(secret));
+        let until = now.saturating_add(grace);
+        for replaced in &mut self.replaced {
+            replaced.until = replaced.until.min(until);
+        }
         if grace == 0 {
+            self.replaced.clear();
             return;
         }
         if self.replaced.len() == MOST_REPLACED {
             self.replaced.remove(0);
         }
-        self.replaced.push(Replaced {
-            secret: old,
-            until: now.saturating_add(grace),
-        });
+        self.replaced.push(Replaced { secret: old, until });
     }
 
     fn without_lapsed(&self, now: u64) -> Self {

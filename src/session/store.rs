@@ -6,6 +6,7 @@
 //! index (see `owner`).
 
 use super::builder::Builder;
+use super::by::By;
 use super::error::SessionError;
 use super::event::{Event, EventKind, Events};
 use super::id::{Random, Secret, SessionId, SessionKey};
@@ -109,29 +110,34 @@ impl Store {
         self.clock.now_millis()
     }
 
-    /// The session that an id answers to now.
-    pub(super) fn admit(&self, id: &SessionId) -> Option<Entry> {
-        let entry = self.sessions.peek(&id.key());
-        let admitted = entry.filter(|entry| entry.secrets.admit(id.secret(), self.now()));
-        if admitted.is_none() {
+    /// Notes that an id answers to nothing, if that is so.
+    pub(super) fn note_unknown<T>(&self, result: Result<T, SessionError>) -> Option<T> {
+        if result.is_err() {
             self.shared.unknown_ids.one();
         }
-        admitted
+        result.ok()
     }
 
     /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
     /// a copy of the next version. If `change` fails, nothing is changed.
     pub(super) fn write<R>(
         &self,
-        key: &SessionKey,
+        by: By,
         mut change: impl FnMut(&State, &mut State) -> Result<R, SessionError>,
     ) -> Result<(Entry, R), SessionError> {
         let now = self.now();
+        // An id that does not answer does not even touch the session.
+        if let Err(SessionError::Superseded) = self.peek(by) {
+            return Err(SessionError::Superseded);
+        }
         let mut result = Err(SessionError::Ended);
         let mut old_size = 0;
-        let entry = self.sessions.update(key, |old| {
+        let entry = self.sessions.update(&by.key(), |old| {
             let mut new = old.successor(now);
-            result = change(old, &mut new);
+            result = match by.is_admitted(old, now) {
+                true => change(old, &mut new),
+                false => Err(SessionError::Superseded),
+            };
             if result.is_err() {
                 new = old.clone();
             }
@@ -147,16 +153,13 @@ impl Store {
         result.map(|result| (entry, result))
     }
 
-    /// For what changes a session without writing its state: refuses it, if there is no session.
-    pub(super) fn done(&self, is_done: bool) -> Result<(), SessionError> {
-        if is_done {
-            return Ok(());
-        }
-        self.shared.refused_writes.one();
-        Err(SessionError::Ended)
-    }
-
-    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<Issued, SessionError> {
+    /// Gives a session a new id in the place of its newest one, in the write that also makes `change`.
+    pub(super) fn reissue<R>(
+        &self,
+        id: &SessionId,
+        grace: Duration,
+        mut change: impl FnMut(&State, &mut State) -> R,
+    ) -> Result<(Issued, R), SessionError> {
         let key = id.key();
         let is_current = |state: &State| state.secrets.is_current(id.secret());
         // An id that is not the session's does not even touch it.
@@ -170,19 +173,25 @@ impl Store {
         let secret = Secret::random(self.random).map_err(SessionError::Random)?;
         let now = self.now();
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let (entry, ()) = self.write(&key, |old, new| {
+        let (entry, changed) = self.write(By::Key(key), |old, new| {
             if !is_current(old) {
                 return Err(SessionError::Superseded);
             }
             new.secrets.replace(secret, now, grace);
-            Ok(())
+            Ok(change(old, new))
         })?;
         self.shared.renewed.one();
         self.shared.tell(EventKind::Renewed, key, &entry);
-        Ok(Issued {
+        let issued = Issued {
             id: SessionId::new(key, secret),
             snapshot: self.snapshot(&entry),
-        })
+        };
+        Ok((issued, changed))
+    }
+
+    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<Issued, SessionError> {
+        let (issued, ()) = self.reissue(id, grace, |_, _| ())?;
+        Ok(issued)
     }
 
     pub(super) fn snapshot(&self, entry: &Entry) -> Snapshot {
@@ -194,7 +203,7 @@ impl Store {
             version: entry.version,
             age: Duration::from_millis(now.saturating_sub(entry.created)),
             lifetime_left: entry
-                .deadline
+                .limit()
                 .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
         }
     }
@@ -267,14 +276,12 @@ impl SessionStore {
         let key = SessionKey::random(store.random).map_err(SessionError::Random)?;
         let secret = Secret::random(store.random).map_err(SessionError::Random)?;
         let now = store.now();
-        let lifetime = store.settings.max_lifetime;
         let state = State {
             secrets: Secrets::new(secret),
             attributes,
             owner: None,
             version: 1,
             created: now,
-            deadline: lifetime.map(|lifetime| after(now, lifetime)),
         };
         if store.sessions.contains_key(&key) {
             return Err(SessionError::Collision);
@@ -296,8 +303,8 @@ impl SessionStore {
     /// The session that an id answers to, and touches it: its idle time starts anew.
     ///
     /// None if there is none; this is counted. An id that the store did not issue is never taken up.
-    /// The id is checked here and nowhere else: the session that is returned stays usable when the id is
-    /// renewed, until it ends.
+    /// The session that is returned can be used for as long as this id answers: until it ends, or until
+    /// the id was renewed and its grace is over.
     ///
     /// ```
     /// use dwell::session::{SessionId, SessionStore};
@@ -308,11 +315,9 @@ impl SessionStore {
     /// assert_eq!((store.len(), store.stats().unknown_ids), (0, 1));
     /// ```
     pub fn find(&self, id: &SessionId) -> Option<LiveSession> {
-        self.store.admit(id)?;
-        self.store
-            .sessions
-            .touch(&id.key())
-            .then(|| LiveSession::new(self.clone(), *id))
+        let entry = self.store.entry(By::Id(*id));
+        self.store.note_unknown(entry)?;
+        Some(LiveSession::new(self.clone(), *id))
     }
 
     /// What the session of an id is at this moment. Does not touch it.
@@ -326,7 +331,8 @@ impl SessionStore {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn peek(&self, id: &SessionId) -> Option<Snapshot> {
-        let entry = self.store.admit(id)?;
+        let entry = self.store.peek(By::Id(*id));
+        let entry = self.store.note_unknown(entry)?;
         Some(self.store.snapshot(&entry))
     }
 
@@ -410,9 +416,4 @@ impl fmt::Debug for SessionStore {
             .field("stats", &self.stats())
             .finish()
     }
-}
-
-/// A time so much later, in milliseconds.
-pub(super) fn after(now: u64, by: Duration) -> u64 {
-    now.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX))
 }

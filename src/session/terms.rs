@@ -1,9 +1,7 @@
 //! Whose a session is, and how long it lives.
 
 use super::error::SessionError;
-use super::id::SessionKey;
 use super::live::LiveSession;
-use super::store::{SessionStore, after};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ impl LiveSession {
     /// [`max_per_owner`](super::Settings::max_per_owner) then, those of them end that were idle longest.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -24,13 +22,13 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn set_owner(&self, owner: &str) -> Result<(), SessionError> {
-        self.store.set_owner(&self.key(), Some(owner))
+        self.store.set_owner(self.by(), Some(owner))
     }
 
     /// Makes the session anonymous again.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -43,13 +41,13 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn clear_owner(&self) -> Result<(), SessionError> {
-        self.store.set_owner(&self.key(), None)
+        self.store.set_owner(self.by(), None)
     }
 
     /// Whose session this is.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -66,7 +64,7 @@ impl LiveSession {
     /// Gives this session its own idle timeout. Takes effect at once.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -78,13 +76,13 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
-        self.store.set_idle_timeout(&self.key(), timeout)
+        self.store.set_terms(self.by(), Some(timeout), None)
     }
 
     /// Lets this session live for so long from now on, however often it is accessed. With zero it ends.
     ///
     /// # Errors
-    /// If the session has ended.
+    /// If the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -95,36 +93,6 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
-        self.store.set_lifetime(&self.key(), lifetime)
-    }
-}
-
-/// By key, for a provider.
-impl SessionStore {
-    pub(crate) fn set_idle_timeout(
-        &self,
-        key: &SessionKey,
-        timeout: Duration,
-    ) -> Result<(), SessionError> {
-        let store = self.store();
-        store.done(store.sessions.set_idle_timeout(key, timeout))
-    }
-
-    pub(crate) fn set_lifetime(
-        &self,
-        key: &SessionKey,
-        lifetime: Duration,
-    ) -> Result<(), SessionError> {
-        let store = self.store();
-        store.done(store.sessions.set_lifetime(key, lifetime))?;
-        if lifetime.as_millis() == 0 {
-            return Ok(());
-        }
-        let deadline = after(store.now(), lifetime);
-        store.write(key, |_, new| {
-            new.deadline = Some(deadline);
-            Ok(())
-        })?;
-        Ok(())
+        self.store.set_terms(self.by(), None, Some(lifetime))
     }
 }

@@ -28,7 +28,7 @@ fn keys_of(store: &SessionStore, owner: &str) -> Vec<SessionKey> {
 fn write_owner(store: &SessionStore, key: &SessionKey, owner: &str) {
     store
         .store
-        .write(key, |_, new| {
+        .write(By::Key(*key), |_, new| {
             new.owner = Some(owner.into());
             Ok(())
         })
@@ -105,7 +105,7 @@ fn a_renewal_that_is_overtaken_by_a_logout_fails() {
     let id = *store.create().unwrap().id();
     set_random(&mut store, random_after_others);
     let (other, mut late) = (store.find(&id).unwrap(), store.find(&id).unwrap());
-    MEANWHILE.set(Some(Box::new(move || assert!(other.destroy()))));
+    MEANWHILE.set(Some(Box::new(move || assert!(other.destroy().unwrap()))));
     assert!(matches!(late.renew(), Err(SessionError::Ended)));
     assert!(store.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use super::{LONG, runtime};
 use dwell::provider::redis::RedisFailure;
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Changes, SessionError, SessionKey};
 use std::future::Future;
 
@@ -36,7 +36,10 @@ async fn get(
     name: &str,
     access: Access,
 ) -> Option<u64> {
-    let session = provider.load(key, access).await.expect("a server")?;
+    let session = provider
+        .read(By::Key(*key), access)
+        .await
+        .expect("a server")?;
     let value = session.attributes.get::<u64>(name).expect("a number");
     value.map(|value| *value)
 }

@@ -44,7 +44,7 @@ mod tls;
 pub use builder::{RedisBuildError, RedisBuilder};
 pub use failure::RedisFailure;
 
-use super::{Access, Answer, Provider};
+use super::{Access, Answer, By, Provider};
 use crate::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
@@ -65,7 +65,7 @@ use std::time::Duration;
 /// operation on a session is atomic in the server, and linearizable there.
 ///
 /// ```no_run
-/// use dwell::provider::{Provider, RedisProvider};
+/// use dwell::provider::{Access, By, Provider, RedisProvider};
 /// use dwell::session::{Attributes, Settings};
 /// use std::time::Duration;
 ///
@@ -74,7 +74,7 @@ use std::time::Duration;
 /// let one = RedisProvider::builder("redis://127.0.0.1/", "shop", settings).build()?;
 /// let other = RedisProvider::builder("redis://127.0.0.1/", "shop", settings).build()?;
 /// let id = one.init(Attributes::default()).await?.id;
-/// assert!(other.read(&id).await?.is_some());
+/// assert!(other.read(By::Id(id), Access::Touch).await?.is_some());
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
@@ -119,54 +119,39 @@ impl Provider for RedisProvider {
         })
     }
 
-    fn read<'a>(&'a self, id: &'a SessionId) -> Answer<'a, Option<Snapshot>> {
+    fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
         Box::pin(async move {
             let look = Look {
-                id: Some(id),
-                touches: true,
-            };
-            let end = self.remote.link.end();
-            let record = self
-                .remote
-                .read_near(Name::of(&id.key()), look, end)
-                .await?;
-            Ok(record.map(|record| record.snapshot()))
-        })
-    }
-
-    fn load<'a>(&'a self, key: &'a SessionKey, access: Access) -> Answer<'a, Option<Snapshot>> {
-        Box::pin(async move {
-            let look = Look {
-                id: None,
+                id: match &session {
+                    By::Id(id) => Some(id),
+                    By::Key(_) => None,
+                },
                 touches: access == Access::Touch,
             };
             let end = self.remote.link.end();
-            let record = self.remote.read_near(Name::of(key), look, end).await?;
+            let name = Name::of(&session.key());
+            let record = self.remote.read_near(name, look, end).await?;
             Ok(record.map(|record| record.snapshot()))
         })
     }
 
-    fn apply<'a>(
-        &'a self,
-        key: &'a SessionKey,
-        changes: Changes,
-        version: Option<u64>,
-    ) -> Answer<'a, Snapshot> {
+    fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
         Box::pin(async move {
             let end = self.remote.link.end();
-            let applied = self.remote.apply(Name::of(key), &changes, version, end);
+            let name = Name::of(&session.key());
+            let applied = self.remote.apply(name, &changes, version, end);
             Ok(applied.await?.snapshot())
         })
     }
 
-    fn update<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, ()> {
+    fn touch(&self, session: By) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.touch(Name::of(key), end))
+        Box::pin(self.remote.touch(Name::of(&session.key()), end))
     }
 
-    fn destroy<'a>(&'a self, key: &'a SessionKey) -> Answer<'a, bool> {
+    fn destroy(&self, session: By) -> Answer<'_, bool> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.destroy(Name::of(key), None, end))
+        Box::pin(self.remote.destroy(Name::of(&session.key()), None, end))
     }
 
     fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
@@ -174,9 +159,20 @@ impl Provider for RedisProvider {
         Box::pin(self.remote.renew(id, grace, end))
     }
 
-    fn set_owner<'a>(&'a self, key: &'a SessionKey, owner: Option<&'a str>) -> Answer<'a, ()> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.set_owner(Name::of(key), owner, end))
+        Box::pin(async move {
+            let issued = self.remote.renew(id, Some(Duration::ZERO), end).await?;
+            let name = Name::of(&id.key());
+            self.remote.set_owner(name, Some(owner), end).await?;
+            Ok(issued)
+        })
+    }
+
+    fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
+        let end = self.remote.link.end();
+        let name = Name::of(&session.key());
+        Box::pin(self.remote.set_owner(name, owner, end))
     }
 
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
@@ -193,15 +189,15 @@ impl Provider for RedisProvider {
         Box::pin(self.remote.destroy_owned_by(owner, except, end))
     }
 
-    fn set_idle_timeout<'a>(&'a self, key: &'a SessionKey, timeout: Duration) -> Answer<'a, ()> {
+    fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        let name = Name::of(key);
+        let name = Name::of(&session.key());
         Box::pin(self.remote.set_terms(name, Some(timeout), None, end))
     }
 
-    fn set_lifetime<'a>(&'a self, key: &'a SessionKey, lifetime: Duration) -> Answer<'a, ()> {
+    fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        let name = Name::of(key);
+        let name = Name::of(&session.key());
         Box::pin(self.remote.set_terms(name, None, Some(lifetime), end))
     }
 

@@ -1,6 +1,7 @@
 //! Attributes: what is set is read, in one step, whatever it is.
 
 use super::{Bench, Case, case, get, set};
+use crate::provider::By;
 use crate::session::{Changes, SessionError, Value};
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ fn set_and_delete(bench: &Bench<'_>) {
         "both values",
     );
     let deleted = Changes::default().delete("name").delete("never set");
-    bench.wait(bench.provider.apply(&key, deleted, None));
+    bench.wait(bench.provider.apply(By::Key(key), deleted, None));
     let keys = bench.peek(&key).map(|session| {
         let keys = session.attributes.keys().map(str::to_owned);
         keys.collect::<Vec<_>>()
@@ -47,7 +48,7 @@ fn in_order(bench: &Bench<'_>) {
         .set("once", 1_u64)
         .and_then(|changes| changes.set("once", 2_u64))
         .expect("the suite's values are JSON");
-    let session = bench.wait(bench.provider.apply(&key, changes, None));
+    let session = bench.wait(bench.provider.apply(By::Key(key), changes, None));
     bench.check(
         get::<u64>(&session, "twice").is_none() && get(&session, "once") == Some(2_u64),
         "the last change of each key to count",
@@ -68,8 +69,9 @@ fn conflicts(bench: &Bench<'_>) {
     let issued = bench.init();
     let key = issued.id.key();
     let seen = issued.snapshot.version;
-    let apply =
-        |changes, version| bench.try_wait(bench.provider.apply(&key, changes, Some(version)));
+    let apply = |changes, version| {
+        bench.try_wait(bench.provider.apply(By::Key(key), changes, Some(version)))
+    };
     let current = match apply(set("key", 1_u64), seen) {
         Ok(session) => session.version,
         Err(error) => panic!("{}: the version was right, but: {error}", bench.name),
@@ -106,7 +108,7 @@ fn one_winner(bench: &Bench<'_>) {
         let winners = bench.together(4, |number| {
             let changes = set("winner", number as u64);
             bench
-                .try_wait(bench.provider.apply(&key, changes, seen))
+                .try_wait(bench.provider.apply(By::Key(key), changes, seen))
                 .is_ok()
         });
         let winners: Vec<_> = (0_u64..).zip(winners).filter(|(_, won)| *won).collect();
@@ -138,7 +140,7 @@ fn odd_values(bench: &Bench<'_>) {
     let mut outside = crate::session::Attributes::default();
     outside.set_value("outside", Value::from_json(b"[1,2]".to_vec()));
     let changes = Changes::between(&crate::session::Attributes::default(), &outside);
-    bench.wait(bench.provider.apply(&id.key(), changes, None));
+    bench.wait(bench.provider.apply(By::Key(id.key()), changes, None));
 
     let session = bench.read(&id).expect("the session is live");
     for (name, number) in odd.iter().zip(0_u64..) {

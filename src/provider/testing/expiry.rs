@@ -1,7 +1,7 @@
 //! Expiry: exact on read, with a manual clock. The bound.
 
 use super::{Bench, Case, IDLE, case, case_with, set, settings};
-use crate::provider::Access;
+use crate::provider::{Access, By};
 use crate::session::{SessionError, SessionId};
 use std::time::Duration;
 
@@ -40,9 +40,11 @@ fn idle(bench: &Bench<'_>) {
     bench.advance(MILLI);
     bench.check(bench.peek(&id.key()).is_none(), "none by its key");
     bench.check(bench.read(&id).is_none(), "none by its id");
-    bench.refuses_as_ended(bench.provider.update(&id.key()), "a touch");
+    bench.refuses_as_ended(bench.provider.touch(By::Key(id.key())), "a touch");
     bench.refuses_as_ended(
-        bench.provider.apply(&id.key(), set("key", 1_u64), None),
+        bench
+            .provider
+            .apply(By::Key(id.key()), set("key", 1_u64), None),
         "a write",
     );
 }
@@ -52,9 +54,9 @@ fn touches(bench: &Bench<'_>) {
     let key = id.key();
     let accesses: [&dyn Fn(); 4] = [
         &|| bench.check(bench.read(&id).is_some(), "a read"),
-        &|| bench.wait(bench.provider.update(&key)),
+        &|| bench.wait(bench.provider.touch(By::Key(key))),
         &|| drop(bench.set(&key, "key", 1_u64)),
-        &|| drop(bench.wait(bench.provider.load(&key, Access::Touch))),
+        &|| drop(bench.wait(bench.provider.read(By::Key(key), Access::Touch))),
     ];
     for access in accesses {
         bench.advance(IDLE - MILLI);
@@ -100,10 +102,14 @@ fn lifetime(bench: &Bench<'_>) {
 fn own_terms(bench: &Bench<'_>) {
     let (long, short, limited) = (bench.init().id, bench.init().id, bench.init().id);
     let set_idle =
-        |id: &SessionId, idle| bench.wait(bench.provider.set_idle_timeout(&id.key(), idle));
+        |id: &SessionId, idle| bench.wait(bench.provider.set_idle_timeout(By::Key(id.key()), idle));
     set_idle(&long, IDLE * 10);
     set_idle(&short, MILLI);
-    bench.wait(bench.provider.set_lifetime(&limited.key(), MILLI * 2));
+    bench.wait(
+        bench
+            .provider
+            .set_lifetime(By::Key(limited.key()), MILLI * 2),
+    );
     bench.advance(MILLI);
     bench.check(
         bench.read(&short).is_none(),

@@ -28,13 +28,14 @@
 //! assert!(report.skipped.is_empty());
 //! ```
 
+mod admission;
 mod attributes;
 mod expiry;
 mod owners;
 mod renewal;
 mod resurrection;
 
-use super::{Access, Answer, Provider};
+use super::{Access, Answer, By, Provider};
 use crate::session::{
     Attribute, Attributes, Changes, Issued, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
@@ -91,6 +92,7 @@ pub fn conformance(subject: &dyn Subject) -> Report {
         expiry::cases(),
         resurrection::cases(),
         renewal::cases(),
+        admission::cases(),
         owners::cases(),
     ];
     for case in cases.into_iter().flatten() {
@@ -185,22 +187,26 @@ impl Bench<'_> {
 
     #[track_caller]
     fn read(&self, id: &SessionId) -> Option<Snapshot> {
-        self.wait(self.provider.read(id))
+        match self.try_wait(self.provider.read(By::Id(*id), Access::Touch)) {
+            Ok(session) => session,
+            Err(SessionError::Superseded) => None,
+            Err(error) => panic!("{}: the provider failed: {error}", self.name),
+        }
     }
 
     #[track_caller]
     fn peek(&self, key: &SessionKey) -> Option<Snapshot> {
-        self.wait(self.provider.load(key, Access::Peek))
+        self.wait(self.provider.read(By::Key(*key), Access::Peek))
     }
 
     #[track_caller]
     fn set<T: Attribute>(&self, key: &SessionKey, name: &str, value: T) -> Snapshot {
-        self.wait(self.provider.apply(key, set(name, value), None))
+        self.wait(self.provider.apply(By::Key(*key), set(name, value), None))
     }
 
     #[track_caller]
     fn set_owner(&self, key: &SessionKey, owner: Option<&str>) {
-        self.wait(self.provider.set_owner(key, owner));
+        self.wait(self.provider.set_owner(By::Key(*key), owner));
     }
 
     #[track_caller]

@@ -1,6 +1,7 @@
 //! The owner's sessions: listed, counted and ended exactly.
 
 use super::{Bench, Case, IDLE, case, case_with, settings};
+use crate::provider::By;
 use std::time::Duration;
 
 const MOST: usize = 2;
@@ -39,7 +40,7 @@ fn says_so(bench: &Bench<'_>) {
 
 fn ends(bench: &Bench<'_>) {
     let destroyed = bench.owned("ann").id;
-    bench.wait(bench.provider.destroy(&destroyed.key()));
+    bench.wait(bench.provider.destroy(By::Key(destroyed.key())));
     bench.check(bench.keys_of("ann").is_empty(), "none after a logout");
     bench.owned("ann");
     bench.advance(IDLE);

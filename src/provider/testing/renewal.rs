@@ -1,6 +1,7 @@
 //! Renewal: one step, and an old id that answers for its grace.
 
 use super::{Bench, Case, GRACE, IDLE, case, get};
+use crate::provider::By;
 use crate::session::SessionError;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,7 @@ fn keeps(bench: &Bench<'_>) {
     let old = bench.owned("ann").id;
     let key = old.key();
     bench.set(&key, "cart", 3_u64);
-    bench.wait(bench.provider.set_lifetime(&key, IDLE * 2));
+    bench.wait(bench.provider.set_lifetime(By::Key(key), IDLE * 2));
     bench.advance(IDLE / 2);
     let new = bench.renew(&old);
     bench.check(new.id != old, "another id");
@@ -115,7 +116,7 @@ fn logout(bench: &Bench<'_>) {
         let new = bench.together(2, |number| {
             if number == 0 {
                 bench.check(
-                    bench.wait(bench.provider.destroy(&old.key())),
+                    bench.wait(bench.provider.destroy(By::Key(old.key()))),
                     "a live session",
                 );
                 return None;

@@ -1,6 +1,7 @@
 //! The end of a session is final.
 
 use super::{Bench, Case, case, set};
+use crate::provider::By;
 use crate::session::SessionError;
 use std::time::Duration;
 
@@ -16,25 +17,35 @@ fn late_writes(bench: &Bench<'_>) {
     let issued = bench.owned("ann");
     let (id, key) = (issued.id, issued.id.key());
     bench.check(
-        bench.wait(bench.provider.destroy(&key)),
+        bench.wait(bench.provider.destroy(By::Key(key))),
         "a live session to be destroyed",
     );
     bench.check(
-        !bench.wait(bench.provider.destroy(&key)),
+        !bench.wait(bench.provider.destroy(By::Key(key))),
         "it to be destroyed once",
     );
     let long = Duration::from_secs(600);
     let provider = &bench.provider;
-    bench.refuses_as_ended(provider.apply(&key, set("key", 1_u64), None), "a write");
     bench.refuses_as_ended(
-        provider.apply(&key, set("key", 1_u64), Some(issued.snapshot.version)),
+        provider.apply(By::Key(key), set("key", 1_u64), None),
+        "a write",
+    );
+    bench.refuses_as_ended(
+        provider.apply(
+            By::Key(key),
+            set("key", 1_u64),
+            Some(issued.snapshot.version),
+        ),
         "a write to a version",
     );
-    bench.refuses_as_ended(provider.update(&key), "a touch");
+    bench.refuses_as_ended(provider.touch(By::Key(key)), "a touch");
     bench.refuses_as_ended(provider.renew(&id, None), "a renewal");
-    bench.refuses_as_ended(provider.set_owner(&key, Some("ann")), "a new owner");
-    bench.refuses_as_ended(provider.set_idle_timeout(&key, long), "an idle timeout");
-    bench.refuses_as_ended(provider.set_lifetime(&key, long), "a lifetime");
+    bench.refuses_as_ended(provider.set_owner(By::Key(key), Some("ann")), "a new owner");
+    bench.refuses_as_ended(
+        provider.set_idle_timeout(By::Key(key), long),
+        "an idle timeout",
+    );
+    bench.refuses_as_ended(provider.set_lifetime(By::Key(key), long), "a lifetime");
     bench.check(bench.read(&id).is_none(), "nothing to bring it back");
     bench.check(
         bench.peek(&key).is_none(),
@@ -53,13 +64,13 @@ fn slow_request(bench: &Bench<'_>) {
         bench.together(3, |number| {
             if number == 0 {
                 bench.check(
-                    bench.wait(bench.provider.destroy(&key)),
+                    bench.wait(bench.provider.destroy(By::Key(key))),
                     "the logout to succeed",
                 );
                 return;
             }
             for _ in 0..5 {
-                match bench.try_wait(bench.provider.apply(&key, set("key", 1_u64), None)) {
+                match bench.try_wait(bench.provider.apply(By::Key(key), set("key", 1_u64), None)) {
                     Ok(_) | Err(SessionError::Ended) => {}
                     Err(error) => panic!("{}: the provider failed: {error}", bench.name),
                 }
@@ -72,7 +83,7 @@ fn slow_request(bench: &Bench<'_>) {
 fn one_destroyer(bench: &Bench<'_>) {
     for _ in 0..20 {
         let key = bench.init().id.key();
-        let destroyed = bench.together(4, |_| bench.wait(bench.provider.destroy(&key)));
+        let destroyed = bench.together(4, |_| bench.wait(bench.provider.destroy(By::Key(key))));
         let winners = destroyed.into_iter().filter(|won| *won).count();
         bench.check(winners == 1, "one of them");
     }

@@ -78,7 +78,7 @@ fn an_update_does_not_bring_a_destroyed_session_back() {
         let (updated, destroyed) = both(
             &world,
             move |_| was_done(session.update("visits", add_one)),
-            |world| world.session().destroy(),
+            |world| world.session().destroy().unwrap(),
         );
         assert!(destroyed);
         assert!(world.store.find(&world.id).is_none());

@@ -35,7 +35,7 @@ fn a_session_that_is_destroyed_while_it_gets_an_owner_leaves_no_trace() {
         let (_, destroyed) = both(
             &world,
             move |_| was_done(session.set_owner("ann")),
-            |world| world.session().destroy(),
+            |world| world.session().destroy().unwrap(),
         );
         assert!(destroyed);
         assert_eq!(world.store.stats().owners, 0);
@@ -119,7 +119,7 @@ fn an_owner_whose_last_session_ends_while_another_comes_stays() {
             let (set, destroyed) = both(
                 &world,
                 move |_| was_done(other.set_owner("ann")),
-                |world| world.session().destroy(),
+                |world| world.session().destroy().unwrap(),
             );
             assert!(set && destroyed);
             assert_eq!(world.store.owned_by("ann").len(), 1);

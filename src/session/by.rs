@@ -1,0 +1,237 @@
+//! By what a caller names a session, and the operations that take such a name.
+//!
+//! A request is admitted by an id. Each of its steps asks again whether that id answers, in the same step
+//! that reads or changes the session: from the moment at which the id stops to answer, a request that
+//! came with it can neither read, write nor end the session, however early it began.
+
+use super::error::SessionError;
+use super::id::{SessionId, SessionKey};
+use super::state::State;
+use super::store::{Entry, SessionStore, Store};
+use super::{Changes, Issued, Snapshot};
+use std::time::Duration;
+
+/// By what a caller names a session: a request by the id that it came with, the application itself by
+/// the session's key.
+///
+/// ```
+/// use dwell::provider::{Access, MemoryProvider, Provider};
+/// use dwell::session::{Attributes, By, SessionError, SessionStore};
+/// use std::time::Duration;
+///
+/// # pollster::block_on(async {
+/// let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
+/// let old = provider.init(Attributes::default()).await?.id;
+/// provider.renew(&old, Some(Duration::ZERO)).await?;
+///
+/// // The old id is worth nothing from here on; the key always names the session.
+/// let refused = provider.read(By::Id(old), Access::Touch).await;
+/// assert!(matches!(refused, Err(SessionError::Superseded)));
+/// assert!(provider.read(By::Key(old.key()), Access::Peek).await?.is_some());
+/// # Ok::<(), SessionError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// An id that a client showed. Names the session for as long as the id answers: while it is the
+    /// newest, and in its grace.
+    Id(SessionId),
+    /// A key, for whoever acts on the application's behalf. Names the session until it ends.
+    Key(SessionKey),
+}
+
+impl By {
+    /// The key of the session that is named.
+    pub fn key(&self) -> SessionKey {
+        match self {
+            Self::Id(id) => id.key(),
+            Self::Key(key) => *key,
+        }
+    }
+
+    /// Whether it names the session that is in this state, at this time.
+    pub(super) fn is_admitted(&self, state: &State, now: u64) -> bool {
+        match self {
+            Self::Id(id) => state.secrets.admit(id.secret(), now),
+            Self::Key(_) => true,
+        }
+    }
+}
+
+impl From<SessionId> for By {
+    fn from(id: SessionId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<SessionKey> for By {
+    fn from(key: SessionKey) -> Self {
+        Self::Key(key)
+    }
+}
+
+/// Whether a look at a session counts as an access.
+///
+/// ```
+/// use dwell::provider::{Access, MemoryProvider, Provider};
+/// use dwell::session::{Attributes, By, SessionStore};
+/// use std::time::Duration;
+///
+/// # pollster::block_on(async {
+/// let provider = MemoryProvider::new(SessionStore::new(Duration::from_secs(60)));
+/// let id = provider.init(Attributes::default()).await?.id;
+/// assert!(provider.read(By::Id(id), Access::Peek).await?.is_some());
+/// # Ok::<(), dwell::session::SessionError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It does: the idle time starts anew.
+    Touch,
+    /// It does not.
+    Peek,
+}
+
+/// The judge of one step: whether each state that the step meets is that of the session that is named,
+/// and what to answer if none was.
+pub(super) struct Admission {
+    by: By,
+    now: u64,
+    is_refused: bool,
+}
+
+impl Admission {
+    pub(super) fn new(by: By, now: u64) -> Self {
+        Self {
+            by,
+            now,
+            is_refused: false,
+        }
+    }
+
+    /// Whether the step may be taken. Called once for each state that it meets; the last one decides.
+    pub(super) fn admits(&mut self, state: &State) -> bool {
+        self.is_refused = !self.by.is_admitted(state, self.now);
+        !self.is_refused
+    }
+
+    /// Why the step was not taken.
+    pub(super) fn error(&self) -> SessionError {
+        match self.is_refused {
+            true => SessionError::Superseded,
+            false => SessionError::Ended,
+        }
+    }
+}
+
+impl Store {
+    pub(super) fn admission(&self, by: By) -> Admission {
+        Admission::new(by, self.now())
+    }
+
+    /// The session, touched.
+    pub(super) fn entry(&self, by: By) -> Result<Entry, SessionError> {
+        let mut admission = self.admission(by);
+        let key = by.key();
+        let seen = self.sessions.peek(&key);
+        let entry = seen.filter(|entry| admission.admits(entry) && self.sessions.touch(&key));
+        entry.ok_or_else(|| admission.error())
+    }
+
+    /// The session, not touched.
+    pub(super) fn peek(&self, by: By) -> Result<Entry, SessionError> {
+        let mut admission = self.admission(by);
+        let entry = self.sessions.peek(&by.key());
+        let entry = entry.filter(|entry| admission.admits(entry));
+        entry.ok_or_else(|| admission.error())
+    }
+
+    /// Ends a session. Whether there was one.
+    pub(super) fn end(&self, by: By) -> Result<bool, SessionError> {
+        let mut admission = self.admission(by);
+        let ended = self
+            .sessions
+            .remove_if(&by.key(), |state| admission.admits(state));
+        match ended {
+            Some(_) => Ok(true),
+            None if admission.is_refused => Err(SessionError::Superseded),
+            None => Ok(false),
+        }
+    }
+}
+
+impl SessionStore {
+    pub(crate) fn read(&self, by: By, access: Access) -> Result<Option<Snapshot>, SessionError> {
+        let store = self.store();
+        let entry = match access {
+            Access::Touch => store.entry(by),
+            Access::Peek => store.peek(by),
+        };
+        if entry.is_err() && matches!(by, By::Id(_)) {
+            store.shared.unknown_ids.one();
+        }
+        match entry {
+            Ok(entry) => Ok(Some(store.snapshot(&entry))),
+            Err(SessionError::Ended) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn touch(&self, by: By) -> Result<(), SessionError> {
+        self.store().entry(by).map(drop)
+    }
+
+    pub(crate) fn destroy(&self, by: By) -> Result<bool, SessionError> {
+        self.store().end(by)
+    }
+
+    /// Applies changes to a session in one step, if it is at a version, or at any.
+    pub(crate) fn apply(
+        &self,
+        by: By,
+        changes: &Changes,
+        version: Option<u64>,
+    ) -> Result<Snapshot, SessionError> {
+        let store = self.store();
+        let (entry, ()) = store.write(by, |old, new| {
+            if let Some(expected) = version
+                && old.version != expected
+            {
+                let current = old.version;
+                return Err(SessionError::Conflict { expected, current });
+            }
+            changes.apply_to(&mut new.attributes);
+            Ok(())
+        })?;
+        Ok(store.snapshot(&entry))
+    }
+
+    pub(crate) fn renew(
+        &self,
+        id: &SessionId,
+        grace: Option<Duration>,
+    ) -> Result<Issued, SessionError> {
+        let grace = grace.unwrap_or(self.settings().grace);
+        self.store().renew(id, grace)
+    }
+
+    pub(crate) fn set_terms(
+        &self,
+        by: By,
+        idle_timeout: Option<Duration>,
+        lifetime: Option<Duration>,
+    ) -> Result<(), SessionError> {
+        let store = self.store();
+        let mut admission = store.admission(by);
+        let judge = |state: &State| admission.admits(state);
+        let key = by.key();
+        if store
+            .sessions
+            .set_terms_if(&key, idle_timeout, lifetime, judge)
+        {
+            return Ok(());
+        }
+        store.shared.refused_writes.one();
+        Err(admission.error())
+    }
+}
