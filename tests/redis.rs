@@ -284,12 +284,28 @@ fn applications_that_share_a_server_know_nothing_of_each_others_sessions() {
         // One name begins with the other.
         let (shop, shop2) = (of("shop"), of("shop2"));
         let id = shop.init(Attributes::default()).await.unwrap().id;
-        shop.set_owner(&id.key(), Some("admin")).await.unwrap();
-        assert!(shop2.read(&id).await.unwrap().is_none(), "not a session");
-        assert!(!shop2.destroy(&id.key()).await.unwrap());
+        shop.set_owner(By::Key(id.key()), Some("admin"))
+            .await
+            .unwrap();
+        assert!(
+            shop2
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_none(),
+            "not a session"
+        );
+        assert!(!shop2.destroy(By::Key(id.key())).await.unwrap());
         assert!(shop2.owned_by("admin").await.unwrap().is_empty());
         assert_eq!(shop2.destroy_owned_by("admin", None).await.unwrap(), 0);
-        assert!(of("shop").read(&id).await.unwrap().is_some(), "one of ours");
+        assert!(
+            of("shop")
+                .read(By::Id(id), Access::Touch)
+                .await
+                .unwrap()
+                .is_some(),
+            "one of ours"
+        );
     });
 }
 

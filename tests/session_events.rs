@@ -19,7 +19,7 @@ fn each_kind_of_event_is_told_with_its_reason() {
     renewed.renew().unwrap();
     let destroyed = rig.owned("ann");
     destroyed.set("cart", 1_u64).unwrap();
-    destroyed.clone().destroy();
+    destroyed.clone().destroy().unwrap();
     rig.advance(seconds(50));
     renewed.touch().unwrap();
     let idle = rig.create();
@@ -127,7 +127,7 @@ fn no_operation_waits_for_the_listener() {
         .build()
         .unwrap();
     for _ in 0..1_000 {
-        store.create().unwrap().destroy();
+        store.create().unwrap().destroy().unwrap();
     }
     assert!(store.is_empty());
     drop(release);

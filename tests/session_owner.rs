@@ -151,7 +151,7 @@ fn the_index_is_exact_after_a_storm() {
                 let session = &sessions[(random >> 33) as usize % 8];
                 let _ = match (random >> 40) % 40 {
                     0 => {
-                        session.clone().destroy();
+                        rig.store.end(&session.key());
                         Ok(())
                     }
                     1 => {

@@ -39,7 +39,7 @@ fn defect_2_everything_may_run_at_the_same_time() {
                 .unwrap();
             assert_eq!(*own.get::<u64>("key").unwrap().unwrap(), round as u64);
             if thread % 2 == 0 {
-                own.destroy();
+                own.destroy().unwrap();
             } else {
                 rig.store.collect();
             }

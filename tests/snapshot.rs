@@ -172,7 +172,7 @@ fn what_ended_does_not_come_back() {
     let store = machine.builder(Settings::new(IDLE)).build().unwrap();
     let ended = store.create().unwrap();
     let (id, stays) = (*ended.id(), *store.create().unwrap().id());
-    ended.destroy();
+    ended.destroy().unwrap();
     let store = machine.restart(store, seconds(1));
     assert!(store.find(&id).is_none());
     assert!(store.find(&stays).is_some());
@@ -276,7 +276,7 @@ fn each_session_is_whole_however_much_goes_on() {
                 });
                 both.unwrap();
             }
-            store.create().unwrap().destroy();
+            store.create().unwrap().destroy().unwrap();
         }
     });
 }

@@ -132,9 +132,9 @@ impl Store {
     /// The session, touched.
     pub(super) fn entry(&self, by: By) -> Result<Entry, SessionError> {
         let mut admission = self.admission(by);
-        let key = by.key();
-        let seen = self.sessions.peek(&key);
-        let entry = seen.filter(|entry| admission.admits(entry) && self.sessions.touch(&key));
+        let entry = self
+            .sessions
+            .get_if(&by.key(), |state| admission.admits(state));
         entry.ok_or_else(|| admission.error())
     }
 

@@ -119,38 +119,28 @@ impl Store {
     }
 
     /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
-    /// a copy of the next version. If `change` fails, nothing is changed.
+    /// a copy of the next version. If `change` fails, nothing is changed, and the session is not touched.
     pub(super) fn write<R>(
         &self,
         by: By,
         mut change: impl FnMut(&State, &mut State) -> Result<R, SessionError>,
     ) -> Result<(Entry, R), SessionError> {
         let now = self.now();
-        // An id that does not answer does not even touch the session.
-        if let Err(SessionError::Superseded) = self.peek(by) {
-            return Err(SessionError::Superseded);
-        }
-        let mut result = Err(SessionError::Ended);
-        let mut old_size = 0;
-        let entry = self.sessions.update(&by.key(), |old| {
-            let mut new = old.successor(now);
-            result = match by.is_admitted(old, now) {
-                true => change(old, &mut new),
-                false => Err(SessionError::Superseded),
-            };
-            if result.is_err() {
-                new = old.clone();
+        let written = self.sessions.try_update_and_return(&by.key(), |old| {
+            if !by.is_admitted(old, now) {
+                return Err(SessionError::Superseded);
             }
-            old_size = old.size();
-            new
-        });
-        let Some(entry) = entry else {
+            let mut new = old.successor(now);
+            let result = change(old, &mut new)?;
+            Ok((new, (result, old.size())))
+        })?;
+        let Some((entry, (result, old_size))) = written else {
             self.shared.refused_writes.one();
             return Err(SessionError::Ended);
         };
         self.shared.bytes.up(entry.size());
         self.shared.bytes.down(old_size);
-        result.map(|result| (entry, result))
+        Ok((entry, result))
     }
 
     /// Gives a session a new id in the place of its newest one, in the write that also makes `change`.
@@ -162,14 +152,6 @@ impl Store {
     ) -> Result<(Issued, R), SessionError> {
         let key = id.key();
         let is_current = |state: &State| state.secrets.is_current(id.secret());
-        // An id that is not the session's does not even touch it.
-        if self
-            .sessions
-            .peek(&key)
-            .is_some_and(|entry| !is_current(&entry))
-        {
-            return Err(SessionError::Superseded);
-        }
         let secret = Secret::random(self.random).map_err(SessionError::Random)?;
         let now = self.now();
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);

@@ -139,7 +139,7 @@ fn who_sets_an_owner_while_another_one_takes_it_away_is_found_in_the_index() {
     // The first one goes on: the state before it names nobody.
     write_owner(&store, &key, "ann");
     assert_eq!(keys_of(&store, "ann"), [key]);
-    session.destroy();
+    session.destroy().unwrap();
     assert_eq!(store.stats().owners, 0);
 }
 
@@ -147,7 +147,7 @@ fn who_sets_an_owner_while_another_one_takes_it_away_is_found_in_the_index() {
 fn who_sets_the_owner_of_a_session_that_ended_leaves_no_trace() {
     let store = store();
     let session = store.create().unwrap();
-    session.clone().destroy();
+    session.clone().destroy().unwrap();
     assert!(session.set_owner("ann").is_err());
     assert_eq!(store.stats().owners, 0);
 }
