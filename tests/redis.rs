@@ -470,7 +470,7 @@ fn an_index_that_was_lost_is_put_back_by_the_sessions_that_are_accessed() {
         let mut ids = Vec::new();
         for _ in 0..5 {
             let id = one.init(Attributes::default()).await.unwrap().id;
-            one.set_owner(&id.key(), Some("ann")).await.unwrap();
+            one.set_owner(By::Key(id.key()), Some("ann")).await.unwrap();
             ids.push(id);
         }
         let keys = server.keys();
@@ -479,18 +479,30 @@ fn an_index_that_was_lost_is_put_back_by_the_sessions_that_are_accessed() {
         let [read, loaded, written, touched, renewed] = &ids[..] else {
             panic!("five");
         };
-        assert!(one.read(read).await.unwrap().is_some());
+        assert!(
+            one.read(By::Id(*read), Access::Touch)
+                .await
+                .unwrap()
+                .is_some()
+        );
         // Another machine does as well.
-        let load = other.load(&loaded.key(), Access::Touch).await;
+        let load = other.read(By::Key(loaded.key()), Access::Touch).await;
         assert!(load.unwrap().is_some());
         let changes = Changes::default().set("n", 1).unwrap();
-        one.apply(&written.key(), changes, None).await.unwrap();
-        other.update(&touched.key()).await.unwrap();
+        one.apply(By::Key(written.key()), changes, None)
+            .await
+            .unwrap();
+        other.touch(By::Key(touched.key())).await.unwrap();
         let renewed = one.renew(renewed, None).await.unwrap().id;
         assert_eq!(other.owned_by("ann").await.unwrap().len(), 5);
         assert_eq!(other.destroy_owned_by("ann", None).await.unwrap(), 5);
         for id in ids.iter().chain([&renewed]) {
-            assert!(one.read(id).await.unwrap().is_none());
+            assert!(
+                one.read(By::Id(*id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
         }
         assert!(server.keys().is_empty(), "{:?}", server.keys());
     });
@@ -505,15 +517,24 @@ fn an_index_that_is_lost_again_is_put_back_again_a_resolution_later() {
     let provider = lab.provider(&settings).unwrap();
     lab.runtime.block_on(async {
         let id = provider.init(Attributes::default()).await.unwrap().id;
-        provider.set_owner(&id.key(), Some("ann")).await.unwrap();
-        provider.read(&id).await.unwrap();
+        provider
+            .set_owner(By::Key(id.key()), Some("ann"))
+            .await
+            .unwrap();
+        provider.read(By::Id(id), Access::Touch).await.unwrap();
         for _ in 0..3 {
             let keys = server.keys();
             server.must(&format!("DEL {}", names(&keys, "owner")[0]));
             lab.clock.advance(RESOLUTION);
             server.must("CONFIG RESETSTAT");
             for _ in 0..10 {
-                assert!(provider.read(&id).await.unwrap().is_some());
+                assert!(
+                    provider
+                        .read(By::Id(id), Access::Touch)
+                        .await
+                        .unwrap()
+                        .is_some()
+                );
             }
             assert_eq!(scripts_run(&server), 11, "one more in a resolution");
             assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
