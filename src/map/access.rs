@@ -268,12 +268,16 @@ where
                 let now = self.now();
                 if record.key().borrow() == key
                     && let State::Live(seen) = record.life.load()
-                    && now < record.deadline(seen)
+                    // Read once: a second load is not optimized away.
+                    && let idle = record.idle()
+                    && now < (seen.tick() + idle).min(record.limit())
                 {
                     if !judge(record.value()) {
                         return None;
                     }
-                    if self.touch_seen(record, seen, now) {
+                    if seen.covers(now, self.settings.resolution, idle)
+                        || record.life.touch(seen, seen.touched_at(now))
+                    {
                         return Some(record);
                     }
                 }
@@ -281,13 +285,6 @@ where
             Glance::Unclear => {}
         }
         self.find_thoroughly(key, hash, judge, guard)
-    }
-
-    /// Touches a record that was seen live and within its deadlines. False if it was changed meanwhile.
-    #[inline(always)]
-    fn touch_seen(&self, record: &Record<K, V>, seen: Observed, now: u64) -> bool {
-        record.covers(seen, now, self.settings.resolution)
-            || record.life.touch(seen, seen.touched_at(now))
     }
 
     #[cold]
@@ -359,7 +356,9 @@ where
             if !judge(record.value()) {
                 return None;
             }
-            if self.touch_seen(record, seen, visit.now) {
+            if seen.covers(visit.now, self.settings.resolution, record.idle())
+                || record.life.touch(seen, seen.touched_at(visit.now))
+            {
                 return Some(record);
             }
             found = self.look(record, visit);

@@ -273,7 +273,7 @@ where
             settings: Settings {
                 idle_timeout,
                 max_lifetime,
-                resolution: resolution.max(1),
+                resolution: resolution.clamp(1, LONGEST_IDLE),
                 capacity: self.capacity.unwrap_or(usize::MAX),
                 weight_capacity: self.weight_capacity.unwrap_or(u64::MAX),
                 is_bounded,

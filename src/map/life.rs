@@ -70,6 +70,13 @@ impl Observed {
         Self(Self::new(now, true).0.max(self.0 | TOUCHED))
     }
 
+    /// Whether an access at `now` need not be noted: the last one was less than `resolution` before, and less than
+    /// half of the idle allowance, so that a record that is accessed regularly does not lapse between two accesses.
+    #[inline(always)]
+    pub(crate) fn covers(self, now: u64, resolution: u64, idle: u64) -> bool {
+        self.touched() && now < self.tick() + resolution && 2 * now < 2 * self.tick() + idle
+    }
+
     /// A greater word of the same access.
     fn next_generation(self) -> Self {
         Self(self.0 + GENERATION)

@@ -154,14 +154,6 @@ impl<K, V> Record<K, V> {
         (seen.tick() + self.idle()).min(self.limit())
     }
 
-    /// Whether an access at `now` need not be noted: the last one was less than `resolution` before, and less
-    /// than half of the idle allowance, so that a record that is accessed regularly never lapses between two.
-    #[inline]
-    pub(crate) fn covers(&self, seen: Observed, now: u64, resolution: u64) -> bool {
-        let resolution = resolution.min(self.idle().div_ceil(2));
-        seen.touched() && now.saturating_sub(seen.tick()) < resolution
-    }
-
     /// One more owner. Only under a guard, or by an owner.
     #[inline]
     pub(crate) fn own(&self) {
