@@ -94,8 +94,6 @@ struct Web;
 struct Types;
 
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
-#[cfg(feature = "sessions")]
-pub(crate) use map::FOREVER;
 #[cfg(feature = "snapshot")]
 pub(crate) use map::History;
 pub use map::{

@@ -37,7 +37,7 @@ mod sync;
 #[allow(unused_imports)]
 use {
     clock::{Clock, CoarseClock},
-    map::{BuildError, Collector, FOREVER, Handle, IdleMap, RemovalCause},
+    map::{BuildError, Collector, Handle, IdleMap, RemovalCause},
 };
 
 #[cfg(test)]

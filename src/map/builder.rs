@@ -130,6 +130,27 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// Records do not end by being idle: they stay until they are removed or evicted, or their
+    /// [lifetime](Self::max_lifetime) is over. Single records can be given a timeout by
+    /// [`IdleMap::set_idle_timeout`]. It is the longest timeout that there is, in truth: 34 years.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().no_idle_timeout().clock(clock.clone()).build()?;
+    /// map.insert("constant", 1);
+    /// map.insert("passing", 2);
+    /// map.set_lifetime("passing", Duration::from_secs(60));
+    /// clock.advance(Duration::from_secs(365 * 24 * 60 * 60));
+    /// assert!(map.contains_key("constant"));
+    /// assert!(!map.contains_key("passing"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn no_idle_timeout(self) -> Self {
+        self.idle_timeout(Duration::from_millis(LONGEST_IDLE))
+    }
+
     /// How long a record lives at most, however often it is accessed. Default: no limit. From one
     /// millisecond to 34 years; single records can be given their own by [`IdleMap::set_lifetime`].
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
@@ -141,8 +162,8 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// An insertion into a full map evicts: of the records that were never accessed since their creation
     /// the oldest, as long as there are more of these than an eighth of the capacity; otherwise the record
-    /// that was not accessed for the longest time, to within a quantum (a 512th of the idle timeout). So a
-    /// flood of visitors who never come back cannot push out those who do.
+    /// that was not accessed for the longest time, to within a quantum (a 512th of the idle timeout, 66
+    /// seconds at most). So a flood of visitors who never come back cannot push out those who do.
     ///
     /// An insertion looks at 64 records at the most. So while threads insert, the map may hold one record for
     /// each of them beyond the capacity; and, for as long as it takes to note that many records were accessed
@@ -257,13 +278,15 @@ where
         }
         let resolution = u64::try_from(self.touch_resolution.as_millis()).unwrap_or(u64::MAX);
         let is_bounded = self.capacity.is_some() || self.weight_capacity.is_some();
+        // What a new record lives if nobody accesses it.
+        let life = idle_timeout.min(max_lifetime.unwrap_or(u64::MAX));
         let lanes = lanes::count();
         let least_bits = bits_for(self.initial_capacity);
         // In a bounded map new records are filed in one order, so that eviction meets the oldest first.
         let calendar_lanes = if is_bounded { 1 } else { lanes };
         Ok(IdleMap {
             table: Table::new(least_bits),
-            calendar: Calendar::new(idle_timeout, calendar_lanes, is_bounded),
+            calendar: Calendar::new(life, calendar_lanes, is_bounded),
             limbo: Limbo::new(lanes),
             counters: Counters::new(lanes),
             hasher: self.hasher,

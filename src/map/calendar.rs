@@ -30,14 +30,16 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
-/// Hints by quantum: as many as there are quanta in an idle timeout at most.
+/// Hints by quantum: as many as there are quanta in a life of up to nine hours. In a longer one some share a hint.
 const RING: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
     1
 } else {
     1024
 };
-/// The number of quanta in an idle timeout, and less than twice as many for long ones.
+/// The number of quanta in an untouched record's life, and less than twice as many for long ones.
 const QUANTA: u64 = 512;
+/// About a minute: maps whose records live long may have single ones that do not, and are evicted from in this order.
+const LONGEST_QUANTUM: u64 = 1 << 16;
 /// Entries that one step drains.
 pub(crate) const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
     2
@@ -66,7 +68,8 @@ pub(crate) enum Filing {
 pub(crate) struct Calendar<K, V> {
     fresh: Order<K, V>,
     touched: Order<K, V>,
-    idle_timeout: u64,
+    /// What a new record lives if nobody accesses it.
+    life: u64,
     /// A quantum is 2^shift milliseconds.
     shift: u32,
     next_number: CachePadded<AtomicUsize>,
@@ -85,7 +88,8 @@ struct Order<K, V> {
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// `counts`: whether [`tokens`](Self::tokens) is needed, which costs a shared counter.
-    pub(crate) fn new(idle_timeout: u64, lanes: usize, counts: bool) -> Self {
+    /// `life`: what a new record lives if nobody accesses it.
+    pub(crate) fn new(life: u64, lanes: usize, counts: bool) -> Self {
         let order = || Order {
             index: Index::new(),
             tokens: CachePadded::new(AtomicUsize::new(0)),
@@ -93,8 +97,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         Self {
             fresh: order(),
             touched: order(),
-            idle_timeout,
-            shift: (idle_timeout / QUANTA).max(1).ilog2(),
+            life,
+            shift: (life / QUANTA).clamp(1, LONGEST_QUANTUM).ilog2(),
             next_number: CachePadded::new(AtomicUsize::new(0)),
             hints: (0..2 * lanes + RING)
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
@@ -234,7 +238,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         let ring = 2 * self.lanes + quantum as usize % RING;
         // The lanes' hints follow the records that were accessed just now; one with a deadline of its own
         // goes by the ring.
-        let is_usual = quantum == self.quantum_of(visit.now + self.idle_timeout);
+        let is_usual = quantum == self.quantum_of(visit.now + self.life);
         let hint = if filing == Filing::New && is_usual {
             lane
         } else {

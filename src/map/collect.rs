@@ -51,7 +51,8 @@ where
 {
     /// Ends every record that is due, and frees what is ready to be freed. Returns how many it ended.
     ///
-    /// A record is due for collection at the latest one quantum after it ended: a 512th of the idle timeout.
+    /// A record is due for collection at the latest one quantum after it ended: a 512th of the idle timeout or
+    /// of the maximal lifetime, of the shorter one, and 66 seconds at most.
     /// Reads do not wait for that, they see its end at once. May be called by several threads at the same
     /// time, next to a background [`Collector`](crate::Collector) or in its place. Cost: tens of
     /// nanoseconds if nothing is due; otherwise in proportion to what is, and to what was touched in the

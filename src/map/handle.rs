@@ -6,6 +6,7 @@ use crate::map::life::State;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 
 /// A value that a look-up found, kept alive for as long as the handle is.
@@ -38,6 +39,10 @@ pub struct Handle<K, V> {
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Handle<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Handle<K, V> {}
+
+// As a shared reference to key and value: nothing else can be seen through a handle.
+impl<K: RefUnwindSafe, V: RefUnwindSafe> UnwindSafe for Handle<K, V> {}
+impl<K: RefUnwindSafe, V: RefUnwindSafe> RefUnwindSafe for Handle<K, V> {}
 
 impl<K, V> Handle<K, V> {
     /// Takes part in a record that was found during a visit.

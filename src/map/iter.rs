@@ -57,6 +57,30 @@ where
     }
 }
 
+/// As [`IdleMap::iter`].
+///
+/// ```
+/// use dwell::IdleMap;
+/// use std::time::Duration;
+/// let map = IdleMap::new(Duration::from_secs(60));
+/// map.insert("one", 1);
+/// for record in &map {
+///     assert_eq!((*record.key(), *record), ("one", 1));
+/// }
+/// ```
+impl<'m, K, V, S> IntoIterator for &'m IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    type Item = Handle<K, V>;
+    type IntoIter = Iter<'m, K, V, S>;
+
+    fn into_iter(self) -> Iter<'m, K, V, S> {
+        self.iter()
+    }
+}
+
 impl<K, V, S> IdleMap<K, V, S>
 where
     K: Send + Sync + 'static,

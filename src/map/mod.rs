@@ -60,14 +60,11 @@ use record::{NEVER, Terms};
 use stats::Counters;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
 use visit::Visit;
-
-/// For records that do not lapse by themselves: the longest idle timeout that there is.
-#[allow(dead_code, reason = "only the layers above use it")]
-pub(crate) const FOREVER: Duration = Duration::from_millis(record::LONGEST_IDLE);
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Listener<K, V> = Box<dyn Fn(&Handle<K, V>, RemovalCause) + Send + Sync>;
@@ -106,6 +103,24 @@ where
     settings: Settings,
 }
 
+// A panic of user code loses nothing, and leaves no operation half done: only keys and values can be left broken, if
+// they can be changed through shared references.
+impl<K, V, S> UnwindSafe for IdleMap<K, V, S>
+where
+    K: RefUnwindSafe + Send + Sync,
+    V: RefUnwindSafe + Send + Sync,
+    S: RefUnwindSafe,
+{
+}
+
+impl<K, V, S> RefUnwindSafe for IdleMap<K, V, S>
+where
+    K: RefUnwindSafe + Send + Sync,
+    V: RefUnwindSafe + Send + Sync,
+    S: RefUnwindSafe,
+{
+}
+
 /// Times in milliseconds.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -140,6 +155,20 @@ where
             Ok(map) => map,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// A map whose records do not end by being idle, and defaults for the rest: see
+    /// [`Builder::no_idle_timeout`].
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// let map = IdleMap::without_idle_timeout();
+    /// map.insert("answer", 42);
+    /// assert!(map.contains_key("answer"));
+    /// ```
+    pub fn without_idle_timeout() -> Self {
+        let built = Self::builder().no_idle_timeout().build();
+        built.expect("no setting is left to be refused")
     }
 
     /// Settings to build a map with.

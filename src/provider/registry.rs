@@ -1,8 +1,8 @@
 //! Providers by name, so that a configuration file can choose one.
 
 use super::{MemoryProvider, Provider};
+use crate::IdleMap;
 use crate::session::{SessionStore, Settings};
-use crate::{FOREVER, IdleMap};
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -79,7 +79,7 @@ impl Registry {
     /// A registry without any provider.
     pub fn new() -> Self {
         Self {
-            providers: IdleMap::new(FOREVER),
+            providers: IdleMap::without_idle_timeout(),
         }
     }
 

@@ -8,7 +8,7 @@
 //! is in the index, and it is out when the last of these is done.
 
 use super::id::SessionKey;
-use crate::{FOREVER, IdleMap};
+use crate::IdleMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ struct Share {
 impl OwnerIndex {
     pub(super) fn new() -> Self {
         Self {
-            owners: IdleMap::new(FOREVER),
+            owners: IdleMap::without_idle_timeout(),
         }
     }
 

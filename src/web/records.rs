@@ -14,7 +14,7 @@
 //! of a record share the entries that they have in common: a save copies what it changes.
 
 use crate::count::Count;
-use crate::{BuildError, Builder, Clock, Collector, FOREVER, IdleMap, Stats};
+use crate::{BuildError, Builder, Clock, Collector, IdleMap, Stats};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::borrow::Borrow;
@@ -26,9 +26,6 @@ use std::time::Duration;
 
 /// The key of the mark. Session layers show it where they list a session's keys.
 pub(crate) const MARK: &str = "dwell.mark";
-/// The map's idle timeout, which says how soon after its deadline a record is collected: after a part of it in
-/// some hundreds, a minute or two.
-const COLLECTED_BY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Values under keys, as the session layer has them.
 pub(crate) type Values<V> = HashMap<String, V>;
@@ -173,7 +170,7 @@ where
 {
     pub(crate) fn new(capacity: Option<usize>, clock: impl Clock) -> Result<Self, BuildError> {
         let mut builder: Builder<K, Stored<V, T>> = IdleMap::builder();
-        builder = builder.idle_timeout(COLLECTED_BY).clock(clock);
+        builder = builder.no_idle_timeout().clock(clock);
         if let Some(capacity) = capacity {
             builder = builder.capacity(capacity);
         }
@@ -211,7 +208,6 @@ where
         let stored = self.stored(values, note);
         let is_new = self.shared.map.try_insert(key.clone(), stored).is_ok();
         if is_new {
-            self.shared.map.set_idle_timeout(&key, FOREVER);
             self.shared.map.set_lifetime(&key, lifetime);
         }
         is_new
@@ -264,7 +260,6 @@ where
     pub(crate) fn put(&self, key: &K, values: &Values<V>, note: &T, lifetime: Duration) {
         let stored = self.stored(values.clone(), note.clone());
         self.shared.map.insert(key.clone(), stored);
-        self.shared.map.set_idle_timeout(key, FOREVER);
         self.shared.map.set_lifetime(key, lifetime);
     }
 

@@ -73,7 +73,7 @@ impl Config {
 
     /// How late a collection may be: the width of a bucket of the calendar.
     pub fn quantum(&self) -> u64 {
-        1 << (self.idle_timeout / 512).max(1).ilog2()
+        1 << (self.idle_timeout / 512).clamp(1, 1 << 16).ilog2()
     }
 }
 

@@ -15,7 +15,7 @@ use super::failure::RedisFailure;
 use super::names::Target;
 use super::near::Near;
 use super::nodes::{Node, Nodes, Way};
-use crate::{FOREVER, Handle, IdleMap};
+use crate::{Handle, IdleMap};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, FromRedisValue, PushInfo, PushKind, RedisError, ScriptInvocation,
@@ -75,7 +75,7 @@ impl Link {
             allows_eviction,
             near,
             nodes,
-            connections: Arc::new(IdleMap::new(FOREVER)),
+            connections: Arc::new(IdleMap::without_idle_timeout()),
             count,
             timeout,
         }

@@ -22,7 +22,7 @@
 use super::link::{Place, Spot};
 use super::names::{Name, Names};
 use super::record::Record;
-use crate::{Clock, FOREVER, IdleMap};
+use crate::{Clock, IdleMap};
 use redis::{PushInfo, PushKind, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -79,12 +79,12 @@ impl Near {
         names: Names,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let copies = IdleMap::builder().idle_timeout(FOREVER).capacity(sessions);
+        let copies = IdleMap::builder().no_idle_timeout().capacity(sessions);
         Self {
             sessions: copies
                 .build()
                 .expect("the builder has checked the capacity"),
-            heard: IdleMap::new(FOREVER),
+            heard: IdleMap::without_idle_timeout(),
             bound,
             resolution,
             names,

@@ -5,7 +5,7 @@
 //! are. A node says `ASK` while a slot moves: that counts for one request, and is noted nowhere.
 
 use super::failure::RedisFailure;
-use crate::{FOREVER, IdleMap};
+use crate::IdleMap;
 use redis::{Client, ConnectionAddr, ErrorKind, ServerErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +42,8 @@ impl Nodes {
         };
         Self {
             given: clients.into_iter().map(named).collect(),
-            told: IdleMap::new(FOREVER),
-            by_slot: IdleMap::new(FOREVER),
+            told: IdleMap::without_idle_timeout(),
+            by_slot: IdleMap::without_idle_timeout(),
             failed: IdleMap::new(AVOIDED),
         }
     }
