@@ -16,8 +16,8 @@ use super::link::Repeat;
 use super::names::{Name, Target};
 use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, millis};
+use crate::IdleMap;
 use crate::session::{Listed, SessionError, SessionKey};
-use crate::{FOREVER, IdleMap};
 use futures_util::future::join_all;
 use redis::{FromRedisValue, ScriptInvocation, Value};
 use std::cmp::Reverse;
@@ -36,7 +36,7 @@ const MOST_SEEN: usize = 1 << 16;
 pub(super) type Seen = IdleMap<Name, u64>;
 
 pub(super) fn nothing_seen() -> Seen {
-    let seen = IdleMap::builder().idle_timeout(FOREVER).capacity(MOST_SEEN);
+    let seen = IdleMap::builder().no_idle_timeout().capacity(MOST_SEEN);
     seen.build().expect("the capacity is not 0")
 }
 
