@@ -40,6 +40,12 @@ enum Fault {
     TakesNoNewcomers,
     ForgetsOwners,
     ListsTheDead,
+    CountsTheDead,
+    ListsWithoutDeadlines,
+    RenewsWithoutDeadlines,
+    HasNoAge,
+    CountsVersionsFromZero,
+    TouchesBySettingTerms,
 }
 
 #[derive(Debug)]
@@ -53,6 +59,31 @@ struct Flawed {
 impl Flawed {
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
+    }
+
+    /// A session as this provider tells of it.
+    fn told(&self, mut session: Snapshot) -> Snapshot {
+        match self.fault {
+            Fault::HasNoAge => session.age = Duration::ZERO,
+            Fault::CountsVersionsFromZero => session.version -= 1,
+            _ => {}
+        }
+        session
+    }
+
+    fn told_with(&self, mut issued: Issued) -> Issued {
+        if self.is(Fault::RenewsWithoutDeadlines) {
+            issued.snapshot.lifetime_left = None;
+        }
+        issued.snapshot = self.told(issued.snapshot);
+        issued
+    }
+
+    async fn after_terms(&self, session: By) -> Result<(), SessionError> {
+        match self.is(Fault::TouchesBySettingTerms) {
+            true => self.memory.touch(session).await,
+            false => Ok(()),
+        }
     }
 
     fn admitted(&self, session: By) -> By {
@@ -72,7 +103,7 @@ impl Provider for Flawed {
             if is_full && self.is(Fault::TakesNoNewcomers) {
                 self.memory.destroy(By::Key(issued.id.key())).await?;
             }
-            Ok(issued)
+            Ok(self.told_with(issued))
         })
     }
 
@@ -90,7 +121,7 @@ impl Provider for Flawed {
                 None if self.is(Fault::AdoptsUnknownIds) && access == Access::Touch => {
                     Ok(Some(self.init(Attributes::default()).await?.snapshot))
                 }
-                found => Ok(found),
+                found => Ok(found.map(|session| self.told(session))),
             }
         })
     }
@@ -115,7 +146,7 @@ impl Provider for Flawed {
                 Err(SessionError::Ended) if self.is(Fault::BringsSessionsBack) => {
                     Ok(self.init(Attributes::default()).await?.snapshot)
                 }
-                result => result,
+                result => result.map(|session| self.told(session)),
             }
         })
     }
@@ -150,7 +181,7 @@ impl Provider for Flawed {
                         snapshot: Snapshot::new(id.key(), Attributes::default(), 1),
                     })
                 }
-                result => result,
+                result => result.map(|issued| self.told_with(issued)),
             }
         })
     }
@@ -164,7 +195,10 @@ impl Provider for Flawed {
                     .await?;
                 Ok(issued)
             }),
-            _ => self.memory.log_in(id, owner),
+            _ => Box::pin(async move {
+                let issued = self.memory.log_in(id, owner).await?;
+                Ok(self.told_with(issued))
+            }),
         }
     }
 
@@ -188,6 +222,15 @@ impl Provider for Flawed {
             let its = its.cloned().collect();
             return Box::pin(async { Ok(its) });
         }
+        if self.is(Fault::ListsWithoutDeadlines) {
+            return Box::pin(async move {
+                let mut listed = self.memory.owned_by(owner).await?;
+                for session in &mut listed {
+                    session.left = IDLE - session.idle_for;
+                }
+                Ok(listed)
+            });
+        }
         self.memory.owned_by(owner)
     }
 
@@ -196,16 +239,32 @@ impl Provider for Flawed {
         owner: &'a str,
         except: Option<&'a SessionKey>,
     ) -> Answer<'a, usize> {
+        if self.is(Fault::CountsTheDead) {
+            return Box::pin(async move {
+                self.memory.destroy_owned_by(owner, except).await?;
+                let all = self.owned.lock().unwrap();
+                let its = all.iter().filter(|s| s.owner.as_deref() == Some(owner));
+                let its = its.filter(|s| Some(&s.key) != except);
+                Ok(its.count())
+            });
+        }
         self.memory.destroy_owned_by(owner, except)
     }
 
     fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
-        self.memory
-            .set_idle_timeout(self.admitted(session), timeout)
+        let session = self.admitted(session);
+        Box::pin(async move {
+            self.memory.set_idle_timeout(session, timeout).await?;
+            self.after_terms(session).await
+        })
     }
 
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
-        self.memory.set_lifetime(self.admitted(session), lifetime)
+        let session = self.admitted(session);
+        Box::pin(async move {
+            self.memory.set_lifetime(session, lifetime).await?;
+            self.after_terms(session).await
+        })
     }
 
     fn gc(&self) -> Answer<'_, usize> {
@@ -260,7 +319,7 @@ fn the_memory_provider_passes_every_check() {
         }
     }
     let report = conformance(&Memory(ManualClock::new()));
-    assert_eq!(report.passed.len(), 38);
+    assert_eq!(report.passed.len(), 42);
     assert!(report.skipped.is_empty());
 }
 
@@ -276,14 +335,20 @@ fn the_suite_finds_each_fault() {
         (Fault::EndsOldIdsAtOnce, "answers for its grace"),
         (Fault::KeepsOldIdsForLong, "answers for its grace"),
         (Fault::AdmitsOnce, "does not answer"),
-        (Fault::LogsInWithGrace, "leaves no other id"),
+        (Fault::LogsInWithGrace, "makes a version"),
         (Fault::RenewsOldIds, "only the newest id"),
         (Fault::CountsPeeks, "ends on the millisecond"),
         (Fault::DestroysNothing, "refuses what comes late"),
         (Fault::HasNoBound, "keeps its bound"),
         (Fault::TakesNoNewcomers, "keeps its bound"),
-        (Fault::ForgetsOwners, "a peek does not"),
+        (Fault::ForgetsOwners, "makes a version"),
         (Fault::ListsTheDead, "a peek does not"),
+        (Fault::CountsTheDead, "are not ended again"),
+        (Fault::ListsWithoutDeadlines, "what is left"),
+        (Fault::RenewsWithoutDeadlines, "keeps everything but its id"),
+        (Fault::HasNoAge, "the age counts"),
+        (Fault::CountsVersionsFromZero, "makes a version"),
+        (Fault::TouchesBySettingTerms, "setting terms"),
     ];
     for (fault, check) in faults {
         let lab = Lab::new(fault);

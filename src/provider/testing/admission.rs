@@ -162,7 +162,12 @@ fn login_owner(bench: &Bench<'_>) {
         "what is returned to name the owner",
     );
     bench.check(bench.keys_of("ann") == [key], "the owner to have it");
+    bench.wait(bench.provider.set_lifetime(By::Id(issued.id), LONG));
     let issued = bench.wait(bench.provider.log_in(&issued.id, "bob"));
+    bench.check(
+        issued.snapshot.lifetime_left == Some(LONG),
+        "the deadline to be told along with the new id",
+    );
     bench.check(bench.keys_of("ann").is_empty(), "another owner's now");
     bench.check(bench.keys_of("bob") == [key], "the other owner to have it");
     let ended = bench.wait(bench.provider.destroy_owned_by("bob", None));

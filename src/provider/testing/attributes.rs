@@ -60,9 +60,22 @@ fn versions(bench: &Bench<'_>) {
     let first = issued.snapshot.version;
     let second = bench.set(&issued.id.key(), "key", 1_u64).version;
     let third = bench.set(&issued.id.key(), "key", 1_u64).version;
-    bench.check(first < second && second < third, "versions that grow");
-    let read = bench.read(&issued.id).map(|session| session.version);
-    bench.check(read == Some(third), "a read to make no version");
+    bench.check(
+        (first, second, third) == (1, 2, 3),
+        "the creation to make the first version, and each write one more",
+    );
+    let key = issued.id.key();
+    let version = || bench.peek(&key).map(|session| session.version);
+    bench.check(bench.read(&issued.id).is_some(), "a live session");
+    bench.wait(bench.provider.touch(By::Key(key)));
+    bench.check(version() == Some(3), "no access to make a version");
+    bench.set_owner(&key, Some("ann"));
+    bench.check(version() == Some(4), "an owner to make one");
+    let renewed = bench.renew(&issued.id);
+    bench.check(renewed.snapshot.version == 5, "a renewal to make one");
+    let logged_in = bench.wait(bench.provider.log_in(&renewed.id, "bob"));
+    bench.check(logged_in.snapshot.version == 6, "a login to make one");
+    bench.check(version() == Some(6), "the newest version to be read");
 }
 
 fn conflicts(bench: &Bench<'_>) {

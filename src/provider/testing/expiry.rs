@@ -20,6 +20,8 @@ pub(super) fn cases() -> Vec<Case> {
             lifetime,
         ),
         case("a session may have terms of its own", own_terms),
+        case("setting terms is no access", terms_do_not_touch),
+        case("the age counts from the creation", age),
         case("collection ends what is due and nothing else", collection),
         case("an id that was not issued is never adopted", unknown_ids),
         case_with(
@@ -123,6 +125,49 @@ fn own_terms(bench: &Bench<'_>) {
     bench.check(bench.read(&limited).is_none(), "a lifetime at once");
     bench.advance(IDLE * 9);
     bench.check(bench.read(&long).is_some(), "a longer idle timeout");
+}
+
+fn terms_do_not_touch(bench: &Bench<'_>) {
+    for number in 0..3 {
+        let issued = bench.init();
+        let id = issued.id;
+        let by = By::Id(id);
+        bench.advance(IDLE - MILLI);
+        if number != 1 {
+            bench.wait(bench.provider.set_idle_timeout(by, IDLE));
+        }
+        if number != 0 {
+            bench.wait(bench.provider.set_lifetime(by, IDLE * 10));
+        }
+        let version = bench.peek(&id.key()).map(|session| session.version);
+        bench.check(
+            version == Some(issued.snapshot.version),
+            "terms to make no version",
+        );
+        bench.advance(MILLI);
+        let session = bench.peek(&id.key());
+        bench.check(session.is_none(), "terms to start no idle time anew");
+    }
+}
+
+fn age(bench: &Bench<'_>) {
+    let step = IDLE / 2;
+    let issued = bench.init();
+    bench.check(issued.snapshot.age == Duration::ZERO, "a new session");
+    let key = issued.id.key();
+    let age = || bench.peek(&key).map(|session| session.age);
+    bench.advance(step);
+    bench.check(age() == Some(step), "the age after a while");
+    let written = bench.set(&key, "key", 1_u64);
+    bench.check(written.age == step, "the age that a write returns");
+    bench.advance(step);
+    let renewed = bench.renew(&issued.id);
+    bench.check(renewed.snapshot.age == step * 2, "no renewal to count");
+    bench.set_owner(&key, Some("ann"));
+    bench.advance(step);
+    let logged_in = bench.wait(bench.provider.log_in(&renewed.id, "bob"));
+    bench.check(logged_in.snapshot.age == step * 3, "no login to count");
+    bench.check(age() == Some(step * 3), "no owner to count");
 }
 
 fn collection(bench: &Bench<'_>) {

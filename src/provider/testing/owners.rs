@@ -10,6 +10,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case("an owner has the sessions that say so", says_so),
         case("a session that ends leaves its owner's list", ends),
+        case("a list tells what is left of each session", left),
+        case("sessions that have lapsed are not ended again", lapsed),
         case("all sessions of an owner end, or all but one", everywhere),
         case_with(
             settings().max_per_owner(MOST),
@@ -54,6 +56,45 @@ fn ends(bench: &Bench<'_>) {
         bench.keys_of("ann") == [renewed.key()],
         "one after a renewal",
     );
+}
+
+fn left(bench: &Bench<'_>) {
+    let short = IDLE / 3;
+    let limited = bench.owned("ann").id;
+    bench.advance(short / 2);
+    bench.wait(bench.provider.set_lifetime(By::Id(limited), short));
+    let left = |owner| {
+        let listed = bench.wait(bench.provider.owned_by(owner));
+        listed
+            .first()
+            .map(|session| (session.idle_for, session.left, session.lifetime_left))
+    };
+    bench.check(
+        left("ann") == Some((short / 2, short, Some(short))),
+        "the deadline to count where it comes first",
+    );
+    bench.wait(bench.provider.set_lifetime(By::Id(limited), IDLE * 2));
+    bench.check(
+        left("ann") == Some((short / 2, IDLE - short / 2, Some(IDLE * 2))),
+        "the idle timeout to count where it comes first",
+    );
+    let own = bench.owned("bob").id;
+    bench.wait(bench.provider.set_idle_timeout(By::Id(own), short));
+    bench.check(
+        left("bob") == Some((Duration::ZERO, short, None)),
+        "a session's own idle timeout to count",
+    );
+}
+
+fn lapsed(bench: &Bench<'_>) {
+    for _ in 0..3 {
+        bench.owned("ann");
+    }
+    bench.advance(IDLE);
+    let live = bench.owned("ann").id;
+    let ended = bench.wait(bench.provider.destroy_owned_by("ann", None));
+    bench.check(ended == 1, "the live session to be counted, and no other");
+    bench.check(bench.read(&live).is_none(), "it to be gone");
 }
 
 fn everywhere(bench: &Bench<'_>) {

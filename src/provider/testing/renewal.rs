@@ -27,6 +27,10 @@ fn keeps(bench: &Bench<'_>) {
     bench.wait(bench.provider.set_lifetime(By::Key(key), IDLE * 2));
     bench.advance(IDLE / 2);
     let new = bench.renew(&old);
+    bench.check(
+        new.snapshot.lifetime_left == Some(IDLE * 2 - IDLE / 2),
+        "the deadline to be told along with the new id",
+    );
     bench.check(new.id != old, "another id");
     bench.check(new.id.key() == key, "the same key");
     let session = bench.read(&new.id).expect("the new id answers");
