@@ -157,19 +157,17 @@ fn a_flood_of_visitors_does_not_evict_those_who_came_back() {
 }
 
 #[test]
-fn taking_note_of_many_who_came_back_exceeds_the_capacity_by_a_64th() {
+fn while_many_who_came_back_are_noted_one_in_256_of_them_goes() {
     let rig = Rig::with(|builder| builder.capacity(6_400));
     rig.insert_all(0..6_400);
     rig.clock.advance(millis(1));
     (0..5_000).for_each(|key| assert!(rig.map.touch(&key)));
-    let mut most = 0;
     for key in 10_000..11_000 {
         rig.insert(key);
-        most = most.max(rig.map.len());
+        assert_eq!(rig.map.len(), 6_400);
     }
-    assert!((6_401..=6_500).contains(&most), "{most} records at once");
-    assert_eq!(rig.map.len(), 6_400);
-    assert!((0..5_000).all(|key| rig.map.contains_key(&key)));
+    let left = (0..5_000).filter(|key| rig.map.contains_key(key)).count();
+    assert!(left >= 5_000 - 5_000_usize.div_ceil(256), "{left}");
     rig.finish();
 }
 

@@ -28,8 +28,17 @@ pub(crate) struct World {
 impl World {
     /// With the first `keys` keys, whose records are born at zero.
     pub(crate) fn new(keys: usize) -> Self {
+        Self::with(keys, false)
+    }
+
+    /// The same, of which every record is protected that replaces another.
+    pub(crate) fn protecting(keys: usize) -> Self {
+        Self::with(keys, true)
+    }
+
+    fn with(keys: usize, protects: bool) -> Self {
         let world = Self {
-            calendar: Calendar::new(IDLE, 1, true),
+            calendar: Calendar::new(IDLE, 1, true, protects),
             limbo: Limbo::new(1),
             slots: [(); KEYS].map(|()| AtomicPtr::new(ptr::null_mut())),
         };
@@ -43,12 +52,13 @@ impl World {
         Visit::new(&self.limbo, now)
     }
 
-    fn unlinked(key: usize, now: u64) -> Unlinked<Key, Value> {
+    fn unlinked(key: usize, now: u64, is_protected: bool) -> Unlinked<Key, Value> {
         let terms = Terms {
             birth: now,
             idle: IDLE,
             limit: NEVER,
             weight: 0,
+            is_protected,
         };
         Unlinked::new(
             0,
@@ -62,7 +72,7 @@ impl World {
     /// The key has no record before.
     pub(crate) fn insert(&self, key: usize, now: u64) {
         let visit = self.visit(now);
-        let record = Self::unlinked(key, now);
+        let record = Self::unlinked(key, now, false);
         record.record().life.commit();
         let pointer = record.into_linked().as_ptr();
         self.slots[key].store(pointer, Ordering::Release);
@@ -102,7 +112,7 @@ impl World {
     /// As an insertion of a taken key does: the record starts anew.
     pub(crate) fn replace(&self, key: usize, now: u64) -> bool {
         let visit = self.visit(now);
-        let new = Self::unlinked(key, now);
+        let new = Self::unlinked(key, now, true);
         Place::await_token(new.record());
         while let Some((old, seen)) = self.find(key, &visit) {
             new.record().life.start(seen.touched_at(now));
@@ -139,7 +149,7 @@ impl World {
         let mut ended = 0;
         loop {
             let visit = self.visit(now);
-            let due = [Class::Fresh, Class::Touched]
+            let due = Class::ALL
                 .into_iter()
                 .filter_map(|class| self.calendar.front(class, &visit))
                 .find(|bucket| self.calendar.end_of(bucket) <= now);
@@ -156,20 +166,20 @@ impl World {
     pub(crate) fn look_through(&self) -> usize {
         let visit = self.visit(0);
         let tokens = self.tokens(&visit);
-        let is_live = |(_, record): &&(u64, &Entry)| matches!(record.life.load(), State::Live(_));
+        let is_live = |(_, record): &&(_, &Entry)| matches!(record.life.load(), State::Live(_));
         tokens.iter().filter(is_live).count()
     }
 
     /// Ends the first record of the calendar that was not touched since it was filed. False if there is none.
     pub(crate) fn evict(&self) -> bool {
         let visit = self.visit(0);
-        for class in [Class::Fresh, Class::Touched] {
+        for class in Class::ALL {
             while let Some(bucket) = self.calendar.front(class, &visit) {
                 let quantum = bucket.key.quantum;
                 let mut evicted = false;
                 let judge = |record: &Entry, seen: Observed| match class {
                     Class::Fresh => !seen.touched(),
-                    Class::Touched => record.deadline(seen) <= quantum,
+                    Class::Touched | Class::Protected => record.deadline(seen) <= quantum,
                 };
                 let each = |record: &Entry| evicted = self.review(record, judge, &visit);
                 self.calendar.drain(bucket, 1, &visit, |_| {}, each);
@@ -265,7 +275,7 @@ impl World {
     }
 
     /// Checks the calendar's promise, when nothing else goes on: each live record has one token, in a bucket
-    /// that is not too late, and its place leads there. Returns the keys that have a live record.
+    /// of its kind that is not too late, and its place leads there. Returns the keys that have a live record.
     pub(crate) fn live(&self) -> Vec<usize> {
         let visit = self.visit(0);
         let live = |key: &usize| self.find(*key, &visit).is_some();
@@ -273,9 +283,13 @@ impl World {
         for &key in &keys {
             let (record, seen) = self.find(key, &visit).unwrap();
             let quantum = self.calendar.quantum_of(record.deadline(seen));
-            let quanta = self.quanta_of(record, &visit);
-            assert_eq!(quanta.len(), 1, "tokens of one record");
-            assert!(quanta[0] <= quantum, "{quanta:?} is later than {quantum}");
+            let places = self.places_of(record, &visit);
+            assert_eq!(places.len(), 1, "tokens of one record");
+            let (class, filed) = places[0];
+            assert!(filed <= quantum, "{filed} is later than {quantum}");
+            let is = self.calendar.class_of(record, seen);
+            let is_apart = [class, is].map(|class| class == Class::Protected);
+            assert_eq!(is_apart[0], is_apart[1], "{is:?} filed as {class:?}");
             assert!(
                 self.calendar.take_back(record, &visit),
                 "the record's place does not lead to its token"
@@ -286,12 +300,12 @@ impl World {
         keys
     }
 
-    /// The quanta of the buckets that hold a token of the record, or of one that it replaced.
-    fn quanta_of(&self, record: &Entry, visit: &Visited<'_>) -> Vec<u64> {
+    /// Classes and quanta of the buckets that hold a token of the record, or of one that it replaced.
+    fn places_of(&self, record: &Entry, visit: &Visited<'_>) -> Vec<(Class, u64)> {
         self.tokens(visit)
             .into_iter()
             .filter(|(_, token)| ptr::eq(last(token, visit), record))
-            .map(|(quantum, _)| quantum)
+            .map(|(place, _)| place)
             .collect()
     }
 
@@ -303,15 +317,16 @@ impl World {
         tokens.iter().filter(|token| has_ended(token.1)).count()
     }
 
-    fn tokens<'v>(&self, visit: &'v Visited<'_>) -> Vec<(u64, &'v Entry)> {
+    fn tokens<'v>(&self, visit: &'v Visited<'_>) -> Vec<((Class, u64), &'v Entry)> {
         let mut tokens = Vec::new();
-        for class in [Class::Fresh, Class::Touched] {
+        for class in Class::ALL {
             let mut next = self.calendar.after(class, None, visit);
             while let Some(bucket) = next {
                 for index in 0..bucket.size() {
                     if let Some(token) = bucket.peek(index) {
+                        let place = (bucket.class, bucket.key.quantum);
                         // SAFETY: read from a bucket during the visit.
-                        tokens.push((bucket.key.quantum, unsafe { visit.at(token) }));
+                        tokens.push((place, unsafe { visit.at(token) }));
                     }
                 }
                 next = self.calendar.after(class, Some(bucket.key), visit);

@@ -60,6 +60,7 @@ fn terms() -> Terms {
         idle: 10,
         limit: NEVER,
         weight: 0,
+        is_protected: false,
     }
 }
 

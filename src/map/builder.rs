@@ -8,7 +8,7 @@ use super::record::LONGEST_IDLE;
 use super::resize::bits_for;
 use super::stats::{Counters, RemovalCause};
 use super::table::Table;
-use super::{IdleMap, Listener, Settings, Weigher, lanes};
+use super::{IdleMap, Listener, Protection, Settings, Weigher, lanes};
 use crate::clock::{Clock, CoarseClock};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -85,6 +85,7 @@ pub struct Builder<K, V, S = ahash::RandomState> {
     capacity: Option<usize>,
     weight_capacity: Option<u64>,
     weigher: Option<Weigher<K, V>>,
+    protection: Option<Protection<K, V>>,
     touch_resolution: Duration,
     initial_capacity: usize,
     hasher: S,
@@ -100,6 +101,7 @@ impl<K, V> Builder<K, V> {
             capacity: None,
             weight_capacity: None,
             weigher: None,
+            protection: None,
             touch_resolution: Duration::ZERO,
             initial_capacity: 0,
             hasher: ahash::RandomState::new(),
@@ -160,16 +162,49 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// How many records the map holds. Default: no bound.
     ///
-    /// An insertion into a full map evicts: of the records that were never accessed since their creation
-    /// the oldest, as long as there are more of these than an eighth of the capacity; otherwise the record
-    /// that was not accessed for the longest time, to within a quantum (a 512th of the idle timeout, 66
-    /// seconds at most). So a flood of visitors who never come back cannot push out those who do.
+    /// An insertion into a full map evicts. Of the records that are not [protected](Self::protect), those
+    /// that were never accessed since their creation go first, as long as they are more than an eighth of
+    /// the unprotected ones; otherwise those that were accessed. Protected records go when no other is
+    /// left. Within each of these three kinds the record goes that would be the first to end if none were
+    /// accessed any more, to within a quantum (a 512th of the idle timeout, 66 seconds at most): where all
+    /// have the same idle timeout, the one that was not accessed for the longest time. So a flood of
+    /// visitors who never come back cannot push out those who do, and a flood of those who do cannot push
+    /// out protected records.
     ///
-    /// An insertion looks at 64 records at the most. So while threads insert, the map may hold one record for
-    /// each of them beyond the capacity; and, for as long as it takes to note that many records were accessed
-    /// since their creation, a 64th of the capacity.
+    /// Work is bounded: an insertion looks at 256 records of each kind that were accessed since the map last
+    /// noted it. If it finds no other, it goes on to the next kind, or takes the best of these: so where many
+    /// records were accessed since the last insertions, one in 256 of them may go out of turn.
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = Some(records);
+        self
+    }
+
+    /// Which records a full map keeps for as long as it holds any other. Default: none.
+    ///
+    /// `is_protected` is asked once for each value, when it is inserted, or put in the place of another by
+    /// an update: so an update may protect a record, or end its protection. An unprotected record that is
+    /// inserted into a map full of protected ones takes the place of one of them, and is the first to go
+    /// when the next record comes.
+    ///
+    /// ```
+    /// use dwell::IdleMap;
+    /// let map: IdleMap<&str, bool> = IdleMap::builder()
+    ///     .capacity(2)
+    ///     .protect(|_, is_logged_in| *is_logged_in)
+    ///     .build()?;
+    /// map.insert("ann", true);
+    /// for visitor in ["one", "two", "three"] {
+    ///     map.insert(visitor, false);
+    ///     map.touch(visitor);
+    /// }
+    /// assert!(map.contains_key("ann"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn protect(
+        mut self,
+        is_protected: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.protection = Some(Box::new(is_protected));
         self
     }
 
@@ -215,6 +250,7 @@ impl<K, V, S> Builder<K, V, S> {
             capacity: self.capacity,
             weight_capacity: self.weight_capacity,
             weigher: self.weigher,
+            protection: self.protection,
             touch_resolution: self.touch_resolution,
             initial_capacity: self.initial_capacity,
             hasher,
@@ -282,16 +318,18 @@ where
         let life = idle_timeout.min(max_lifetime.unwrap_or(u64::MAX));
         let lanes = lanes::count();
         let least_bits = bits_for(self.initial_capacity);
+        let protects = self.protection.is_some();
         // In a bounded map new records are filed in one order, so that eviction meets the oldest first.
         let calendar_lanes = if is_bounded { 1 } else { lanes };
         Ok(IdleMap {
             table: Table::new(least_bits),
-            calendar: Calendar::new(life, calendar_lanes, is_bounded),
+            calendar: Calendar::new(life, calendar_lanes, is_bounded, protects),
             limbo: Limbo::new(lanes),
             counters: Counters::new(lanes),
             hasher: self.hasher,
             clock: self.clock,
             weigher: self.weigher,
+            protection: self.protection,
             listener: self.listener,
             settings: Settings {
                 idle_timeout,

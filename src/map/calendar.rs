@@ -10,7 +10,8 @@
 //!
 //! Whoever drains a bucket looks at each record's life word: what was touched since is filed again where
 //! it belongs now, at most once in an idle timeout for each record. A deadline that was made shorter
-//! than its bucket's quantum is filed anew at once, see [`Calendar::refile`].
+//! than its bucket's quantum is filed anew at once, see [`Calendar::refile`]; and so is a record that replaces one which
+//! was protected when it is not, or the other way about: no eviction looks for one kind among the other.
 //!
 //! **Hints.** Who files looks for an open bucket of its quantum in a hint: one for each lane for new
 //! records, which nearly all end in the same quantum, and a ring by quantum for those that are filed
@@ -21,7 +22,7 @@
 
 use super::bucket::{Bucket, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use super::index::{Index, Key, OrderedIndex};
-use super::life::State;
+use super::life::{Observed, State};
 use super::memory::prefetch;
 use super::reclaim::Reclaim;
 use super::record::Record;
@@ -47,13 +48,19 @@ pub(crate) const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
     32
 };
 
-/// What a record has shown of itself: eviction takes from the two classes by different rules.
+/// What a record has shown of itself: eviction takes from the classes by different rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Filed when it was never accessed since its creation.
     Fresh,
     /// Filed when it had been accessed.
     Touched,
+    /// Filed when it was protected, whether it had been accessed or not.
+    Protected,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 3] = [Self::Fresh, Self::Touched, Self::Protected];
 }
 
 /// Which hint a filer asks.
@@ -66,8 +73,8 @@ pub(crate) enum Filing {
 }
 
 pub(crate) struct Calendar<K, V> {
-    fresh: Order<K, V>,
-    touched: Order<K, V>,
+    /// By class.
+    orders: [Order<K, V>; Class::ALL.len()],
     /// What a new record lives if nobody accesses it.
     life: u64,
     /// A quantum is 2^shift milliseconds.
@@ -78,6 +85,8 @@ pub(crate) struct Calendar<K, V> {
     lanes: usize,
     /// Whether tokens are counted by class.
     counts: bool,
+    /// Whether there may be protected records.
+    protects: bool,
 }
 
 /// The buckets of one class.
@@ -89,22 +98,22 @@ struct Order<K, V> {
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// `counts`: whether [`tokens`](Self::tokens) is needed, which costs a shared counter.
     /// `life`: what a new record lives if nobody accesses it.
-    pub(crate) fn new(life: u64, lanes: usize, counts: bool) -> Self {
-        let order = || Order {
+    pub(crate) fn new(life: u64, lanes: usize, counts: bool, protects: bool) -> Self {
+        let order = |_| Order {
             index: Index::new(),
             tokens: CachePadded::new(AtomicUsize::new(0)),
         };
         Self {
-            fresh: order(),
-            touched: order(),
+            orders: Class::ALL.map(order),
             life,
             shift: (life / QUANTA).clamp(1, LONGEST_QUANTUM).ilog2(),
             next_number: CachePadded::new(AtomicUsize::new(0)),
-            hints: (0..2 * lanes + RING)
+            hints: (0..Class::ALL.len() * lanes + RING)
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
                 .collect(),
             lanes,
             counts,
+            protects,
         }
     }
 
@@ -119,7 +128,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     }
 
     pub(crate) fn buckets(&self) -> usize {
-        self.fresh.index.len() + self.touched.index.len()
+        self.orders.iter().map(|order| order.index.len()).sum()
     }
 
     /// The number of tokens in a class, if they are counted.
@@ -128,9 +137,21 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     }
 
     fn order(&self, class: Class) -> &Order<K, V> {
-        match class {
-            Class::Fresh => &self.fresh,
-            Class::Touched => &self.touched,
+        &self.orders[class as usize]
+    }
+
+    fn is_protected(&self, record: &Record<K, V>) -> bool {
+        self.protects && record.is_protected()
+    }
+
+    /// Where a record belongs that was seen like this.
+    pub(crate) fn class_of(&self, record: &Record<K, V>, seen: Observed) -> Class {
+        if self.is_protected(record) {
+            Class::Protected
+        } else if seen.touched() {
+            Class::Touched
+        } else {
+            Class::Fresh
         }
     }
 
@@ -142,11 +163,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             match record.life.load() {
                 State::Live(seen) => {
                     let quantum = self.quantum_of(record.deadline(seen));
-                    let class = if seen.touched() {
-                        Class::Touched
-                    } else {
-                        Class::Fresh
-                    };
+                    let class = self.class_of(record, seen);
                     let place = self.put(record, class, quantum, filing, visit);
                     if self.stays(record, &place, visit) {
                         return;
@@ -211,6 +228,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         // Somebody may also have taken the place while the entry was not complete, and then could not clear it.
         if let State::Live(seen) = record.life.load()
             && bucket.key.quantum <= self.quantum_of(record.deadline(seen))
+            && (bucket.class == Class::Protected) == self.is_protected(record)
             && place.is_of(record)
         {
             return true;
@@ -235,7 +253,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             self.order(class).tokens.fetch_add(1, Ordering::Relaxed);
         }
         let lane = visit.lane() % self.lanes + self.lanes * class as usize;
-        let ring = 2 * self.lanes + quantum as usize % RING;
+        let ring = Class::ALL.len() * self.lanes + quantum as usize % RING;
         // The lanes' hints follow the records that were accessed just now; one with a deadline of its own
         // goes by the ring.
         let is_usual = quantum == self.quantum_of(visit.now + self.life);
@@ -411,13 +429,13 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// Drains up to `most` entries, at most [`STEP`], of a bucket. `each` gets the tokens: it files them
     /// again, or gives up the calendar's share. `ahead` sees each record some time before that, to
     /// prefetch what `each` will need. Returns how many entries were claimed.
-    pub(crate) fn drain(
+    pub(crate) fn drain<'v>(
         &self,
         bucket: &Bucket<K, V>,
         most: usize,
-        visit: &Visit<'_, K, V>,
+        visit: &'v Visit<'_, K, V>,
         ahead: impl Fn(&Record<K, V>),
-        mut each: impl FnMut(&Record<K, V>),
+        mut each: impl FnMut(&'v Record<K, V>),
     ) -> usize {
         let claimed = bucket.claim(most.min(STEP));
         let entries = claimed.len();
@@ -471,7 +489,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// Calls `left` for each record that still has a token, and frees the buckets, for a map that is being
     /// dropped.
     pub(crate) fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
-        for class in [Class::Fresh, Class::Touched] {
+        for class in Class::ALL {
             while let Some(bucket) = self.front(class, visit) {
                 self.drain(
                     bucket,

@@ -1,47 +1,29 @@
-//! Collection and eviction: both drain the calendar from its front, a few entries at a time.
+//! Collection: it drains the calendar from its front, a few entries at a time, as eviction does (see `evict`).
 //!
 //! Each step pins anew, so that no step keeps anything from being freed for long. A step looks at no more
 //! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
 //! retired; what is due is ended by the exchange of its life word, which fails if it is touched right then.
 
-use super::bucket::{Bucket, Place};
+use super::bucket::Bucket;
 use super::calendar::{Class, Filing, STEP};
 use super::life::{Observed, State};
 use super::reclaim::{Guard, Reclaim};
 use super::record::Record;
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
-use std::ptr;
 use std::time::Duration;
-
-/// Records that an eviction looks at because they were accessed since they were filed: bounds its work.
-const SECOND_CHANCES: usize = 64;
-/// Records that an insertion evicts at the most, unless what it added weighs more.
-const EVICTIONS: usize = 4;
-/// The part of the capacity that records keep which were never accessed: one in eight.
-const FRESH_SHARE: usize = 8;
 
 /// Steps of a part of a collection.
 const PART: usize = 1_024 / STEP;
 
 /// What became of a token that was drained.
-enum Reviewed {
+pub(super) enum Reviewed {
     /// The record, of this weight, was ended.
     Ended(u64),
     /// The record had ended before.
     Shell,
     /// The token was filed again.
     Kept,
-}
-
-/// What came of an attempt to evict a record.
-enum Eviction {
-    /// A record of this weight was ended.
-    Done(u64),
-    /// All that was looked at had been accessed; it is filed as such now.
-    Promoted,
-    /// There is no record to evict.
-    Nothing,
 }
 
 impl<K, V, S> IdleMap<K, V, S>
@@ -118,7 +100,7 @@ where
     /// One bounded step of collection. Returns how many records it ended, or none if nothing is due.
     pub(super) fn collect_step(&self, now: u64) -> Option<usize> {
         let visit = self.visit_at(now);
-        let due = [Class::Fresh, Class::Touched]
+        let due = Class::ALL
             .into_iter()
             .filter_map(|class| self.calendar.front(class, &visit))
             .find(|bucket| self.calendar.end_of(bucket) <= now)?;
@@ -198,7 +180,7 @@ where
         let mut ended = 0;
         loop {
             let before = ended;
-            for class in [Class::Fresh, Class::Touched] {
+            for class in Class::ALL {
                 let mut key = None;
                 loop {
                     let visit = self.visit_at(now);
@@ -251,140 +233,13 @@ where
         }
     }
 
-    /// Evicts up to `records` records, in the order in which a full map does (see
-    /// [`Builder::capacity`](crate::Builder::capacity)). Returns how many it ended: records that it finds
-    /// past their deadline count too.
-    ///
-    /// A map without a capacity does not count which records were accessed: it evicts those first that were
-    /// never accessed. Lock-free.
-    ///
-    /// ```
-    /// use dwell::{IdleMap, ManualClock};
-    /// use std::time::Duration;
-    /// let clock = ManualClock::new();
-    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
-    /// map.insert("comes back", 1);
-    /// map.insert("does not", 2);
-    /// map.touch("comes back");
-    /// assert_eq!(map.evict(1), 1);
-    /// assert!(map.contains_key("comes back"));
-    /// # Ok::<(), dwell::BuildError>(())
-    /// ```
-    pub fn evict(&self, records: usize) -> usize {
-        let mut evicted = 0;
-        while evicted < records {
-            let visit = self.visit();
-            match self.evict_one(&visit, None) {
-                Eviction::Done(_) => evicted += 1,
-                Eviction::Promoted => {}
-                Eviction::Nothing => break,
-            }
-            self.tidy(&visit);
-        }
-        evicted
-    }
-
-    /// Evicts, if the map holds more than it may. `newest`, which was just inserted, is spared, unless it
-    /// alone weighs too much.
-    pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: &Record<K, V>) {
-        if !self.settings.is_bounded {
-            return;
-        }
-        let weight = u64::from(newest.weight());
-        if weight > self.settings.weight_capacity
-            && let State::Live(seen) = newest.life.load()
-        {
-            self.end(newest, seen, RemovalCause::Evicted, visit);
-        }
-        let mut records = 0;
-        let mut weights = 0;
-        // Twice what was added, so that a bound that was exceeded is met again soon.
-        while records < EVICTIONS || weights < 2 * weight {
-            let is_full = self.counters.occupied() > self.settings.capacity;
-            let is_heavy = self.counters.weight() > self.settings.weight_capacity;
-            if !is_full && !is_heavy {
-                return;
-            }
-            match self.evict_one(visit, Some(newest)) {
-                Eviction::Done(weight) => {
-                    records += 1;
-                    weights += weight;
-                }
-                Eviction::Promoted | Eviction::Nothing => return,
-            }
-        }
-    }
-
-    /// Ends one record by the eviction policy.
-    fn evict_one(&self, visit: &Visit<'_, K, V>, spared: Option<&Record<K, V>>) -> Eviction {
-        let share = (self.counters.occupied() / FRESH_SHARE).max(1);
-        let few_fresh = self.settings.is_bounded && self.calendar.tokens(Class::Fresh) <= share;
-        // Fresh ones that were accessed are promoted, so that there may be touched ones after that.
-        let order: &[Class] = if few_fresh {
-            &[Class::Touched, Class::Fresh, Class::Touched]
-        } else {
-            &[Class::Fresh, Class::Touched]
-        };
-        let mut held = None;
-        let mut result = Eviction::Nothing;
-        let mut looks = 0;
-        'search: for &class in order {
-            while let Some(bucket) = self.calendar.front(class, visit) {
-                let is_last = looks >= SECOND_CHANCES;
-                if is_last && class == Class::Fresh {
-                    // Each record is promoted once: the next insertions go on from here.
-                    result = Eviction::Promoted;
-                    break 'search;
-                }
-                let mut evicted = None;
-                self.calendar.drain(
-                    bucket,
-                    1,
-                    visit,
-                    |_| {},
-                    |record| {
-                        if spared.is_some_and(|spared| ptr::eq(spared, record)) {
-                            // The bucket may be retired before this token is filed again.
-                            Place::erase(record);
-                            held = spared;
-                            return;
-                        }
-                        looks += 1;
-                        let judge = |record: &Record<K, V>, seen: Observed| {
-                            let was_accessed = match class {
-                                Class::Fresh => seen.touched(),
-                                Class::Touched => {
-                                    let quantum = self.calendar.quantum_of(record.deadline(seen));
-                                    quantum > bucket.key.quantum && !is_last
-                                }
-                            };
-                            self.expired(record, seen, visit.now)
-                                .or((!was_accessed).then_some(RemovalCause::Evicted))
-                        };
-                        if let Reviewed::Ended(weight) = self.review(record, judge, visit) {
-                            evicted = Some(weight);
-                        }
-                    },
-                );
-                if let Some(weight) = evicted {
-                    result = Eviction::Done(weight);
-                    break 'search;
-                }
-            }
-        }
-        if let Some(spared) = held {
-            self.calendar.file(spared, Filing::Again, visit);
-        }
-        result
-    }
-
     /// Decides about a record whose token was drained: ends it if `judge` names a cause, files it again if
     /// not.
-    fn review(
+    pub(super) fn review<'v>(
         &self,
-        record: &Record<K, V>,
-        judge: impl Fn(&Record<K, V>, Observed) -> Option<RemovalCause>,
-        visit: &Visit<'_, K, V>,
+        record: &'v Record<K, V>,
+        mut judge: impl FnMut(&'v Record<K, V>, Observed) -> Option<RemovalCause>,
+        visit: &'v Visit<'_, K, V>,
     ) -> Reviewed {
         let mut record = record;
         loop {
@@ -417,7 +272,7 @@ where
     /// When the next bucket is due, in milliseconds from now; none if nothing is filed.
     pub(super) fn next_due(&self) -> Option<u64> {
         let visit = self.visit();
-        [Class::Fresh, Class::Touched]
+        Class::ALL
             .into_iter()
             .filter_map(|class| self.calendar.front(class, &visit))
             .map(|bucket| self.calendar.end_of(bucket).saturating_sub(visit.now))

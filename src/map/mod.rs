@@ -20,6 +20,7 @@ mod emptied;
 mod end;
 #[cfg(not(dwell_shuttle))]
 mod epoch;
+mod evict;
 mod glance;
 mod handle;
 mod index;
@@ -67,6 +68,7 @@ use table::Table;
 use visit::Visit;
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
+pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
 pub(crate) type Listener<K, V> = Box<dyn Fn(&Handle<K, V>, RemovalCause) + Send + Sync>;
 
 /// A lock-free concurrent map whose entries end when they are idle for too long.
@@ -99,6 +101,7 @@ where
     /// None for the default clock.
     clock: Option<Arc<dyn Clock>>,
     weigher: Option<Weigher<K, V>>,
+    protection: Option<Protection<K, V>>,
     listener: Option<Listener<K, V>>,
     settings: Settings,
 }
@@ -215,7 +218,12 @@ where
                 None => NEVER,
             },
             weight: self.weigh(key, value),
+            is_protected: self.protects(key, value),
         }
+    }
+
+    fn protects(&self, key: &K, value: &V) -> bool {
+        self.protection.as_ref().is_some_and(|is| is(key, value))
     }
 
     fn weigh(&self, key: &K, value: &V) -> u32 {

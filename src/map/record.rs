@@ -34,9 +34,11 @@ pub(crate) const GREATEST_WEIGHT: u32 = (1 << 24) - 1;
 const IDLE_BITS: u32 = 40;
 /// Instead of a deadline: the value was taken out before the record was committed.
 const TAKEN: u64 = NEVER - 1;
-/// The count's unit for owners; the bits below count the shares of structures, until the record is retired.
-const OWNER: u32 = 4;
-const STRUCTURES: u32 = OWNER - 1;
+/// The count's unit for owners. The two lowest bits count the shares of structures, until the record is retired; the
+/// third one does not change.
+const OWNER: u32 = 8;
+const PROTECTED: u32 = 4;
+const STRUCTURES: u32 = PROTECTED - 1;
 
 /// Fields stand in the order in which a look-up reads them; `repr(C)` keeps the first ones in one
 /// cache line. The alignment leaves the low bits of a record's address to `life` and `table`.
@@ -45,7 +47,7 @@ pub(crate) struct Record<K, V> {
     pub(crate) life: Life<Self>,
     /// Where the calendar keeps the record's token, or one of the other uses above.
     pub(crate) place: AtomicPtr<()>,
-    /// `owners * 4 + structures`.
+    /// `owners * 8 + is_protected * 4 + structures`.
     count: AtomicU32,
     hash: AtomicU32,
     /// The absolute deadline, or `TAKEN`.
@@ -70,6 +72,8 @@ pub(crate) struct Terms {
     /// Absolute deadline.
     pub(crate) limit: u64,
     pub(crate) weight: u32,
+    /// A full map ends it after the others.
+    pub(crate) is_protected: bool,
 }
 
 impl<K, V> Record<K, V> {
@@ -145,7 +149,14 @@ impl<K, V> Record<K, V> {
             idle: self.idle(),
             limit: self.limit(),
             weight: self.weight(),
+            is_protected: self.is_protected(),
         }
+    }
+
+    /// Whether a full map ends the record after the others.
+    pub(crate) fn is_protected(&self) -> bool {
+        // Relaxed: this bit does not change.
+        self.count.load(Ordering::Relaxed) & PROTECTED != 0
     }
 
     /// When the record ends if it is not touched any more.
@@ -160,7 +171,7 @@ impl<K, V> Record<K, V> {
         // Relaxed: whoever is here already has a way to the record that outlasts this call.
         let before = self.count.fetch_add(OWNER, Ordering::Relaxed);
         if before > u32::MAX / 2 {
-            // 500 million handles of one record were leaked; going on would free it under them.
+            // 250 million handles of one record were leaked; going on would free it under them.
             std::process::abort();
         }
     }
@@ -197,7 +208,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
         let record = put(Record {
             life: Life::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
-            count: AtomicU32::new(OWNER + 2),
+            count: AtomicU32::new(OWNER + 2 + PROTECTED * u32::from(terms.is_protected)),
             hash: AtomicU32::new(hash),
             limit: AtomicU64::new(terms.limit),
             allowance: AtomicU64::new(

@@ -44,6 +44,7 @@ where
             idle: history.idle_timeout,
             limit: history.limit.unwrap_or(NEVER),
             weight: self.weigh(&key, &value),
+            is_protected: self.protects(&key, &value),
         };
         if visit.now >= terms.limit.min(terms.birth.saturating_add(terms.idle)) {
             return false;

@@ -125,6 +125,7 @@ where
             let now = self.now().max(visit.now);
             let mut terms = old.terms(now);
             terms.weight = self.weigh(old.key(), &value);
+            terms.is_protected = self.protects(old.key(), &value);
             let put = |record| visit.put(record);
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
             Place::await_token(new.record());

@@ -105,6 +105,7 @@ impl Builder {
         let mut map = IdleMap::<SessionKey, State>::builder()
             .idle_timeout(settings.idle_timeout)
             .touch_resolution(settings.touch_resolution)
+            .protect(|_, session| session.owner.is_some())
             .clock(Shown(Arc::clone(&self.clock)))
             .on_removal(move |session, cause| told.ended(session, cause));
         if let Some(lifetime) = settings.max_lifetime {

@@ -70,8 +70,12 @@ impl Settings {
         self
     }
 
-    /// Sets [`capacity`](Self::capacity). What a full store does is told at
-    /// [`Builder::capacity`](crate::Builder::capacity): it ends those first who never came back.
+    /// Sets [`capacity`](Self::capacity). A full store refuses nobody. It ends those first who never came
+    /// back, then other sessions without an owner, as [`Builder::capacity`](crate::Builder::capacity) tells;
+    /// and a session that has an owner only if all others have one too: the one that ends first.
+    ///
+    /// So give more than there are users at a time: where sessions with an owner fill the store, a visitor
+    /// without one takes the place of the visitor before.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = Some(sessions);
         self

@@ -131,6 +131,7 @@ fn record(number: u64) -> Unlinked<Key, Value> {
         idle: 10,
         limit: NEVER,
         weight: 0,
+        is_protected: false,
     };
     let record = Unlinked::new(0, Key::new(number), Value::new(number), terms, boxed);
     record.record().life.start(Observed::new(1, false));

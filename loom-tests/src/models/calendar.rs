@@ -8,6 +8,10 @@ fn world(keys: usize) -> Arc<World> {
     Arc::new(World::new(keys))
 }
 
+fn protecting(keys: usize) -> Arc<World> {
+    Arc::new(World::protecting(keys))
+}
+
 /// A time at which what was filed at zero is due.
 const DUE: u64 = IDLE + 1;
 
@@ -366,6 +370,44 @@ fn an_eviction_and_a_collection_share_a_bucket() {
         let world = world(2);
         let (evicted, ended) = both(&world, World::evict, |world| world.collect(DUE));
         assert_eq!(usize::from(evicted) + ended, 2);
+        assert!(alone(world).live().is_empty());
+    });
+}
+
+#[test]
+fn a_record_whose_protection_changes_while_it_is_filed_is_among_its_like() {
+    explore("calendar: protect and file", Size::Pair, || {
+        let world = protecting(0);
+        both(
+            &world,
+            |world| world.replace(0, 3),
+            |world| world.insert(0, 0),
+        );
+        assert_eq!(alone(world).live(), [0]);
+    });
+}
+
+#[test]
+fn a_record_whose_protection_changes_while_it_is_drained_is_among_its_like() {
+    explore("calendar: protect and drain", Size::Pair, || {
+        let world = protecting(1);
+        assert!(world.touch(0, 3));
+        let (replaced, ended) = both(
+            &world,
+            |world| world.replace(0, 3),
+            |world| world.collect(DUE),
+        );
+        assert!(replaced && ended == 0);
+        assert_eq!(alone(world).live(), [0]);
+    });
+}
+
+#[test]
+fn a_record_whose_protection_changes_while_it_is_removed_leaves_no_token() {
+    explore("calendar: protect and take back", Size::Pair, || {
+        let world = protecting(1);
+        let (_, ended) = both(&world, |world| world.replace(0, 3), |world| world.end(0));
+        assert!(ended);
         assert!(alone(world).live().is_empty());
     });
 }

@@ -33,6 +33,7 @@ impl World {
             idle: 10,
             limit: NEVER,
             weight: 0,
+            is_protected: false,
         };
         let number = slot as u64;
         let record = Unlinked::new(0, Key::new(number), Value::new(number), terms, boxed);

@@ -26,6 +26,7 @@ impl Owner {
             idle: 10,
             limit: NEVER,
             weight: 0,
+            is_protected: false,
         };
         Self(Unlinked::new(0, Key::new(1), Value::new(1), terms, boxed).into_linked())
     }

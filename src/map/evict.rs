@@ -1,0 +1,208 @@
+//! Eviction: which records a full map ends, by draining the calendar from its front, one entry at a time.
+//!
+//! Protected records are filed apart, and looked at only if nothing else was found: however many of them
+//! there are, none is in the way of a search for others.
+
+use super::bucket::Place;
+use super::calendar::{Class, Filing};
+use super::collect::Reviewed;
+use super::life::{Observed, State};
+use super::record::Record;
+use super::visit::Visit;
+use super::{IdleMap, RemovalCause};
+use std::ptr;
+
+/// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
+const LOOKS: usize = 256;
+/// Records that an insertion evicts at the most, unless what it added weighs more.
+const EVICTIONS: usize = 4;
+/// The part of the unprotected records that those keep which were never accessed: one in eight.
+const FRESH_SHARE: usize = 8;
+
+/// A record that was accessed since it was filed, as it was seen.
+type Accessed<'v, K, V> = (&'v Record<K, V>, Observed);
+
+/// What came of a search through a class.
+enum Search<'v, K, V> {
+    /// A record of this weight was ended.
+    Done(u64),
+    /// All that was looked at had been accessed, and is filed as such now. This is the one that ends first.
+    Accessed(Accessed<'v, K, V>),
+    /// There is no record of this class.
+    Nothing,
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Evicts up to `records` records, in the order in which a full map does (see
+    /// [`Builder::capacity`](crate::Builder::capacity)). Returns how many it ended: records that it finds
+    /// past their deadline count too.
+    ///
+    /// A map without a capacity does not count which records were accessed: it evicts those first that were
+    /// never accessed. Lock-free.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
+    /// map.insert("comes back", 1);
+    /// map.insert("does not", 2);
+    /// map.touch("comes back");
+    /// assert_eq!(map.evict(1), 1);
+    /// assert!(map.contains_key("comes back"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn evict(&self, records: usize) -> usize {
+        let mut evicted = 0;
+        while evicted < records {
+            let visit = self.visit();
+            if self.evict_one(None, &visit).is_none() {
+                break;
+            }
+            evicted += 1;
+            self.tidy(&visit);
+        }
+        evicted
+    }
+
+    /// Evicts, if the map holds more than it may. `newest`, which was just inserted, is spared, unless it
+    /// alone weighs too much.
+    pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: &Record<K, V>) {
+        if !self.settings.is_bounded {
+            return;
+        }
+        let weight = u64::from(newest.weight());
+        if weight > self.settings.weight_capacity
+            && let State::Live(seen) = newest.life.load()
+        {
+            self.end(newest, seen, RemovalCause::Evicted, visit);
+        }
+        let mut records = 0;
+        let mut weights = 0;
+        // Twice what was added, so that a bound that was exceeded is met again soon.
+        while records < EVICTIONS || weights < 2 * weight {
+            let is_full = self.counters.occupied() > self.settings.capacity;
+            let is_heavy = self.counters.weight() > self.settings.weight_capacity;
+            if !is_full && !is_heavy {
+                return;
+            }
+            let Some(weight) = self.evict_one(Some(newest), visit) else {
+                return;
+            };
+            records += 1;
+            weights += weight;
+        }
+    }
+
+    /// Ends one record by the eviction policy, but not `spared`. Returns its weight; none if there is no other, or
+    /// all others are in the hands of other threads.
+    fn evict_one(&self, spared: Option<&Record<K, V>>, visit: &Visit<'_, K, V>) -> Option<u64> {
+        let mut is_held = false;
+        let evicted = loop {
+            match self.search_all(spared, &mut is_held, visit) {
+                Search::Done(weight) => break Some(weight),
+                Search::Nothing => break None,
+                Search::Accessed((record, seen)) => {
+                    if self.end(record, seen, RemovalCause::Evicted, visit) {
+                        break Some(record.weight().into());
+                    }
+                    // It was accessed once more.
+                }
+            }
+        };
+        if let Some(spared) = spared.filter(|_| is_held) {
+            self.calendar.file(spared, Filing::Again, visit);
+        }
+        evicted
+    }
+
+    fn search_all<'v>(
+        &self,
+        spared: Option<&Record<K, V>>,
+        is_held: &mut bool,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Search<'v, K, V> {
+        let fresh = self.calendar.tokens(Class::Fresh);
+        let share = (fresh + self.calendar.tokens(Class::Touched)) / FRESH_SHARE;
+        let few_fresh = self.settings.is_bounded && fresh <= share.max(1);
+        let order = if few_fresh {
+            [Class::Touched, Class::Fresh, Class::Protected]
+        } else {
+            Class::ALL
+        };
+        let mut accessed = None;
+        for class in order {
+            if class == Class::Protected
+                && let Some(accessed) = accessed
+            {
+                return Search::Accessed(accessed);
+            }
+            match self.search(class, spared, is_held, visit) {
+                Search::Nothing => {}
+                // They are touched ones now: the next to go may be among those that were before.
+                Search::Accessed(found) if class == Class::Fresh => accessed = Some(found),
+                found => return found,
+            }
+        }
+        Search::Nothing
+    }
+
+    /// Looks for a record of a class that was not accessed since it was filed, and ends it.
+    fn search<'v>(
+        &self,
+        class: Class,
+        spared: Option<&Record<K, V>>,
+        is_held: &mut bool,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Search<'v, K, V> {
+        let mut first: Option<Accessed<'v, K, V>> = None;
+        let mut looks = 0;
+        while let Some(bucket) = self.calendar.front(class, visit) {
+            if looks >= LOOKS {
+                break;
+            }
+            let mut evicted = None;
+            let review = |record: &'v Record<K, V>| {
+                if spared.is_some_and(|spared| ptr::eq(spared, record)) {
+                    // The bucket may be retired before this token is filed again.
+                    Place::erase(record);
+                    *is_held = true;
+                    return;
+                }
+                let judge = |record: &'v Record<K, V>, seen| {
+                    let cause = self.expired(record, seen, visit.now);
+                    if cause.is_some() {
+                        return cause;
+                    }
+                    let is = self.calendar.class_of(record, seen);
+                    let quantum = self.calendar.quantum_of(record.deadline(seen));
+                    if is == class && (class == Class::Fresh || quantum <= bucket.key.quantum) {
+                        return Some(RemovalCause::Evicted);
+                    }
+                    let is_first = |(other, then): Accessed<'v, K, V>| {
+                        record.deadline(seen) < other.deadline(then)
+                    };
+                    if is != Class::Protected || class == Class::Protected {
+                        looks += 1;
+                        if first.is_none_or(is_first) {
+                            first = Some((record, seen));
+                        }
+                    }
+                    None
+                };
+                if let Reviewed::Ended(weight) = self.review(record, judge, visit) {
+                    evicted = Some(weight);
+                }
+            };
+            self.calendar.drain(bucket, 1, visit, |_| {}, review);
+            if let Some(weight) = evicted {
+                return Search::Done(weight);
+            }
+        }
+        first.map_or(Search::Nothing, Search::Accessed)
+    }
+}

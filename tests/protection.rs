@@ -1,0 +1,161 @@
+//! Protected records: a full map keeps them for as long as it holds any other.
+
+mod common;
+
+use common::{MINUTE, Rig, millis};
+use dwell::IdleMap;
+use dwell::RemovalCause::Evicted;
+use std::time::Duration;
+
+const CAPACITY: u32 = 200;
+/// Keys below this are those of users.
+const USERS: u32 = 100;
+/// Later than any user's key.
+const FLOOD: u32 = 1_000;
+
+/// Two accesses that are so far apart are told apart: a 512th of the idle timeout.
+const APART: Duration = Duration::from_secs(3 * 60);
+
+/// A map that protects users, and all users in it, who are idle for half the idle timeout then.
+fn with_users(users: u32) -> Rig {
+    let rig = Rig::with(|builder| {
+        builder
+            .idle_timeout(24 * 60 * MINUTE)
+            .capacity(CAPACITY as usize)
+            .protect(|_, value| value.number() < u64::from(FLOOD))
+    });
+    for user in 0..users {
+        rig.clock.advance(APART / 2);
+        rig.insert(user);
+    }
+    rig.clock.advance(12 * 60 * MINUTE);
+    rig
+}
+
+/// Twice the capacity of strangers, each of whom comes back so often.
+fn flood(rig: &Rig, returns: usize) {
+    for stranger in FLOOD..FLOOD + 2 * CAPACITY {
+        rig.clock.advance(millis(10));
+        rig.insert(stranger);
+        for _ in 0..returns {
+            rig.clock.advance(millis(10));
+            assert!(rig.map.touch(&stranger), "{stranger} was refused");
+        }
+    }
+}
+
+fn users_of(rig: &Rig) -> u32 {
+    let is_there = |user: &u32| rig.map.contains_key(user);
+    (0..FLOOD).filter(is_there).count() as u32
+}
+
+#[test]
+fn a_flood_evicts_no_protected_record_however_often_it_comes_back() {
+    for returns in 0..4 {
+        let rig = with_users(USERS);
+        flood(&rig, returns);
+        assert_eq!(users_of(&rig), USERS, "{returns} returns");
+        assert_eq!(rig.map.len(), CAPACITY as usize);
+        let evicted = USERS + 2 * CAPACITY - CAPACITY;
+        assert_eq!(rig.map.stats().evicted, u64::from(evicted));
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_map_full_of_protected_records_admits_strangers_and_gives_one_place_to_all_of_them() {
+    for returns in 0..4 {
+        let rig = with_users(CAPACITY);
+        flood(&rig, returns);
+        assert_eq!(users_of(&rig), CAPACITY - 1);
+        assert_eq!(rig.removals()[0], (0, Evicted), "not the longest idle one");
+        assert!(rig.map.contains_key(&(FLOOD + 2 * CAPACITY - 1)));
+        rig.finish();
+    }
+}
+
+#[test]
+fn protected_records_push_out_strangers_first_and_then_those_idle_for_the_longest_time() {
+    let rig = with_users(USERS);
+    for stranger in FLOOD..FLOOD + CAPACITY - USERS {
+        rig.insert(stranger);
+        rig.map.touch(&stranger);
+    }
+    // The first ten are not the longest idle any more.
+    rig.clock.advance(APART);
+    (0..10).for_each(|user| assert!(rig.map.touch(&user)));
+    for user in 0..CAPACITY - USERS {
+        rig.clock.advance(APART);
+        rig.insert(USERS + user);
+    }
+    assert_eq!(users_of(&rig), CAPACITY);
+    for user in CAPACITY..CAPACITY + 50 {
+        rig.clock.advance(APART);
+        rig.insert(user);
+    }
+    let longest_idle = Vec::from_iter((10..60).map(|user| (user, Evicted)));
+    assert_eq!(rig.removals()[(CAPACITY - USERS) as usize..], longest_idle);
+    rig.finish();
+}
+
+#[test]
+fn an_update_protects_a_record_or_ends_its_protection() {
+    let map = IdleMap::<u32, bool>::builder()
+        .capacity(100)
+        .protect(|_, is_protected| *is_protected)
+        .build()
+        .unwrap();
+    for key in 0..100 {
+        map.insert(key, key < 50);
+    }
+    for key in 0..100 {
+        if key % 2 == 0 {
+            map.update(&key, |is_protected| !is_protected).unwrap();
+        }
+    }
+    // Those are protected now: the odd ones below 50, and the even ones above.
+    let is_protected = |key: u32| (key < 50) == (key % 2 == 1);
+    assert_eq!(map.evict(50), 50);
+    for key in 0..100 {
+        assert_eq!(map.contains_key(&key), is_protected(key), "{key}");
+    }
+    // An insertion over a live record decides anew as well.
+    for key in (0..100).filter(|key| is_protected(*key)) {
+        map.insert(key, false);
+        map.touch(&key);
+    }
+    assert_eq!(map.evict(100), 50);
+    assert!(map.is_empty());
+}
+
+#[test]
+fn protection_outlasts_a_flood_by_weight_and_evict() {
+    let map = IdleMap::<u32, u32>::builder()
+        .weight_capacity(1_000, |_, weight| *weight)
+        .protect(|key, _| *key < 10)
+        .build()
+        .unwrap();
+    for key in 0..10 {
+        map.insert(key, 50);
+    }
+    for stranger in 100..1_000 {
+        map.insert(stranger, 70);
+        map.touch(&stranger);
+    }
+    assert!((0..10).all(|key| map.contains_key(&key)));
+    assert_eq!(map.evict(map.len() - 10), 7);
+    assert!((0..10).all(|key| map.contains_key(&key)));
+    assert_eq!(map.evict(100), 10);
+}
+
+#[test]
+fn protected_records_expire_like_others() {
+    let rig = with_users(USERS);
+    rig.clock.advance(25 * 60 * MINUTE);
+    assert_eq!(rig.map.collect(), USERS as usize);
+    rig.insert_all(0..USERS);
+    let half_a_day = 12 * 60 * MINUTE;
+    rig.clock.advance(half_a_day);
+    assert_eq!(rig.map.collect_idle(half_a_day), USERS as usize);
+    rig.finish();
+}
