@@ -6,6 +6,7 @@
 //!
 //! ```
 //! use dwell::IdleMap;
+//! use std::sync::Arc;
 //! use std::time::Duration;
 //!
 //! let sessions = IdleMap::builder()
@@ -13,6 +14,9 @@
 //!     .max_lifetime(Duration::from_secs(12 * 60 * 60))
 //!     .capacity(1_000_000)
 //!     .build()?;
+//! let sessions = Arc::new(sessions);
+//! // Frees what has ended, until it is dropped.
+//! let _collector = sessions.spawn_collector();
 //!
 //! sessions.insert("an id from the operating system's generator", 1);
 //! // A look-up touches the record: its idle time starts anew.
@@ -21,6 +25,10 @@
 //! assert_eq!(*visits, 2);
 //! # Ok::<(), dwell::BuildError>(())
 //! ```
+//!
+//! **Somebody must collect.** What has ended is never found again, but it stays in memory until a collection:
+//! by a [`Collector`], or by calls of [`collect`](IdleMap::collect). Without either, and without a capacity, a
+//! map grows for ever. The same holds for a `SessionStore`; a `Manager` collects by itself.
 //!
 //! # What it promises
 //!

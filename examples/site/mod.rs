@@ -171,7 +171,7 @@ impl IntoResponse for Failure {
             // It ended, or got a new id, while this request was under way: the next one sees how things are.
             SessionError::Ended | SessionError::Superseded => Redirect::to("/").into_response(),
             error => {
-                eprintln!("server: {error}");
+                eprintln!("server: {error:?}");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }

@@ -45,6 +45,11 @@ pub enum ManagerError {
         /// The prefix that it begins with, in any case.
         prefix: &'static str,
     },
+    /// Settings were given beside a provider, which has its own.
+    #[error(
+        "the provider that was given has settings of its own: give these where it is built, or name a provider of a registry"
+    )]
+    SettingsBesideProvider,
     /// `SameSite=None` without `Secure`, which browsers refuse.
     #[error("browsers refuse SameSite=None over plain http: use https, or SameSite=Lax")]
     InsecureCrossSite,
@@ -64,10 +69,12 @@ pub enum ManagerError {
 /// # Ok::<(), dwell::manager::ManagerError>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "it does nothing until `build`"]
 pub struct Builder {
     cookie: String,
     source: Source,
-    settings: Settings,
+    /// None: the default.
+    settings: Option<Settings>,
     same_site: SameSite,
     is_plain_http: bool,
     collects: bool,
@@ -84,7 +91,7 @@ impl Builder {
         Self {
             cookie: cookie.to_owned(),
             source: Source::Named("memory".to_owned()),
-            settings: Settings::new(DEFAULT_IDLE_TIMEOUT),
+            settings: None,
             same_site: SameSite::Lax,
             is_plain_http: false,
             collects: true,
@@ -98,15 +105,16 @@ impl Builder {
         self
     }
 
-    /// Takes this provider, with its own settings: those given to this builder do not count.
+    /// Takes this provider, with its own settings. Settings for this builder beside it are an error.
     pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
         self.source = Source::Given(provider);
         self
     }
 
-    /// How long sessions live, and how many there may be. Default: half an hour of idle time.
+    /// How long sessions live, and how many there may be, for the provider that a registry opens. Default: half
+    /// an hour of idle time. A provider that is given to this builder has its own.
     pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
+        self.settings = Some(settings);
         self
     }
 
@@ -141,8 +149,9 @@ impl Builder {
     /// Builds the manager, with a provider of the process-wide registry unless one was given.
     ///
     /// # Errors
-    /// If there is no provider of the name, if it cannot be opened, if the cookie's name is none, or for
-    /// `SameSite=None` over plain http.
+    /// If there is no provider of the name, if it cannot be opened, if there are settings beside a provider, if
+    /// the cookie's name is none or begins with a prefix that browsers reserve, or for `SameSite=None` over plain
+    /// http.
     ///
     /// # Panics
     /// If the operating system does not give a thread to collect with.
@@ -167,9 +176,13 @@ impl Builder {
         open: impl FnOnce(&str, &Settings) -> Result<Arc<dyn Provider>, RegistryError>,
     ) -> Result<Manager, ManagerError> {
         let cookies = Cookies::new(&self.cookie, self.same_site, self.is_plain_http)?;
-        let provider = match self.source {
-            Source::Given(provider) => provider,
-            Source::Named(name) => open(&name, &self.settings)?,
+        let provider = match (self.source, self.settings) {
+            (Source::Given(provider), None) => provider,
+            (Source::Given(_), Some(_)) => return Err(ManagerError::SettingsBesideProvider),
+            (Source::Named(name), settings) => {
+                let default = || Settings::new(DEFAULT_IDLE_TIMEOUT);
+                open(&name, &settings.unwrap_or_else(default))?
+            }
         };
         let collector = self.collects.then(|| provider.spawn_gc()).flatten();
         Ok(Manager {

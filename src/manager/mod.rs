@@ -67,6 +67,7 @@ use std::time::Duration;
 /// # Ok::<(), dwell::manager::ManagerError>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "it collects what has ended only until it is dropped"]
 pub struct Manager {
     provider: Arc<dyn Provider>,
     cookies: Cookies,
@@ -275,7 +276,7 @@ impl Manager {
     ///     loop {
     ///         often.tick().await;
     ///         if let Err(error) = manager.gc().await {
-    ///             eprintln!("sessions are not collected: {error}");
+    ///             eprintln!("sessions are not collected: {error:?}");
     ///         }
     ///     }
     /// }

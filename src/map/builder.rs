@@ -79,6 +79,7 @@ pub enum BuildError {
 ///     .build()?;
 /// # Ok::<(), dwell::BuildError>(())
 /// ```
+#[must_use = "it does nothing until `build`"]
 pub struct Builder<K, V, S = ahash::RandomState> {
     idle_timeout: Duration,
     max_lifetime: Option<Duration>,

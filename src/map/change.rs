@@ -124,7 +124,8 @@ where
     ///
     /// `make` runs at most once, and only if no record was found at first. If another thread inserts the key
     /// meanwhile, its record is returned and the made value dropped. Cost, progress and consistency as
-    /// [`get`](Self::get) and [`insert`](Self::insert).
+    /// [`get`](Self::get) and [`insert`](Self::insert). Keys that never come back, those of a rate limiter for
+    /// instance, stay in memory until somebody [collects](Self::spawn_collector).
     ///
     /// ```
     /// use dwell::IdleMap;

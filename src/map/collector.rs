@@ -27,6 +27,7 @@ const LONGEST_SLEEP: u64 = 1_000;
 /// drop(collector); // Waits for the thread, which ends at once.
 /// ```
 #[derive(Debug)]
+#[must_use = "it stops when it is dropped: keep it for as long as the map"]
 pub struct Collector {
     is_stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

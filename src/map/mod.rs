@@ -80,11 +80,17 @@ pub(crate) type Listener<K, V> = Box<dyn Fn(&Handle<K, V>, RemovalCause) + Send 
 /// Values are not changed in place: [`update`](Self::update) puts a new one in the place of the old, and
 /// who still holds a handle keeps the old one. Put atomics or locks into the value if you want more.
 ///
+/// A record that has ended is never found again, but stays in memory until a collection: start one in the
+/// background with [`spawn_collector`](Self::spawn_collector), or call [`collect`](Self::collect) at
+/// intervals. Without either, and without a capacity, the map grows for ever.
+///
 /// ```
 /// use dwell::IdleMap;
+/// use std::sync::Arc;
 /// use std::time::Duration;
 ///
-/// let map = IdleMap::new(Duration::from_secs(20 * 60));
+/// let map = Arc::new(IdleMap::new(Duration::from_secs(20 * 60)));
+/// let _collector = map.spawn_collector(); // until it is dropped
 /// map.insert("visitor", 1);
 /// assert_eq!(map.with("visitor", |visits| *visits), Some(1));
 /// ```
@@ -141,7 +147,8 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// A map with this idle timeout, and defaults for the rest.
+    /// A map with this idle timeout, and defaults for the rest: without a capacity. Nothing frees what has ended
+    /// until somebody [collects](Self::spawn_collector).
     ///
     /// # Panics
     /// If the timeout is shorter than a millisecond or longer than 34 years. [`builder`](Self::builder)

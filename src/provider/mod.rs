@@ -164,6 +164,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// Starts to free what has ended in the background, until the collector is dropped. None, the default,
     /// if there is nothing to start: the storage does it, or somebody calls [`gc`](Self::gc).
+    #[must_use = "it stops when it is dropped: keep it for as long as the provider"]
     fn spawn_gc(&self) -> Option<Collector> {
         None
     }

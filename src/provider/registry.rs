@@ -66,7 +66,7 @@ pub enum RegistryError {
         known: Vec<String>,
     },
     /// The provider could not be opened.
-    #[error("the provider {name:?} could not be opened: {source}")]
+    #[error("the provider {name:?} could not be opened")]
     NotOpened {
         /// The name.
         name: String,

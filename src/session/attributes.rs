@@ -142,6 +142,7 @@ fn size(key: &str, value: &Value) -> usize {
 /// # Ok::<(), dwell::session::AttributeError>(())
 /// ```
 #[derive(Debug, Clone, Default)]
+#[must_use = "they change nothing until they are applied"]
 pub struct Changes {
     list: Vec<Change>,
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 ///     .build()?;
 /// # Ok::<(), dwell::BuildError>(())
 /// ```
+#[must_use = "it does nothing until `build`"]
 pub struct Builder {
     settings: Settings,
     clock: Arc<dyn Clock>,

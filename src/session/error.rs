@@ -45,13 +45,13 @@ pub enum SessionError {
     #[error(transparent)]
     Attribute(#[from] AttributeError),
     /// The operating system's generator failed, so no id was issued.
-    #[error("the operating system gives no random bytes for an id, so no id was issued: {0}")]
+    #[error("the operating system gives no random bytes for an id, so no id was issued")]
     Random(#[source] io::Error),
     /// A new key is in use. It does not happen, unless the generator repeats itself.
     #[error("a new session key is in use already: the operating system's generator repeats itself")]
     Collision,
     /// The provider's own storage failed.
-    #[error("the session provider failed: {0}")]
+    #[error("the session provider failed")]
     Backend(#[source] Box<dyn Error + Send + Sync>),
 }
 

@@ -12,6 +12,7 @@
 //!     Settings::new(Duration::from_secs(30 * 60)).max_lifetime(Duration::from_secs(12 * 60 * 60)),
 //! )
 //! .build()?;
+//! let _collector = store.spawn_collector(); // frees what has ended, until it is dropped
 //! let session = store.create()?;
 //! session.set("visits", 1_u32)?;
 //! assert_eq!(*session.get::<u32>("visits")?.unwrap(), 1);

@@ -20,6 +20,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "its methods return other settings"]
 pub struct Settings {
     /// How long a session lives without being accessed.
     pub idle_timeout: Duration,

@@ -192,7 +192,9 @@ impl Store {
 }
 
 impl SessionStore {
-    /// A store with this idle timeout, and defaults for the rest.
+    /// A store with this idle timeout, and defaults for the rest: without a bound. Nothing frees what has ended
+    /// until somebody [collects](Self::spawn_collector); a [`Manager`](crate::manager::Manager) over a
+    /// [`MemoryProvider`](crate::provider::MemoryProvider) does.
     ///
     /// # Panics
     /// If the timeout is shorter than a millisecond or longer than 34 years. [`builder`](Self::builder)

@@ -32,7 +32,7 @@ pub enum SnapshotError {
         path: PathBuf,
     },
     /// The operating system refuses.
-    #[error("cannot {what} the snapshot {path:?}: {source}")]
+    #[error("cannot {what} the snapshot {path:?}")]
     Io {
         /// What it refuses.
         what: &'static str,
@@ -42,7 +42,7 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// The operating system gives no random bytes.
-    #[error("the operating system gives no random bytes, so no snapshot was written: {0}")]
+    #[error("the operating system gives no random bytes, so no snapshot was written")]
     Random(#[source] io::Error),
     /// The file is none of these.
     #[error("the file is no snapshot: check the path")]

@@ -77,6 +77,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "it writes nothing until `write` or `every`"]
 pub struct SnapshotFile {
     path: PathBuf,
     key: Option<Key>,

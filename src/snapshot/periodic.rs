@@ -26,6 +26,7 @@ use std::time::Duration;
 /// assert!(path.exists());
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[must_use = "it writes nothing until `spawn`"]
 pub struct PeriodicBuilder {
     file: SnapshotFile,
     interval: Duration,
@@ -47,6 +48,17 @@ type Listener = Box<dyn FnMut(&Result<Written, SnapshotError>) + Send>;
 /// let periodic = file.every(Duration::from_secs(60)).spawn(&store);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// Keep it for as long as the store. To drop it in the very statement that starts it is a warning:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use dwell::{session::SessionStore, snapshot::SnapshotFile};
+/// fn start(file: &SnapshotFile, store: &SessionStore) {
+///     file.every(std::time::Duration::from_secs(60)).spawn(store);
+/// }
+/// ```
+#[must_use = "it stops when it is dropped: keep it for as long as the store"]
 pub struct Periodic {
     /// Dropping it ends the thread.
     stop: Option<Sender<()>>,

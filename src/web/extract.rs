@@ -1,10 +1,12 @@
-//! The session as an argument of axum's handlers.
+//! The session as an argument of axum's handlers, and what went wrong with it as their answer.
 
 use crate::manager::Session;
+use crate::session::SessionError;
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 
 /// A handler asks for a [`Session`], and no [`SessionLayer`](super::SessionLayer) is around it.
 ///
@@ -33,5 +35,47 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NoSessionLayer> {
         parts.extensions.get().cloned().ok_or(NoSessionLayer)
+    }
+}
+
+/// A handler may return the error as it is. The response says its kind and nothing else: it has no body, and no
+/// cache keeps it.
+///
+/// | error | status |
+/// |---|---|
+/// | `Ended` | `410 Gone` |
+/// | `Superseded`, `Conflict` | `409 Conflict`: the client may try again |
+/// | `Finished`, `Attribute` | `500 Internal Server Error`: a mistake in the program, which is logged with the feature `tracing` |
+/// | `Random`, `Collision`, `Backend` | `503 Service Unavailable` |
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use axum::response::IntoResponse;
+/// use dwell::manager::Session;
+/// use dwell::session::SessionError;
+///
+/// async fn add(session: Session) -> Result<String, SessionError> {
+///     let items = session.update("items", |items: Option<&u32>| items.unwrap_or(&0) + 1).await?;
+///     Ok(format!("{items} items"))
+/// }
+///
+/// let _: Router = Router::new().route("/add", post(add));
+/// assert_eq!(SessionError::Ended.into_response().status(), 410);
+/// ```
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Ended => StatusCode::GONE,
+            Self::Superseded | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Finished | Self::Attribute(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Random(_) | Self::Collision | Self::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        // What the provider fails at is logged where it fails.
+        #[cfg(feature = "tracing")]
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = &self as &dyn std::error::Error, "a handler failed");
+        }
+        let no_store = HeaderValue::from_static("no-store");
+        (status, [(CACHE_CONTROL, no_store)]).into_response()
     }
 }

@@ -71,6 +71,7 @@ use tower_service::Service;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing until it is put around a service"]
 pub struct SessionLayer {
     manager: Arc<Manager>,
 }

@@ -34,6 +34,7 @@ const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
 ///     .build()?; // connects when it is first needed
 /// # Ok::<(), dwell::provider::redis::RedisBuildError>(())
 /// ```
+#[must_use = "it does nothing until `build`"]
 pub struct RedisBuilder {
     addresses: Vec<String>,
     settings: Settings,
@@ -64,7 +65,7 @@ pub struct RedisBuilder {
 #[non_exhaustive]
 pub enum RedisBuildError {
     /// The address is none, or has parts that this build does not support, such as TLS.
-    #[error("the server's address is of no use: {0}")]
+    #[error("the server's address is of no use")]
     Address(#[source] RedisError),
     /// The server's memory is bounded by the server.
     #[error("a capacity cannot be set here: set `maxmemory` in the server")]
