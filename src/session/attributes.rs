@@ -1,12 +1,10 @@
 //! A session's attributes: typed values under string keys, shared until they are changed.
 
 use super::error::AttributeError;
-use super::value::{Attribute, Value};
+use super::footprint::{shared, tree};
+use super::value::{Attribute, Kept, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Bytes that an attribute takes beside its key and its value.
-const ATTRIBUTE_OVERHEAD: usize = 96;
 
 /// Typed values under string keys. A clone costs one reference count: it shares the values, and copies the
 /// map only when either is changed.
@@ -26,14 +24,16 @@ const ATTRIBUTE_OVERHEAD: usize = 96;
 #[derive(Debug, Clone, Default)]
 pub struct Attributes {
     values: Arc<BTreeMap<Arc<str>, Value>>,
+    /// Of the keys and values.
     size: usize,
 }
 
 impl Attributes {
-    /// The value under a key; none if there is none. Copies nothing.
+    /// The value under a key; none if there is none. Copies nothing if this process set it as this type;
+    /// otherwise it is decoded from JSON.
     ///
     /// # Errors
-    /// If the value is of another type, or came from outside of the process and does not decode.
+    /// If its JSON does not decode as this type.
     pub fn get<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, AttributeError> {
         self.values.get(key).map(|value| value.get(key)).transpose()
     }
@@ -41,9 +41,10 @@ impl Attributes {
     /// Puts a value under a key.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON.
+    /// If the value cannot be written as JSON, or would not come back as what it is
+    /// ([`AttributeError::NotKept`]).
     pub fn set<T: Attribute>(&mut self, key: &str, value: T) -> Result<(), AttributeError> {
-        self.set_value(key, Value::new(key, value)?);
+        self.set_value(key, Value::new(key, &value)?);
         Ok(())
     }
 
@@ -59,7 +60,7 @@ impl Attributes {
         true
     }
 
-    /// Puts the value that `change` makes of the old one in its place.
+    /// Puts the value that `change` makes of the old one in its place. An equal one changes nothing.
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`set`](Self::set); nothing is changed then.
@@ -69,7 +70,12 @@ impl Attributes {
         change: impl FnOnce(Option<&T>) -> T,
     ) -> Result<(), AttributeError> {
         let old = self.get::<T>(key)?;
-        self.set(key, change(old.as_deref()))
+        let new = Kept::new(key, &change(old.as_deref()))?;
+        let is_same = old.is_some_and(|old| new.is_equal_to(&old));
+        if !is_same {
+            self.set_value(key, new.into());
+        }
+        Ok(())
     }
 
     /// Reads and removes a value, such as a message that is shown once.
@@ -120,14 +126,15 @@ impl Attributes {
         }
     }
 
-    /// An estimate of what they take in memory, in bytes.
+    /// Bytes that they take in memory, at most: keys, values (see [`Value::size`]) and what holds them.
     pub fn size(&self) -> usize {
-        self.size
+        let entry = size_of::<Arc<str>>() + size_of::<Value>();
+        shared(size_of::<BTreeMap<Arc<str>, Value>>()) + tree(self.len(), entry) + self.size
     }
 }
 
 fn size(key: &str, value: &Value) -> usize {
-    ATTRIBUTE_OVERHEAD + key.len() + value.size()
+    shared(key.len()) + value.size()
 }
 
 /// Changes of single attributes, to be applied in one step and in order: what a provider is told.
@@ -168,9 +175,10 @@ impl Changes {
     /// Also puts a value under a key.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON.
+    /// If the value cannot be written as JSON, or would not come back as what it is
+    /// ([`AttributeError::NotKept`]).
     pub fn set<T: Attribute>(mut self, key: &str, value: T) -> Result<Self, AttributeError> {
-        let value = Value::new(key, value)?;
+        let value = Value::new(key, &value)?;
         self.list.push(Change::Set(key.into(), value));
         Ok(self)
     }

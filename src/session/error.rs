@@ -65,24 +65,15 @@ pub enum SessionError {
 /// let error = attributes.get::<String>("visits").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "attribute \"visits\" holds u32, not alloc::string::String: ask for the type that was set"
+///     "attribute \"visits\" does not decode as alloc::string::String (it is u32; Data error at line 1, \
+///      column 1): ask for the type that was set"
 /// );
 /// # Ok::<(), dwell::session::AttributeError>(())
 /// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// The attribute holds a value of another type.
-    #[error("attribute {key:?} holds {stored}, not {asked}: ask for the type that was set")]
-    WrongType {
-        /// The attribute's key.
-        key: Arc<str>,
-        /// The type that it holds.
-        stored: &'static str,
-        /// The type that was asked for.
-        asked: &'static str,
-    },
-    /// The attribute came from outside of the process, and does not decode as this type.
+    /// The attribute's value, as JSON, does not decode as this type.
     #[error(
         "attribute {key:?} does not decode as {asked} ({reason}): ask for the type that was set"
     )]
@@ -91,17 +82,39 @@ pub enum AttributeError {
         key: Arc<str>,
         /// The type that was asked for.
         asked: &'static str,
-        /// What kind of fault, and where. Not the value.
+        /// The type that was set, if this process set it; what kind of fault, and where. Not the value.
         reason: String,
     },
     /// The value cannot be written as JSON, and so could never leave the process.
-    #[error("attribute {key:?} of type {given} cannot be written as JSON: {reason}")]
+    #[error(
+        "attribute {key:?} of type {given} cannot be written as JSON ({reason}): \
+         give maps keys that are texts or numbers, and nest less than 128 levels"
+    )]
     Encode {
         /// The attribute's key.
         key: Arc<str>,
         /// The type that was given.
         given: &'static str,
         /// What kind of fault, and where.
+        reason: String,
+    },
+    /// The value can be written as JSON, but would not come back from it as what it is.
+    ///
+    /// These do not: NaN and infinities; `Some` of what is written as null, such as `Some(None)`; more than 127
+    /// levels; integers of 128 bits, and maps with other keys than texts, in a flattened field or in an enum that
+    /// is untagged or has its tag inside; a field that is not written and has no default; a variant of an untagged
+    /// enum that another one before it can be read as; and a type whose `Serialize` does not write the same each
+    /// time.
+    #[error(
+        "attribute {key:?} of type {given} would come back from JSON as {reason}: \
+         set a value that its type reads as it wrote it, without NaN, Some(None) or fields left out"
+    )]
+    NotKept {
+        /// The attribute's key.
+        key: Arc<str>,
+        /// The type that was given.
+        given: &'static str,
+        /// What would come back: no value, and where it fails, or another one.
         reason: String,
     },
 }

@@ -32,6 +32,8 @@ mod builder;
 mod by;
 mod error;
 mod event;
+mod fingerprint;
+mod footprint;
 mod id;
 mod list;
 mod live;

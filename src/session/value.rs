@@ -1,9 +1,12 @@
 //! One attribute's value: native inside of the process, JSON outside.
 
 use super::error::AttributeError;
+use super::fingerprint::fingerprint;
+use super::footprint::{Counting, block, shared};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::{Any, type_name};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -22,9 +25,16 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Attribute for T {}
 
 /// An attribute's value, whatever its type. A clone shares it.
 ///
-/// A value that was set in this process stays what it was, and is encoded only where it leaves the process
-/// ([`to_json`](Self::to_json)). One that came from outside ([`from_json`](Self::from_json)) is decoded when
-/// it is first asked for.
+/// What a value is, is what its JSON says: that is what goes to another process, to Redis or into a file, and
+/// what comes back. So that it makes no difference where a session is kept:
+///
+/// - When a value is set it is written as JSON and read again, once, and what was read is what is kept. A value
+///   that cannot be read again, or that is another one then, is [refused](AttributeError::NotKept). What its type
+///   does not write, such as a field with `#[serde(skip)]`, is not kept.
+/// - It is kept as what it is, and whoever asks for its type shares it. Whoever asks for another type gets what
+///   that type reads from the JSON: an `i32` can be read as a `u64`.
+///
+/// One that came from outside ([`from_json`](Self::from_json)) is not looked at before it is asked for.
 ///
 /// ```
 /// use dwell::session::{Attributes, Value};
@@ -49,7 +59,7 @@ enum Form {
 /// A value of a type that only its user knows.
 trait Native: Any + Send + Sync {
     fn type_name(&self) -> &'static str;
-    fn write(&self, to: &mut dyn io::Write) -> serde_json::Result<()>;
+    fn to_json(&self) -> serde_json::Result<Vec<u8>>;
 }
 
 impl<T: Serialize + Send + Sync + 'static> Native for T {
@@ -57,40 +67,88 @@ impl<T: Serialize + Send + Sync + 'static> Native for T {
         type_name::<T>()
     }
 
-    fn write(&self, to: &mut dyn io::Write) -> serde_json::Result<()> {
-        serde_json::to_writer(to, self)
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
     }
 }
 
 struct Encoded {
     json: Box<[u8]>,
-    /// As the type that was asked for first.
+    /// As the type that was asked for first, if there was room for it.
     decoded: OnceLock<Arc<dyn Native>>,
 }
 
-impl Value {
-    /// A native value. Encodes it once into nothing, so that it is known how large it is, and that it can
-    /// leave the process.
-    pub(crate) fn new<T: Attribute>(key: &str, value: T) -> Result<Self, AttributeError> {
-        let mut counted = Counted(0);
-        let value = Arc::new(value);
-        value
-            .write(&mut counted)
-            .map_err(|error| AttributeError::Encode {
-                key: key.into(),
-                given: type_name::<T>(),
-                reason: fault(&error),
-            })?;
+/// A value from outside is kept in its decoded form as well if that takes as many bytes as its JSON and these.
+const ROOM: usize = 256;
+
+/// A value that comes back from outside as what it is.
+pub(super) struct Kept<T> {
+    value: Arc<T>,
+    size: usize,
+    fingerprint: u64,
+}
+
+impl<T: Attribute> Kept<T> {
+    /// Writes a value as JSON and reads it again.
+    pub(super) fn new(key: &str, value: &T) -> Result<Self, AttributeError> {
+        let not_written = |reason: String| AttributeError::Encode {
+            key: key.into(),
+            given: type_name::<T>(),
+            reason,
+        };
+        let not_kept = |reason: String| AttributeError::NotKept {
+            key: key.into(),
+            given: type_name::<T>(),
+            reason,
+        };
+        let given = fingerprint(value).map_err(|fault| not_written(fault.to_string()))?;
+        let json = serde_json::to_vec(value).map_err(|error| not_written(fault(&error)))?;
+        let (value, size) =
+            decode::<T>(&json).map_err(|error| not_kept(format!("no value, {}", fault(&error))))?;
+        if fingerprint(&value) != Ok(given) {
+            return Err(not_kept(String::from("another value")));
+        }
         Ok(Self {
-            form: Form::Native(value),
-            size: counted.0,
+            value: Arc::new(value),
+            size,
+            fingerprint: given,
         })
+    }
+
+    /// Whether the two say the same of themselves.
+    pub(super) fn is_equal_to(&self, other: &T) -> bool {
+        fingerprint(other) == Ok(self.fingerprint)
+    }
+}
+
+impl<T: Attribute> From<Kept<T>> for Value {
+    fn from(kept: Kept<T>) -> Self {
+        Self {
+            form: Form::Native(kept.value),
+            size: kept.size,
+        }
+    }
+}
+
+/// Reads a value, and tells what it takes in memory at most.
+fn decode<T: Attribute>(json: &[u8]) -> serde_json::Result<(T, usize)> {
+    let beside = Cell::new(0);
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let value = T::deserialize(Counting::new::<T>(&mut from, &beside))?;
+    from.end()?;
+    Ok((value, beside.get() + shared(size_of::<T>())))
+}
+
+impl Value {
+    pub(crate) fn new<T: Attribute>(key: &str, value: &T) -> Result<Self, AttributeError> {
+        Ok(Kept::new(key, value)?.into())
     }
 
     /// A value that was encoded elsewhere. It is not looked at before it is used.
     pub fn from_json(json: Vec<u8>) -> Self {
+        let decoded = json.len() + ROOM;
         Self {
-            size: json.len(),
+            size: shared(size_of::<Encoded>()) + block(json.len()) + decoded,
             form: Form::Encoded(Arc::new(Encoded {
                 json: json.into(),
                 decoded: OnceLock::new(),
@@ -98,22 +156,23 @@ impl Value {
         }
     }
 
-    /// The value as JSON, to leave the process.
+    /// The value as JSON, to leave the process. Cost: a native value is encoded.
     ///
     /// # Errors
     /// If the type's `Serialize` fails, though it did not when the value was set.
     pub fn to_json(&self) -> io::Result<Vec<u8>> {
         match &self.form {
             Form::Encoded(encoded) => Ok(encoded.json.to_vec()),
-            Form::Native(native) => {
-                let mut json = Vec::with_capacity(self.size);
-                native.write(&mut json)?;
-                Ok(json)
-            }
+            Form::Native(native) => Ok(native.to_json()?),
         }
     }
 
-    /// Bytes of the value as JSON: an estimate of what it takes in memory.
+    /// Bytes that the value takes in memory, at most.
+    ///
+    /// Counted while it is decoded: the length of each text, and for each collection the most that one of its
+    /// kind and length takes. Collections of small elements are counted up to NN times as large as they are.
+    /// What a type's own `Deserialize` allocates beside what it reads does not show; nor what is larger than its JSON
+    /// and is behind a flattened field or in an enum without tags.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -127,33 +186,41 @@ impl Value {
         }
     }
 
-    /// The value as what it is. `key` is for the error.
+    /// The value as a `T`. `key` is for the error.
     pub(crate) fn get<T: Attribute>(&self, key: &str) -> Result<Arc<T>, AttributeError> {
+        let not_decoded = |holds: &str, error: &serde_json::Error| AttributeError::Decode {
+            key: key.into(),
+            asked: type_name::<T>(),
+            reason: format!("{holds}{}", fault(error)),
+        };
         match &self.form {
-            Form::Native(native) => downcast(native).ok_or_else(|| AttributeError::WrongType {
-                key: key.into(),
-                stored: (**native).type_name(),
-                asked: type_name::<T>(),
-            }),
-            Form::Encoded(encoded) => encoded.get(key),
+            Form::Native(native) => {
+                if let Some(value) = downcast(native) {
+                    return Ok(value);
+                }
+                let json = native.to_json();
+                let value = json.and_then(|json| serde_json::from_slice(&json));
+                let holds = (**native).type_name();
+                value
+                    .map(Arc::new)
+                    .map_err(|error| not_decoded(&format!("it is {holds}; "), &error))
+            }
+            Form::Encoded(encoded) => encoded.get().map_err(|error| not_decoded("", &error)),
         }
     }
 }
 
 impl Encoded {
-    fn get<T: Attribute>(&self, key: &str) -> Result<Arc<T>, AttributeError> {
+    fn get<T: Attribute>(&self) -> serde_json::Result<Arc<T>> {
         if let Some(value) = self.decoded.get().and_then(downcast) {
             return Ok(value);
         }
-        let value: T =
-            serde_json::from_slice(&self.json).map_err(|error| AttributeError::Decode {
-                key: key.into(),
-                asked: type_name::<T>(),
-                reason: fault(&error),
-            })?;
+        let (value, size) = decode::<T>(&self.json)?;
         let value = Arc::new(value);
-        // Whoever asks for another type decodes each time: the first type is as good as any.
-        let _ = self.decoded.set(Arc::clone(&value) as Arc<dyn Native>);
+        if size <= self.json.len() + ROOM {
+            // Whoever asks for another type decodes each time: the first type is as good as any.
+            let _ = self.decoded.set(Arc::clone(&value) as Arc<dyn Native>);
+        }
         Ok(value)
     }
 }
@@ -175,20 +242,6 @@ fn fault(error: &serde_json::Error) -> String {
         error.line(),
         error.column()
     )
-}
-
-/// Counts bytes, and keeps none.
-struct Counted(usize);
-
-impl io::Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Value {
