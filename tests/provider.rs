@@ -9,7 +9,7 @@ use dwell::provider::{
 };
 use dwell::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
-    Settings, Snapshot,
+    Settings, Snapshot, Value,
 };
 use dwell::{Collector, ManualClock};
 use sessions::{IDLE, together};
@@ -46,6 +46,9 @@ enum Fault {
     HasNoAge,
     CountsVersionsFromZero,
     TouchesBySettingTerms,
+    RoundsIntegers,
+    DropsNulls,
+    KeepsNamesOnly,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,34 @@ impl Flawed {
     }
 }
 
+impl Flawed {
+    /// A session as it comes back from a storage that changes values.
+    fn kept(&self, mut session: Snapshot) -> Snapshot {
+        let attributes = session.attributes.clone();
+        for (name, value) in attributes.values() {
+            let json = value.to_json().expect("it was set");
+            match self.fault {
+                Fault::DropsNulls if json == b"null" => {
+                    session.attributes.delete(name);
+                }
+                // As JavaScript and Lua do.
+                Fault::RoundsIntegers => {
+                    let value = match serde_json::from_slice::<f64>(&json) {
+                        Ok(number) if number.fract() == 0.0 => format!("{number:.0}").into_bytes(),
+                        _ => json,
+                    };
+                    session.attributes.set_value(name, Value::from_json(value));
+                }
+                Fault::KeepsNamesOnly if name.contains(' ') => {
+                    session.attributes.set_value(name.trim(), value.clone());
+                }
+                _ => {}
+            }
+        }
+        session
+    }
+}
+
 impl Provider for Flawed {
     fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
         Box::pin(async move {
@@ -121,7 +152,7 @@ impl Provider for Flawed {
                 None if self.is(Fault::AdoptsUnknownIds) && access == Access::Touch => {
                     Ok(Some(self.init(Attributes::default()).await?.snapshot))
                 }
-                found => Ok(found.map(|session| self.told(session))),
+                found => Ok(found.map(|session| self.told(self.kept(session)))),
             }
         })
     }
@@ -349,6 +380,9 @@ fn the_suite_finds_each_fault() {
         (Fault::HasNoAge, "the age counts"),
         (Fault::CountsVersionsFromZero, "makes a version"),
         (Fault::TouchesBySettingTerms, "setting terms"),
+        (Fault::RoundsIntegers, "numbers come back"),
+        (Fault::DropsNulls, "null is a value"),
+        (Fault::KeepsNamesOnly, "any key and any value"),
     ];
     for (fault, check) in faults {
         let lab = Lab::new(fault);

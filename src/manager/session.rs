@@ -133,7 +133,7 @@ impl Session {
     /// The value under a key; none if there is none.
     ///
     /// # Errors
-    /// If the session has ended, if the value is of another type, or if the provider fails.
+    /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
     pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
         Ok(self.attributes().await?.get(key)?)
     }
@@ -158,7 +158,8 @@ impl Session {
     /// Puts a value under a key. Creates the session if there is none yet.
     ///
     /// # Errors
-    /// If the session has ended, if the value cannot be written as JSON, or if the provider fails.
+    /// If the session has ended, if the value would not come back from JSON as what it is, or if the
+    /// provider fails.
     pub async fn set<T: Attribute>(&self, key: &str, value: T) -> Result<(), SessionError> {
         self.apply(Changes::default().set(key, value)?).await
     }
@@ -175,7 +176,8 @@ impl Session {
     /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
     ///
     /// # Errors
-    /// If the session has ended, if the old value is of another type, or if the provider fails.
+    /// If the session has ended, if the old value's JSON does not decode as this type, if the new value would
+    /// not come back from it as what it is, or if the provider fails.
     pub async fn update<T: Attribute>(
         &self,
         key: &str,
@@ -191,7 +193,7 @@ impl Session {
     /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
     ///
     /// # Errors
-    /// If the session has ended, if the value is of another type, or if the provider fails.
+    /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
     pub async fn take<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
         self.update_all(|attributes| attributes.take(key)).await
     }

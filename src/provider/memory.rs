@@ -10,7 +10,7 @@ use std::future::{poll_fn, ready};
 use std::task::Poll;
 use std::time::Duration;
 
-/// A [`SessionStore`] as a [`Provider`]. Values stay native: nothing is encoded.
+/// A [`SessionStore`] as a [`Provider`]. Values stay native: reading one as the type that was set decodes nothing.
 ///
 /// Each method does its work when it is called, and returns a future that is ready. Cost: that of the
 /// store's operation, and a box. Only [`gc`](Provider::gc) may have much to do: it does a bounded part whenever it is

@@ -64,6 +64,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + 
 ///   in its grace. Otherwise the step fails with [`SessionError::Superseded`] if the session lives, as if
 ///   there were no session if it has ended, and changes nothing.
 /// - A session that has ended never returns: what would change it fails with [`SessionError::Ended`].
+/// - A value is what its JSON says: it comes back to the last bit of its numbers, null is a value, and whoever
+///   asks for another type than was set gets what that type reads from the JSON. [`Attributes`] see to that
+///   if a provider keeps each [`Value`](crate::session::Value), or its [JSON](crate::session::Value::to_json).
 /// - [`apply`](Self::apply) and [`renew`](Self::renew) are one step each, whatever else goes on.
 /// - An error tells the caller that nothing was changed; only after [`SessionError::Backend`] it may have
 ///   been.

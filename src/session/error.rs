@@ -41,7 +41,7 @@ pub enum SessionError {
         /// The version that the session has.
         current: u64,
     },
-    /// An attribute is of another type, or could not be encoded or decoded.
+    /// An attribute does not decode as the type that was asked for, or would not come back as what was set.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
     /// The operating system's generator failed, so no id was issued.

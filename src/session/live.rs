@@ -63,7 +63,8 @@ impl LiveSession {
     /// The value under a key; none if there is none.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the value is of another type.
+    /// If the session has ended, if the id does not answer any more, or if the value's JSON does not
+    /// decode as this type.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -117,7 +118,7 @@ impl LiveSession {
     /// Puts a value under a key.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the value cannot be written as JSON.
+    /// If the session has ended, if the id does not answer any more, or if the value would not come back from JSON as what it is.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -153,7 +154,8 @@ impl LiveSession {
     /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the old value is of another type.
+    /// If the session has ended, if the id does not answer any more, if the old value's JSON does not
+    /// decode as this type, or if the new one would not come back from it as what it is.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -180,7 +182,8 @@ impl LiveSession {
     /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the value is of another type.
+    /// If the session has ended, if the id does not answer any more, or if the value's JSON does not
+    /// decode as this type.
     ///
     /// ```
     /// use dwell::session::SessionStore;

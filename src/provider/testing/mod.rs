@@ -34,6 +34,7 @@ mod expiry;
 mod owners;
 mod renewal;
 mod resurrection;
+mod values;
 
 use super::{Access, Answer, By, Provider};
 use crate::session::{
@@ -89,6 +90,7 @@ pub fn conformance(subject: &dyn Subject) -> Report {
     let mut report = Report::default();
     let cases = [
         attributes::cases(),
+        values::cases(),
         expiry::cases(),
         resurrection::cases(),
         renewal::cases(),
