@@ -350,7 +350,7 @@ fn the_memory_provider_passes_every_check() {
         }
     }
     let report = conformance(&Memory(ManualClock::new()));
-    assert_eq!(report.passed.len(), 42);
+    assert!(report.passed.len() >= 46, "{report:?}");
     assert!(report.skipped.is_empty());
 }
 
@@ -374,7 +374,7 @@ fn the_suite_finds_each_fault() {
         (Fault::TakesNoNewcomers, "keeps its bound"),
         (Fault::ForgetsOwners, "makes a version"),
         (Fault::ListsTheDead, "a peek does not"),
-        (Fault::CountsTheDead, "are not ended again"),
+        (Fault::CountsTheDead, "a login names the owner"),
         (Fault::ListsWithoutDeadlines, "what is left"),
         (Fault::RenewsWithoutDeadlines, "keeps everything but its id"),
         (Fault::HasNoAge, "the age counts"),
