@@ -13,6 +13,7 @@ use dwell::session::{
 };
 use dwell::{Collector, ManualClock};
 use sessions::{IDLE, together};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -272,11 +273,13 @@ impl Provider for Flawed {
     ) -> Answer<'a, usize> {
         if self.is(Fault::CountsTheDead) {
             return Box::pin(async move {
-                self.memory.destroy_owned_by(owner, except).await?;
+                let live = self.memory.owned_by(owner).await?;
+                let ended = self.memory.destroy_owned_by(owner, except).await?;
                 let all = self.owned.lock().unwrap();
                 let its = all.iter().filter(|s| s.owner.as_deref() == Some(owner));
-                let its = its.filter(|s| Some(&s.key) != except);
-                Ok(its.count())
+                let dead = its.filter(|s| live.iter().all(|live| live.key != s.key));
+                let dead: BTreeSet<_> = dead.map(|s| s.key).collect();
+                Ok(ended + dead.len())
             });
         }
         self.memory.destroy_owned_by(owner, except)
