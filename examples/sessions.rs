@@ -55,9 +55,8 @@ async fn add_to_cart(manager: &Manager, browser: &mut Browser) -> Result<usize, 
 /// A handler: logs a user in, whose password was checked before.
 async fn log_in(manager: &Manager, browser: &mut Browser, user: &str) -> Result<(), SessionError> {
     let session = manager.start(&browser.request()).await?;
-    // First the new id: whoever planted or saw the old one has nothing from it.
-    session.renew_with_grace(Duration::ZERO).await?;
-    session.set_owner(user).await?;
+    // A new id and the owner, in one step: whoever planted or saw the old id has nothing from it.
+    session.log_in(user).await?;
     let mut response = HeaderMap::new();
     manager.finish(session, &mut response);
     browser.take(&response);

@@ -5,18 +5,18 @@ mod http;
 mod web_site;
 
 use axum::Router;
-use axum::routing::get;
-use dwell::manager::Manager;
+use axum::routing::{get, post};
+use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, Provider};
 use dwell::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Snapshot,
 };
 use dwell::web::SessionLayer;
 use http::Server;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
-use web_site::{IDLE, Site, count};
+use web_site::{Failure, IDLE, Site, count};
 
 #[test]
 fn cookies_that_make_no_sense_count_as_none() {
@@ -228,4 +228,50 @@ fn a_provider_that_fails_is_not_taken_for_a_visitor_without_a_session() {
     let answer = server.get("/", Some(&format!("__Host-sid={id}")));
     assert_eq!((answer.status(), answer.cookie()), (Some(503), None));
     assert_eq!(server.get("/count", None).status(), Some(409));
+}
+
+/// Who is logged in, asked after the whole body has come.
+async fn whose(session: Session, _: axum::body::Bytes) -> String {
+    match session.owner().await {
+        Ok(owner) => format!("{owner:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_request_that_began_under_a_planted_id_has_no_part_in_the_login() {
+    let manager = Manager::new("memory", "sid", Duration::from_secs(60)).unwrap();
+    let log_in = async |session: Session| session.log_in("ann").await.map_err(Failure::from);
+    let router = Router::new()
+        .route("/count", get(count))
+        .route("/whose", post(whose))
+        .route("/log-in", get(log_in))
+        .layer(SessionLayer::new(manager));
+    let server = Server::new(router);
+    let planted = server.get("/count", None);
+    let planted = planted.cookie().expect("an id");
+    let mut attacker = server.connect();
+    let head = format!(
+        "POST /whose HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {planted}\r\n\
+         Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
+    attacker.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body once the handler reads it: the session was looked up before.
+    let mut line = [0; 25];
+    attacker.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+    let logged_in = server.get("/log-in", Some(planted));
+    let id = logged_in.cookie().expect("a new id");
+    assert_ne!(id, planted);
+    attacker.write_all(b"0123456789").unwrap();
+    let answer = http::Answer::read(attacker);
+    assert_eq!(answer.body(), SessionError::Superseded.to_string());
+    assert_eq!(answer.cookie(), None);
+    assert_eq!(
+        server.get("/count", Some(planted)).body(),
+        "1",
+        "a stranger"
+    );
+    assert_eq!(server.get("/count", Some(id)).body(), "2");
 }

@@ -15,7 +15,6 @@ use password_auth::{generate_hash, verify_password};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 /// The account that may see everybody's sessions.
@@ -134,7 +133,11 @@ pub async fn log_in(
 /// Logging in changes the id, so that an id somebody planted or saw before is worth nothing after it. The
 /// session stays the same, with its cart and with every visit counted until then. Only then it is the user's.
 async fn become_user(session: &Session, name: &str, headers: &HeaderMap) -> Answer {
-    session.log_in(name).await?;
+    match session.log_in(name).await {
+        // A double click: the other request was first, and its response brings the new id.
+        Err(SessionError::Superseded) => return Ok(Redirect::to("/").into_response()),
+        result => result?,
+    }
     let browser = headers.get(header::USER_AGENT);
     let browser = browser.and_then(|browser| browser.to_str().ok());
     let browser: String = browser
