@@ -46,13 +46,19 @@ fn server(
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 while let Some(command) = read_command(&mut reader) {
-                    if command == "EVALSHA" {
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                    let Some(answer) = answer(number, &command) else {
+                    let is_script = matches!(&*command[0], "EVAL" | "EVALSHA");
+                    count.fetch_add(usize::from(is_script), Ordering::Relaxed);
+                    let Some(answer) = answer(number, &command[0]) else {
                         return;
                     };
-                    if stream.write_all(answer).is_err() {
+                    let is_error = answer.first().is_none_or(|first| *first == b'-');
+                    let head = match is_script && !is_error {
+                        // To which request this is the answer.
+                        true => format!("*2\r\n${}\r\n{}\r\n", command[4].len(), command[4]),
+                        false => String::new(),
+                    };
+                    let answer = [head.as_bytes(), answer].concat();
+                    if stream.write_all(&answer).is_err() {
                         return;
                     }
                 }
@@ -67,23 +73,26 @@ const SILENCE: Option<&[u8]> = Some(b"");
 
 /// A server that answers to all scripts alike; none: it closes the connection.
 fn stub(script: Option<&'static [u8]>) -> (String, Arc<AtomicUsize>) {
-    server(move |_, command| if command == "EVALSHA" { script } else { OK })
+    server(move |_, command| match command {
+        "EVAL" | "EVALSHA" => script,
+        _ => OK,
+    })
 }
 
-/// Reads a command, and returns its first word.
-fn read_command(reader: &mut impl BufRead) -> Option<String> {
+/// Reads a command, word by word.
+fn read_command(reader: &mut impl BufRead) -> Option<Vec<String>> {
     let length = |reader: &mut dyn BufRead| {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         line.get(1..)?.trim().parse::<usize>().ok()
     };
-    let mut first = None;
+    let mut words = Vec::new();
     for _ in 0..length(reader)? {
         let mut word = vec![0; length(reader)? + 2];
         reader.read_exact(&mut word).ok()?;
-        first.get_or_insert_with(|| String::from_utf8_lossy(&word).trim().to_owned());
+        words.push(String::from_utf8_lossy(&word).trim().to_owned());
     }
-    first
+    Some(words)
 }
 
 #[test]
@@ -127,23 +136,139 @@ fn a_connection_that_breaks_repeats_what_may_be_repeated_and_nothing_else() {
 fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
     type Expected = fn(&RedisFailure) -> bool;
     let not_ready: Expected = |f| matches!(f, RedisFailure::NotReady(_));
+    let read_only: Expected = |f| matches!(f, RedisFailure::ReadOnly(_));
+    let no_memory: Expected = |f| matches!(f, RedisFailure::OutOfMemory(_));
     let cannot_keep: Expected = |f| matches!(f, RedisFailure::CannotKeep(_));
     let denied: Expected = |f| matches!(f, RedisFailure::Denied(_));
-    let not_a_session: Expected = |f| matches!(f, RedisFailure::NotASession(_));
-    let cases: [(&'static [u8], Expected, bool); 9] = [
-        (b"-LOADING Redis is loading\r\n", not_ready, true),
-        (b"-MASTERDOWN Link is down\r\n", not_ready, true),
-        (b"-CLUSTERDOWN The cluster is down\r\n", not_ready, true),
-        (b"-BUSY running a script\r\n", not_ready, true),
-        (b"-MISCONF no disk\r\n", cannot_keep, false),
-        (b"-NOREPLICAS too few\r\n", cannot_keep, false),
-        (b"-NOPERM not you\r\n", denied, false),
-        (b"-NOAUTH who are you\r\n", denied, false),
-        (b"*1\r\n:7\r\n", not_a_session, false),
+    /// What Redis 6.2 and Dragonfly say of a refusal inside of a script.
+    macro_rules! in_script {
+        ($refusal:literal) => {
+            concat!(
+                "-ERR Error running script (call to f_6b1bf486c81ceb7edf3c093f4c48582e38c0e791): ",
+                "@user_script:72: @user_script: 72: ",
+                $refusal
+            )
+        };
+    }
+    let cases = [
+        ("-LOADING Redis is loading", not_ready, true),
+        ("-MASTERDOWN Link is down", not_ready, true),
+        ("-CLUSTERDOWN The cluster is down", not_ready, true),
+        ("-TRYAGAIN Multiple keys during rehashing", not_ready, true),
+        ("-BUSY running a script", not_ready, true),
+        (
+            "-NOSCRIPT No matching script. Please use EVAL.",
+            not_ready,
+            true,
+        ),
+        (
+            "-READONLY You can't write against a read only replica.",
+            read_only,
+            true,
+        ),
+        (
+            "-READONLY You can't write against a read only replica. script: 6b1b, on @user_script:9.",
+            read_only,
+            true,
+        ),
+        (
+            in_script!("-READONLY You can't write against a read only replica."),
+            read_only,
+            true,
+        ),
+        (
+            "-@user_script: 72: -READONLY You can't write against a read only replica.",
+            read_only,
+            true,
+        ),
+        (
+            "-OOM command not allowed when used memory > 'maxmemory'.",
+            no_memory,
+            false,
+        ),
+        (
+            in_script!("-OOM command not allowed when used memory > 'maxmemory'."),
+            no_memory,
+            false,
+        ),
+        ("-MISCONF no disk", cannot_keep, false),
+        (
+            in_script!("-MISCONF Redis is configured to save RDB snapshots, but it cannot."),
+            cannot_keep,
+            false,
+        ),
+        ("-NOREPLICAS too few", cannot_keep, false),
+        (
+            in_script!("-NOREPLICAS Not enough good replicas to write."),
+            cannot_keep,
+            false,
+        ),
+        (
+            in_script!("-MASTERDOWN Link with MASTER is down"),
+            not_ready,
+            true,
+        ),
+        ("-NOPERM not you", denied, false),
+        ("-NOAUTH who are you", denied, false),
+        (
+            "-WRONGPASS invalid username-password pair or user is disabled.",
+            denied,
+            false,
+        ),
+        ("-DENIED Redis is running in protected mode", denied, false),
+        (
+            in_script!("The user executing the script can't run this command or subcommand"),
+            denied,
+            false,
+        ),
+        (
+            in_script!(
+                "The user executing the script can't access at least one of the keys mentioned in the command arguments"
+            ),
+            denied,
+            false,
+        ),
+        (
+            "-ERR The user executing the script can't run this command or subcommand script: 6b1b, on @user_script:9.",
+            denied,
+            false,
+        ),
+        (
+            "-ERR ACL failure in script: User ann has no permissions to run the 'hset' command",
+            denied,
+            false,
+        ),
+        (
+            "-ERR ACL failure in script: No permissions to access a key",
+            denied,
+            false,
+        ),
+        (
+            in_script!("Unknown Redis command called from Lua script"),
+            denied,
+            false,
+        ),
+        (
+            "-ERR Unknown Redis command called from script script: 6b1b, on @user_script:9.",
+            denied,
+            false,
+        ),
+        (
+            "-ERR This Redis command is not allowed from script",
+            denied,
+            false,
+        ),
+        (
+            "-ERR unknown command 'EVALSHA', with args beginning with: '6b1b'",
+            denied,
+            false,
+        ),
+        ("-ERR unsupported command 'evalsha'", denied, false),
     ];
     run(async {
         for (answer, expected, is_repeated) in cases {
-            let (address, asked) = stub(Some(answer));
+            let line = format!("{answer}\r\n").into_bytes().leak();
+            let (address, asked) = stub(Some(line));
             let provider = provider(address, SHORT);
             let key = SessionId::generate().unwrap().key();
             let result = reason(async || {
@@ -151,10 +276,16 @@ fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
                 provider.apply(By::Key(key), set("n", 1), None).await
             });
             let result = result.await;
-            let said = String::from_utf8_lossy(answer);
-            assert!(expected(&result), "{said}: {result:?}");
-            assert!(!result.may_have_been_done(), "{said}");
-            assert_eq!(asked.load(Ordering::Relaxed) > 1, is_repeated, "{said}");
+            assert!(expected(&result), "{answer}: {result:?}");
+            assert!(!result.may_have_been_done(), "{answer}");
+            // A script that the server does not have is sent to it at once.
+            let least = if answer.starts_with("-NOSCRIPT") {
+                2
+            } else {
+                1
+            };
+            let asked = asked.load(Ordering::Relaxed);
+            assert_eq!(asked > least, is_repeated, "{answer}");
         }
     });
 }

@@ -48,7 +48,7 @@ impl Server {
     }
 
     fn try_start(&mut self) -> bool {
-        let mut process = Command::new("redis-server")
+        let mut process = Command::new(binary())
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--appendonly", "yes", "--appendfsync", "always"])
             .args(["--save", "", "--daemonize", "no"])
@@ -156,6 +156,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The server to test with: `DWELL_REDIS_SERVER`, or the one of the system.
+pub fn binary() -> std::ffi::OsString {
+    std::env::var_os("DWELL_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 /// A port that nobody listens on.

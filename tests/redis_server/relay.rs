@@ -1,37 +1,53 @@
-//! Stands between a client and a server: what is sent can be lost on the way, and the server be another one.
+//! Stands between a client and a server: what is sent can be lost on the way or come twice, the server be another one,
+//! and commands be unknown.
 
 use super::Server;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 pub struct Relay {
     pub address: String,
-    is_silent: Arc<AtomicBool>,
-    port: Arc<AtomicU16>,
+    state: Arc<State>,
+}
+
+struct State {
+    is_silent: AtomicBool,
+    port: AtomicU16,
+    /// How many of the next pieces that come from the server are passed on twice.
+    twice: AtomicUsize,
+    /// Commands that the server does not know, as far as the client sees.
+    unknown: &'static [&'static str],
 }
 
 impl Relay {
     pub fn to(server: &Server) -> Self {
+        Self::without(&[], server)
+    }
+
+    pub fn without(unknown: &'static [&'static str], server: &Server) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let state = Arc::new(State {
+            is_silent: AtomicBool::new(false),
+            port: AtomicU16::new(server.port()),
+            twice: AtomicUsize::new(0),
+            unknown,
+        });
         let relay = Self {
             address: format!("redis://{}/", listener.local_addr().unwrap()),
-            is_silent: Arc::new(AtomicBool::new(false)),
-            port: Arc::new(AtomicU16::new(server.port())),
+            state: Arc::clone(&state),
         };
-        let (port, silent) = (Arc::clone(&relay.port), Arc::clone(&relay.is_silent));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let port = port.load(Ordering::Relaxed);
-                let Ok(upstream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+                let port = state.port.load(Ordering::Relaxed);
+                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
                     continue; // the client finds its connection closed
                 };
-                let (other_client, other_upstream) =
-                    (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-                let (one, two) = (Arc::clone(&silent), Arc::clone(&silent));
-                std::thread::spawn(move || pass(client, upstream, &one));
-                std::thread::spawn(move || pass(other_upstream, other_client, &two));
+                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let (one, two) = (Arc::clone(&state), Arc::clone(&state));
+                std::thread::spawn(move || one.pass(client, server, |bytes| one.rename(bytes)));
+                std::thread::spawn(move || two.pass(back.0, back.1, |bytes| two.repeat(bytes)));
             }
         });
         relay
@@ -39,23 +55,54 @@ impl Relay {
 
     /// Loses everything without a word from now on, or passes it on again.
     pub fn be_silent(&self, is_silent: bool) {
-        self.is_silent.store(is_silent, Ordering::Relaxed);
+        self.state.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
     /// New connections go to another server.
     pub fn turn_to(&self, server: &Server) {
-        self.port.store(server.port(), Ordering::Relaxed);
+        self.state.port.store(server.port(), Ordering::Relaxed);
+    }
+
+    /// Passes the next pieces from the server on twice.
+    pub fn repeat_answers(&self, pieces: usize) {
+        self.state.twice.store(pieces, Ordering::Relaxed);
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: &AtomicBool) {
-    let mut bytes = vec![0; 1 << 16];
-    while let Ok(length @ 1..) = from.read(&mut bytes) {
-        // Or it is lost on the way.
-        if !is_silent.load(Ordering::Relaxed) && to.write_all(&bytes[..length]).is_err() {
-            break;
+impl State {
+    fn pass(&self, mut from: TcpStream, mut to: TcpStream, change: impl Fn(&mut Vec<u8>)) {
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = from.read(&mut bytes) {
+            let mut piece = bytes[..length].to_vec();
+            change(&mut piece);
+            // Or it is lost on the way.
+            if !self.is_silent.load(Ordering::Relaxed) && to.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        // The other side shall know.
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Puts a name that no server knows in the place of a command's.
+    fn rename(&self, piece: &mut [u8]) {
+        for name in self.unknown {
+            let head = format!("\r\n${}\r\n{name}\r\n", name.len());
+            let found = piece
+                .windows(head.len())
+                .position(|part| part == head.as_bytes());
+            if let Some(at) = found {
+                let end = at + head.len() - 2;
+                piece[end - name.len()..end].fill(b'X');
+            }
         }
     }
-    // The other side shall know.
-    let _ = to.shutdown(std::net::Shutdown::Both);
+
+    fn repeat(&self, piece: &mut Vec<u8>) {
+        let less = |left: usize| left.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.twice.fetch_update(set, get, less).is_ok() {
+            piece.extend_from_within(..);
+        }
+    }
 }

@@ -12,14 +12,19 @@ use super::scripts::Scripts;
 use super::tls::Tls;
 use crate::session::Settings;
 use crate::{BuildError, Clock, CoarseClock, IdleMap};
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_CONNECTIONS: usize = 4;
 const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
+/// How long a connection is silent before the system asks whether the other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Makes a [`RedisProvider`], from [`RedisProvider::builder`].
 ///
@@ -82,6 +87,9 @@ pub enum RedisBuildError {
         /// The builder's method.
         setting: &'static str,
     },
+    /// The thread that serves the connections could not be started.
+    #[error("the system gives no thread for the connections: {0}")]
+    Thread(#[source] io::Error),
     /// A setting that no provider takes.
     #[error(transparent)]
     Settings(#[from] BuildError),
@@ -247,7 +255,8 @@ impl RedisBuilder {
                 self.timeout,
                 self.allows_eviction,
                 near,
-            ),
+            )
+            .map_err(RedisBuildError::Thread)?,
             names,
             scripts: Scripts::new(),
             settings,
@@ -261,6 +270,10 @@ impl RedisBuilder {
         // In this one a server says by itself what changed, and the client when a connection is closed.
         let settings = info.redis_settings().clone();
         let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        // Requests are small, and none waits for the answer to the one before.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = info.set_tcp_settings(tcp.set_keepalive(keepalive));
         self.open(info)
     }
 

@@ -1,7 +1,12 @@
 //! What can go wrong between here and the server, and whether anything may have been done.
+//!
+//! A server refuses with a word, such as `READONLY`, at the beginning of its error. Up to Redis 6.2, and in
+//! Dragonfly, the word of a refusal inside of a script is somewhere in the text of an `ERR`, and some refusals have
+//! none. Whatever is refused inside of a script is refused before the script has changed anything (see
+//! `scripts/prelude.lua`).
 
 use crate::session::SessionError;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 use std::io;
 use std::time::Duration;
 
@@ -59,14 +64,33 @@ pub enum RedisFailure {
         policy: String,
     },
     /// The server has no memory left, and may not evict. Nothing was done.
-    #[error("the Redis server is out of memory, nothing was done: give it more: {0}")]
+    #[error(
+        "the Redis server is out of memory, nothing was done: raise its `maxmemory`, or let sessions end sooner: {0}"
+    )]
     OutOfMemory(#[source] RedisError),
     /// The server cannot write to its disk, or has too few replicas. Nothing was done.
     #[error("the Redis server cannot keep what it is given, nothing was done: {0}")]
     CannotKeep(#[source] RedisError),
-    /// The server refuses this user, this password or this command. Nothing was done.
-    #[error("the Redis server denies access, nothing was done: {0}")]
+    /// The server refuses this user, this password or a command, or a proxy does not know the command. Nothing was
+    /// done. `docs/providers.md` lists the commands that a user needs.
+    #[error(
+        "the Redis server denies access, nothing was done: check the user, its password, and that it may use the \
+         commands that dwell needs: {0}"
+    )]
     Denied(#[source] RedisError),
+    /// The server, or a proxy before it, cannot tell of changes, which a near cache needs. Nothing was done.
+    #[error(
+        "the Redis server or a proxy before it refuses HELLO 3 or CLIENT TRACKING, which the near cache needs, \
+         nothing was done: connect to the server itself, or build without `near_cache`: {0}"
+    )]
+    NoTracking(#[source] RedisError),
+    /// The answer was another request's: something between here and the server repeats, loses or mixes answers. The
+    /// connection was given up.
+    #[error(
+        "the answer that came was another request's, and the connection was given up: the server may have done \
+         what it was asked, or not: look for a proxy that mixes answers"
+    )]
+    WrongAnswer,
     /// What the server has under the session's name is no session of this version of dwell.
     #[error("the Redis server has something else where a session should be: {0}")]
     NotASession(&'static str),
@@ -91,7 +115,11 @@ impl RedisFailure {
     pub fn may_have_been_done(&self) -> bool {
         matches!(
             self,
-            Self::TimedOut { asked: true, .. } | Self::Interrupted(_) | Self::Other(_)
+            Self::TimedOut { asked: true, .. }
+                | Self::Interrupted(_)
+                | Self::WrongAnswer
+                | Self::NotASession(_)
+                | Self::Other(_)
         )
     }
 
@@ -105,27 +133,16 @@ impl RedisFailure {
 
     /// A request that failed.
     pub(super) fn to_answer(error: RedisError) -> Self {
-        use ServerErrorKind as Server;
         match error.kind() {
-            ErrorKind::Server(
-                Server::BusyLoading
-                | Server::TryAgain
-                | Server::ClusterDown
-                | Server::MasterDown
-                | Server::Moved
-                | Server::Ask,
-            ) => Self::NotReady(error),
-            ErrorKind::Server(Server::ReadOnly) => Self::ReadOnly(error),
-            ErrorKind::Server(Server::NoPerm) | ErrorKind::AuthenticationFailed => {
-                Self::Denied(error)
-            }
             ErrorKind::Io | ErrorKind::Parse => Self::Interrupted(error),
-            _ => match error.code() {
-                Some("OOM") => Self::OutOfMemory(error),
-                Some("MISCONF" | "NOREPLICAS") => Self::CannotKeep(error),
-                Some("NOAUTH" | "WRONGPASS") => Self::Denied(error),
-                Some("BUSY") => Self::NotReady(error),
-                _ => Self::Other(error),
+            ErrorKind::AuthenticationFailed => Self::Denied(error),
+            _ => match Refusal::of(&error) {
+                Some(Refusal::NotReady) => Self::NotReady(error),
+                Some(Refusal::ReadOnly) => Self::ReadOnly(error),
+                Some(Refusal::OutOfMemory) => Self::OutOfMemory(error),
+                Some(Refusal::CannotKeep) => Self::CannotKeep(error),
+                Some(Refusal::Denied | Refusal::Unknown) => Self::Denied(error),
+                None => Self::Other(error),
             },
         }
     }
@@ -135,7 +152,7 @@ impl RedisFailure {
     pub(super) fn may_be_repeated(&self, repeatable: bool) -> bool {
         match self {
             Self::Unreachable(_) | Self::NotReady(_) | Self::ReadOnly(_) => true,
-            Self::Interrupted(_) => repeatable,
+            Self::Interrupted(_) | Self::WrongAnswer => repeatable,
             _ => false,
         }
     }
@@ -157,11 +174,92 @@ impl RedisFailure {
             Self::Unreachable(_)
                 | Self::TimedOut { .. }
                 | Self::Interrupted(_)
+                | Self::WrongAnswer
                 | Self::ReadOnly(_)
+                // A master that lost its replicas: by its name there may be another one.
+                | Self::CannotKeep(_)
                 | Self::Denied(_)
                 | Self::Evicts { .. }
+                | Self::NoTracking(_)
         )
     }
+}
+
+/// What a server means by an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    NotReady,
+    ReadOnly,
+    OutOfMemory,
+    CannotKeep,
+    Denied,
+    /// There is no such command.
+    Unknown,
+}
+
+/// The words that errors begin with, or that scripts' errors hold.
+const WORDS: [(&str, Refusal); 18] = [
+    ("LOADING", Refusal::NotReady),
+    ("TRYAGAIN", Refusal::NotReady),
+    ("CLUSTERDOWN", Refusal::NotReady),
+    ("MASTERDOWN", Refusal::NotReady),
+    ("MOVED", Refusal::NotReady),
+    ("ASK", Refusal::NotReady),
+    ("BUSY", Refusal::NotReady),
+    ("NOSCRIPT", Refusal::NotReady),
+    ("READONLY", Refusal::ReadOnly),
+    ("OOM", Refusal::OutOfMemory),
+    ("MISCONF", Refusal::CannotKeep),
+    ("NOREPLICAS", Refusal::CannotKeep),
+    ("NOPERM", Refusal::Denied),
+    ("NOAUTH", Refusal::Denied),
+    ("WRONGPASS", Refusal::Denied),
+    ("DENIED", Refusal::Denied),
+    ("NOPROTO", Refusal::Unknown),
+    ("NOSUBCOMMAND", Refusal::Unknown),
+];
+
+/// What errors say that have no word of their own, in small letters.
+const PHRASES: [(&str, Refusal); 9] = [
+    ("unknown command", Refusal::Unknown),
+    ("unknown redis command", Refusal::Unknown),
+    ("unknown subcommand", Refusal::Unknown),
+    ("unsupported command", Refusal::Unknown),
+    ("can't run this command", Refusal::Denied),
+    ("can't access at least one of the keys", Refusal::Denied),
+    ("acl failure in script", Refusal::Denied),
+    ("no permissions", Refusal::Denied),
+    ("not allowed from script", Refusal::Denied),
+];
+
+impl Refusal {
+    fn of(error: &RedisError) -> Option<Self> {
+        let code = error.code()?;
+        let means = |word: &str| WORDS.iter().find(|(known, _)| *known == word);
+        if let Some((_, refusal)) = means(code) {
+            return Some(*refusal);
+        }
+        let text = error.detail().unwrap_or_default();
+        let small = text.to_lowercase();
+        let said = PHRASES.iter().find(|(phrase, _)| small.contains(phrase));
+        // Inside of a text the word has the dash that begins an error on the wire; without one, it may be a value.
+        let inside = || {
+            text.split(' ')
+                .filter_map(|word| word.strip_prefix('-'))
+                .find_map(means)
+        };
+        said.or_else(inside).map(|(_, refusal)| *refusal)
+    }
+}
+
+/// Whether a server does not have the script.
+pub(super) fn lacks_script(error: &RedisError) -> bool {
+    error.code() == Some("NOSCRIPT")
+}
+
+/// Whether a server or a proxy does not know a command, or not in this form.
+pub(super) fn is_unknown_command(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::RESP3NotSupported || Refusal::of(error) == Some(Refusal::Unknown)
 }
 
 impl From<RedisFailure> for SessionError {

@@ -10,18 +10,22 @@
 //! the pauses between included.
 
 use super::asking::Asking;
+use super::driver::Driver;
 use super::eviction;
-use super::failure::RedisFailure;
+use super::failure::{RedisFailure, is_unknown_command, lacks_script};
 use super::names::Target;
 use super::near::Near;
 use super::nodes::{Node, Nodes, Way};
+use super::scripts::Call;
 use crate::{Handle, IdleMap};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, FromRedisValue, PushInfo, PushKind, RedisError, ScriptInvocation,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, ProtocolVersion, PushInfo, PushKind,
+    RedisError, Value,
 };
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -53,6 +57,7 @@ pub(super) enum Repeat {
 }
 
 pub(super) struct Link {
+    driver: Driver,
     nodes: Nodes,
     connections: Arc<IdleMap<Spot, Place>>,
     count: usize,
@@ -70,15 +75,16 @@ impl Link {
         timeout: Duration,
         allows_eviction: bool,
         near: Option<Arc<Near>>,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             allows_eviction,
             near,
             nodes,
             connections: Arc::new(IdleMap::without_idle_timeout()),
             count,
             timeout,
-        }
+            driver: Driver::start()?,
+        })
     }
 
     /// When an operation that begins now must be over.
@@ -105,7 +111,7 @@ impl Link {
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         target: Target,
-        script: &ScriptInvocation<'_>,
+        script: &Call<'_>,
         repeat: Repeat,
         end: Instant,
     ) -> Result<T, RedisFailure> {
@@ -149,7 +155,7 @@ impl Link {
         &self,
         spot: &Spot,
         is_asking: bool,
-        script: &ScriptInvocation<'_>,
+        script: &Call<'_>,
         end: Instant,
     ) -> Result<T, RedisFailure> {
         let make = || Arc::new(OnceCell::new());
@@ -158,14 +164,15 @@ impl Link {
         let began = std::time::Instant::now();
         let work = async {
             let connect = || self.connect(spot, &place);
-            let connection = place.get_or_try_init(connect).await;
-            let mut connection = connection?.clone();
+            let mut connection = place.get_or_try_init(connect).await?.clone();
             asked = true;
-            let answer = match is_asking {
-                false => script.invoke_async(&mut connection).await,
-                true => script.invoke_async(&mut Asking(&mut connection)).await,
-            };
-            answer.map_err(RedisFailure::to_answer)
+            let by_hash = |number| script.by_hash(number);
+            match ask(&mut connection, is_asking, by_hash).await {
+                Err(RedisFailure::NotReady(error)) if lacks_script(&error) => {
+                    ask(&mut connection, is_asking, |number| script.by_text(number)).await
+                }
+                answer => answer,
+            }
         };
         let result = timeout_at(end, work).await.unwrap_or_else(|_| {
             Err(RedisFailure::TimedOut {
@@ -186,22 +193,76 @@ impl Link {
         spot: &Spot,
         place: &Place,
     ) -> Result<MultiplexedConnection, RedisFailure> {
-        let opened = self.open(spot, place).await;
-        let mut connection = opened.map_err(RedisFailure::to_connect)?;
+        let client = self.nodes.client(&spot.node);
+        let client = client.map_err(RedisFailure::to_connect)?;
+        let config = self.config();
+        let hearing = config.clone().set_push_sender(self.hear(spot, place));
+        let mut connection = match self.open(client.clone(), hearing).await {
+            Err(error) if is_unknown_command(&error) && self.near.is_some() => {
+                return Err(RedisFailure::NoTracking(error));
+            }
+            // Without HELLO the server says nothing by itself, not even that it closes the connection.
+            Err(error) if is_unknown_command(&error) => {
+                let client = without_hello(&client).map_err(RedisFailure::to_connect)?;
+                self.open(client, config).await
+            }
+            opened => opened,
+        }
+        .map_err(RedisFailure::to_connect)?;
         if !self.allows_eviction {
             eviction::refuse(&mut connection).await?;
+        }
+        if self.near.is_some() {
+            let mut tracking = redis::cmd("CLIENT");
+            tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
+            tracking.exec_async(&mut connection).await.map_err(
+                |error| match is_unknown_command(&error) {
+                    true => RedisFailure::NoTracking(error),
+                    false => RedisFailure::to_connect(error),
+                },
+            )?;
+        }
+        if self.nodes.must_be_cluster() {
+            // Servers that know nothing of each other would each have some of the sessions.
+            let mut member = redis::cmd("CLUSTER");
+            let asked = member.arg("MYID").exec_async(&mut connection).await;
+            asked.map_err(RedisFailure::to_connect)?;
         }
         Ok(connection)
     }
 
-    async fn open(&self, spot: &Spot, place: &Place) -> Result<MultiplexedConnection, RedisError> {
-        let client = self.nodes.client(&spot.node)?;
+    fn config(&self) -> AsyncConnectionConfig {
+        // The time of the request counts, not the client's own.
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(None)
+    }
+
+    async fn open(
+        &self,
+        client: Client,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let open = async move {
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+        };
+        self.driver.run(open).await?
+    }
+
+    /// Hears what the server says by itself.
+    fn hear(
+        &self,
+        spot: &Spot,
+        place: &Place,
+    ) -> impl Fn(PushInfo) -> Result<(), Infallible> + Send + Sync + 'static {
         let (spot, own) = (spot.clone(), Arc::downgrade(place));
         // It is theirs, so it must not keep them.
         let connections = Arc::downgrade(&self.connections);
         let near = self.near.as_ref().map_or_else(Weak::new, Arc::downgrade);
         // Called in the order in which things come, before the answers that come later.
-        let hear = move |push: PushInfo| {
+        move |push: PushInfo| {
             if let (PushKind::Disconnection, Some(connections)) =
                 (&push.kind, connections.upgrade())
             {
@@ -212,26 +273,8 @@ impl Link {
             if let Some(near) = near.upgrade() {
                 near.told(&spot, &push);
             }
-            Ok::<(), Infallible>(())
-        };
-        // The time of the request counts, not the client's own.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(None)
-            .set_push_sender(hear);
-        let opened = client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = opened.await?;
-        if self.near.is_some() {
-            let mut tracking = redis::cmd("CLIENT");
-            tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
-            tracking.exec_async(&mut connection).await?;
+            Ok(())
         }
-        if self.nodes.must_be_cluster() {
-            // Servers that know nothing of each other would each have some of the sessions.
-            let mut member = redis::cmd("CLUSTER");
-            member.arg("MYID").exec_async(&mut connection).await?;
-        }
-        Ok(connection)
     }
 
     /// Lets nobody else find a connection that broke. Who uses it still has it.
@@ -243,6 +286,39 @@ impl Link {
             near.lost(spot);
         }
     }
+}
+
+/// Asks one thing, and makes sure that the answer is to that.
+async fn ask<T: FromRedisValue>(
+    connection: &mut MultiplexedConnection,
+    is_asking: bool,
+    command: impl Fn(u64) -> Cmd,
+) -> Result<T, RedisFailure> {
+    // Random: behind a proxy other programs ask over the same connection. Without random bytes there are no new
+    // sessions either.
+    let number = getrandom::u64().unwrap_or_default();
+    let command = command(number);
+    let answer: Result<Value, _> = match is_asking {
+        false => command.query_async(connection).await,
+        true => command.query_async(&mut Asking(connection)).await,
+    };
+    let Value::Array(parts) = answer.map_err(RedisFailure::to_answer)? else {
+        return Err(RedisFailure::WrongAnswer);
+    };
+    match <[Value; 2]>::try_from(parts) {
+        Ok([Value::BulkString(to), answer]) if to == number.to_string().as_bytes() => {
+            let read = redis::from_redis_value(answer);
+            read.map_err(|_| RedisFailure::NotASession("an answer of another kind"))
+        }
+        _ => Err(RedisFailure::WrongAnswer),
+    }
+}
+
+/// The same server, asked as servers were before Redis 6.
+fn without_hello(client: &Client) -> Result<Client, RedisError> {
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone();
+    Client::open(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP2)))
 }
 
 /// From 0 to 1: who fail together shall not come back together.

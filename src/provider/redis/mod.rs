@@ -26,6 +26,7 @@
 
 mod asking;
 mod builder;
+mod driver;
 mod eviction;
 mod failure;
 mod link;

@@ -16,10 +16,11 @@ use super::link::Repeat;
 use super::names::{Name, Target};
 use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, millis};
+use super::scripts::Call;
 use crate::IdleMap;
 use crate::session::{Listed, SessionError, SessionKey};
 use futures_util::future::join_all;
-use redis::{FromRedisValue, ScriptInvocation, Value};
+use redis::{FromRedisValue, Value};
 use std::cmp::Reverse;
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ pub(super) fn nothing_seen() -> Seen {
 }
 
 impl Remote {
-    fn index(&self, owner: &str, what: &str) -> ScriptInvocation<'_> {
+    fn index(&self, owner: &str, what: &str) -> Call<'_> {
         let mut call = self.call(&self.scripts.index, self.names.owner(owner));
         call.arg(what);
         call
@@ -50,7 +51,7 @@ impl Remote {
     async fn ask_index<T: FromRedisValue>(
         &self,
         owner: &str,
-        call: &ScriptInvocation<'_>,
+        call: &Call<'_>,
         end: Instant,
     ) -> Result<T, RedisFailure> {
         let target = Target::index(owner);
@@ -110,7 +111,7 @@ impl Remote {
         };
         self.seen.insert(name, now);
         if ends_soon(terms, now) {
-            let mut call = self.call(&self.scripts.lease, self.names.session(name));
+            let mut call = self.call_session(&self.scripts.lease, name, None);
             call.arg(until).arg(owner);
             let held = self
                 .link
@@ -131,7 +132,11 @@ impl Remote {
     /// owner again by then, it is put back.
     async fn disown(&self, owner: &str, name: Name, end: Instant) -> Result<(), SessionError> {
         loop {
-            self.index_remove(owner, name, end).await?;
+            match self.index_remove(owner, name, end).await {
+                // It is still there: nobody takes the session for the owner's, and it lapses.
+                Err(failure) if !failure.may_have_been_done() => return Ok(()),
+                removed => removed?,
+            }
             let Some(terms) = self.terms_if_owned(owner, name, end).await? else {
                 return Ok(());
             };
@@ -161,7 +166,7 @@ impl Remote {
         end: Instant,
     ) -> Result<(), SessionError> {
         let _writing = self.writing(name);
-        let mut call = self.call(&self.scripts.set_owner, self.names.session(name));
+        let mut call = self.call_session(&self.scripts.set_owner, name, None);
         call.arg(self.resolution());
         call.arg(u8::from(owner.is_some()));
         call.arg(owner.unwrap_or_default());

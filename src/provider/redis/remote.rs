@@ -6,12 +6,12 @@ use super::names::{Name, Names, Target};
 use super::near::Writing;
 use super::owners::Seen;
 use super::record::{Answer, Record, Terms, answer, text};
-use super::scripts::Scripts;
+use super::scripts::{Call, Script, Scripts};
 use crate::Clock;
 use crate::session::{Attributes, Change, Changes, Issued, SessionError, SessionId, Settings};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use redis::{FromRedisValue, Script, ScriptInvocation, Value};
+use redis::{FromRedisValue, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(super) struct Remote {
 
 impl Remote {
     /// A call of a script on a key, with the time.
-    pub(super) fn call<'a>(&self, script: &'a Script, key: String) -> ScriptInvocation<'a> {
+    pub(super) fn call<'a>(&self, script: &'a Script, key: String) -> Call<'a> {
         let mut call = script.key(key);
         match &self.clock {
             None => call.arg("").arg(0),
@@ -50,8 +50,16 @@ impl Remote {
         call
     }
 
-    fn call_session<'a>(&self, script: &'a Script, name: Name) -> ScriptInvocation<'a> {
-        self.call(script, self.names.session(name))
+    /// A call of a script on a session, by a request that came with an id; none: it names the session by its key.
+    pub(super) fn call_session<'a>(
+        &self,
+        script: &'a Script,
+        name: Name,
+        id: Option<&SessionId>,
+    ) -> Call<'a> {
+        let mut call = self.call(script, self.names.session(name));
+        call.arg(id.map_or(String::new(), hash_of));
+        call
     }
 
     /// To be kept while a session is written to.
@@ -62,7 +70,7 @@ impl Remote {
     async fn ask<T: FromRedisValue>(
         &self,
         name: Name,
-        call: &ScriptInvocation<'_>,
+        call: &Call<'_>,
         repeat: Repeat,
         end: Instant,
     ) -> Result<T, RedisFailure> {
@@ -81,7 +89,7 @@ impl Remote {
     ) -> Result<(SessionId, Record), SessionError> {
         let id = SessionId::generate()?;
         let name = Name::of(&id.key());
-        let mut call = self.call_session(&self.scripts.init, name);
+        let mut call = self.call_session(&self.scripts.init, name, None);
         call.arg(id.key().to_text()).arg(hash_of(&id));
         call.arg(millis(self.settings.idle_timeout));
         call.arg(self.settings.max_lifetime.map_or(String::new(), to_text));
@@ -114,8 +122,7 @@ impl Remote {
         look: Look<'_>,
         end: Instant,
     ) -> Result<Option<Record>, SessionError> {
-        let mut call = self.call_session(&self.scripts.read, name);
-        call.arg(look.id.map_or(String::new(), hash_of));
+        let mut call = self.call_session(&self.scripts.read, name, look.id);
         match look.touches {
             true => call.arg(self.resolution()),
             false => call.arg(""),
@@ -164,7 +171,7 @@ impl Remote {
         end: Instant,
     ) -> Result<Record, SessionError> {
         let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.apply, name);
+        let mut call = self.call_session(&self.scripts.apply, name, None);
         call.arg(version.map_or(String::new(), |version| version.to_string()));
         call.arg(self.resolution());
         for change in changes.iter() {
@@ -196,7 +203,7 @@ impl Remote {
             let record = self.read_near(name, look, end).await?;
             return record.map(drop).ok_or(SessionError::Ended);
         }
-        let mut call = self.call_session(&self.scripts.touch, name);
+        let mut call = self.call_session(&self.scripts.touch, name, None);
         call.arg(self.resolution());
         let value = self.ask(name, &call, Repeat::Always, end).await?;
         self.by_new_terms(name, value, end).await
@@ -210,7 +217,7 @@ impl Remote {
         end: Instant,
     ) -> Result<(), SessionError> {
         let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.set_terms, name);
+        let mut call = self.call_session(&self.scripts.set_terms, name, None);
         let idle = idle.map(|idle| idle.max(Duration::from_millis(1)));
         call.arg(idle.map_or(String::new(), to_text));
         call.arg(lifetime.map_or(String::new(), to_text));
@@ -238,7 +245,7 @@ impl Remote {
         end: Instant,
     ) -> Result<bool, SessionError> {
         let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.destroy, name);
+        let mut call = self.call_session(&self.scripts.destroy, name, None);
         call.arg(owner.unwrap_or_default());
         call.arg(u8::from(owner.is_some()));
         let value: Value = self.ask(name, &call, Repeat::Always, end).await?;
@@ -261,9 +268,9 @@ impl Remote {
         let name = Name::of(&id.key());
         let _writing = self.writing(name);
         let new = id.renewed()?;
-        let mut call = self.call_session(&self.scripts.renew, name);
+        let mut call = self.call_session(&self.scripts.renew, name, Some(id));
         call.arg(self.resolution());
-        call.arg(hash_of(id)).arg(hash_of(&new));
+        call.arg(hash_of(&new));
         call.arg(to_text(grace.unwrap_or(self.settings.grace)));
         call.arg(MOST_REPLACED);
         let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;

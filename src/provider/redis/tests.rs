@@ -29,7 +29,7 @@ impl Session {
         let key = SessionId::generate().expect("random bytes").key();
         let client = Client::open("redis://127.0.0.1/").expect("an address");
         let name = Name::of(&key);
-        let link = Link::new(Nodes::new(vec![client]), 1, BOUND, false, None);
+        let link = Link::new(Nodes::new(vec![client]), 1, BOUND, false, None).expect("a thread");
         let fields = [
             ("k", key.to_text()),
             ("i", HOUR.to_string()),

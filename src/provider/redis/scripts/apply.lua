@@ -1,23 +1,23 @@
--- ARGV: 3 the version that the session must have, or nothing; 4 the resolution of a touch; then the changes:
+-- ARGV: 5 the version that the session must have, or nothing; 6 the resolution of a touch; then the changes:
 -- '=' NAME VALUE sets, '-' NAME deletes.
 if not live() then
   return false
+elseif not admitted() then
+  return 'superseded'
+elseif ARGV[5] ~= '' and ARGV[5] ~= it.v then
+  return { 'conflict', it.v }
 end
-local version = redis.call('HGET', session, 'v')
-if ARGV[3] ~= '' and ARGV[3] ~= version then
-  return { 'conflict', version }
-end
--- First what needs memory: if there is none, nothing has been done.
-redis.call('HINCRBY', session, 'v', 1)
-local at = 5
+fetch_attributes()
+local sets, deletes, at = access({ v = whole(it.v + 1) }, ARGV[6]), {}, 7
 while at <= #ARGV do
+  local field = 'a:' .. ARGV[at + 1]
   if ARGV[at] == '=' then
-    redis.call('HSET', session, 'a:' .. ARGV[at + 1], ARGV[at + 2])
+    sets[field] = ARGV[at + 2]
     at = at + 3
   else
-    redis.call('HDEL', session, 'a:' .. ARGV[at + 1])
+    table.insert(deletes, field)
     at = at + 2
   end
 end
-touch(ARGV[4])
+write(sets, deletes)
 return answer()

@@ -1,22 +1,18 @@
--- ARGV: 3 the hash of the secret that the client has, or nothing; 4 the resolution of a touch, or nothing for none.
-local function admits(secret)
-  local known = redis.call('HMGET', session, 's', 'r')
-  if known[1] == secret then
-    return true
-  end
-  for replaced, till in string.gmatch(known[2] or '', '(%S+) (%d+)') do
-    if replaced == secret and now < tonumber(till) then
-      return true
+-- ARGV: 5 the resolution of a touch, or nothing for none.
+if not live() then
+  return false
+elseif not admitted() then
+  return 'superseded'
+end
+fetch_attributes()
+if ARGV[5] ~= '' then
+  local done, refusal = pcall(touch, ARGV[5])
+  if not done then
+    -- With memory out the session can still be read, though its idle time goes on.
+    local text = type(refusal) == 'table' and refusal.err or refusal
+    if not string.find(text, 'OOM command not allowed', 1, true) then
+      error(refusal, 0)
     end
   end
-  return false
-end
-
-if not live() or (ARGV[3] ~= '' and not admits(ARGV[3])) then
-  return false
-end
-if ARGV[4] ~= '' then
-  -- With memory out the session can still be read, though its idle time goes on.
-  touch(ARGV[4])
 end
 return answer()

@@ -1,25 +1,24 @@
--- ARGV: 3 the resolution of a touch, 4 the old secret's hash, 5 the new one's, 6 the grace, 7 how many replaced
--- secrets may answer.
+-- ARGV: 5 the resolution of a touch, 6 the new secret's hash, 7 the grace, 8 how many replaced secrets may answer.
 if not live() then
   return false
-end
-local known = redis.call('HMGET', session, 's', 'r')
-if known[1] ~= ARGV[4] then
+elseif it.s ~= ARGV[4] then
   return 'superseded'
 end
-local replaced = {}
-for secret, till in string.gmatch(known[2] or '', '(%S+) (%d+)') do
-  if now < tonumber(till) then
-    table.insert(replaced, secret .. ' ' .. till)
+fetch_attributes()
+-- Secrets that were replaced before answer no longer than the one that is replaced now.
+local most, replaced = now + ARGV[7], {}
+for secret, till in string.gmatch(it.r or '', '(%S+) (%d+)') do
+  till = math.min(tonumber(till), most)
+  if now < till then
+    table.insert(replaced, secret .. ' ' .. whole(till))
   end
 end
-if ARGV[6] ~= '0' then
-  table.insert(replaced, ARGV[4] .. ' ' .. whole(now + tonumber(ARGV[6])))
-  if #replaced > tonumber(ARGV[7]) then
-    table.remove(replaced, 1)
-  end
+if now < most then
+  table.insert(replaced, it.s .. ' ' .. whole(most))
 end
-redis.call('HSET', session, 's', ARGV[5], 'r', table.concat(replaced, ' '))
-redis.call('HINCRBY', session, 'v', 1)
-touch(ARGV[3])
+if #replaced > tonumber(ARGV[8]) then
+  table.remove(replaced, 1)
+end
+local sets = { s = ARGV[6], r = table.concat(replaced, ' '), v = whole(it.v + 1) }
+write(access(sets, ARGV[5]), {})
 return answer()

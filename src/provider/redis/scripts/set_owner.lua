@@ -1,17 +1,20 @@
--- ARGV: 3 the resolution of a touch, 4 whether there is an owner, 5 the owner, 6 until when the index holds it.
+-- ARGV: 5 the resolution of a touch, 6 whether there is an owner, 7 the owner, 8 until when the index holds it.
 -- Returns the terms, and whose it was.
 if not live() then
   return false
+elseif not admitted() then
+  return 'superseded'
 end
-local before = redis.call('HGET', session, 'o')
-redis.call('HINCRBY', session, 'v', 1)
-if ARGV[4] == '1' then
-  redis.call('HSET', session, 'o', ARGV[5], 'x', ARGV[6])
+-- What follows in other scripts reads sessions whole: who may not do that is refused here.
+fetch_attributes()
+local before = it.o or false
+local sets, deletes = access({ v = whole(it.v + 1) }, ARGV[5]), {}
+if ARGV[6] == '1' then
+  sets.o, sets.x = ARGV[7], ARGV[8]
 else
-  redis.call('HDEL', session, 'o', 'x')
+  deletes = { 'o', 'x' }
 end
-touch(ARGV[3])
-expire()
-local terms = redis.call('HMGET', session, 'k', 'i', 'd', 'o', 'x')
-table.insert(terms, before)
-return { whole(now), terms }
+write(sets, deletes)
+local result = terms()
+table.insert(result, before)
+return { whole(now), result }

@@ -1,18 +1,16 @@
--- ARGV: 3 an idle timeout or nothing, 4 a lifetime or nothing. Either counts from when it should: the idle
+-- ARGV: 5 an idle timeout or nothing, 6 a lifetime or nothing. Either counts from when it should: the idle
 -- timeout from the last access, the lifetime from now.
 if not live() then
   return false
+elseif not admitted() then
+  return 'superseded'
 end
-if ARGV[3] ~= '' then
-  redis.call('HSET', session, 'i', ARGV[3])
+local sets = {}
+if ARGV[5] ~= '' then
+  sets.i = ARGV[5]
 end
-if ARGV[4] ~= '' then
-  redis.call('HSET', session, 'd', whole(now + tonumber(ARGV[4])))
+if ARGV[6] ~= '' then
+  sets.d = whole(now + ARGV[6])
 end
-local result = { whole(now), redis.call('HMGET', session, 'k', 'i', 'd', 'o', 'x') }
-if live() then
-  expire()
-else
-  redis.call('UNLINK', session)
-end
-return result
+write(sets, {})
+return { whole(now), terms() }

@@ -1,9 +1,8 @@
--- ARGV: 3 the resolution of a touch.
+-- ARGV: 5 the resolution of a touch.
 if not live() then
   return false
+elseif not admitted() then
+  return 'superseded'
 end
-local refused = touch(ARGV[3])
-if refused then
-  return refused
-end
-return { whole(now), redis.call('HMGET', session, 'k', 'i', 'd', 'o', 'x') }
+touch(ARGV[5])
+return { whole(now), terms() }

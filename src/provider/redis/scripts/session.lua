@@ -1,0 +1,110 @@
+-- Begins every script on a session. ARGV[4]: the hash of the secret that the request came with, or nothing: it
+-- names the session by its key.
+--
+-- A session is a hash:
+--   k  the session's key, as text          s  the hash of its secret
+--   r  replaced secrets that may still answer: their hashes, each with the time until which it does
+--   v  its version                         o  its owner
+--   c  when it was created                 t  when it was last accessed
+--   i  its idle timeout                    d  its absolute deadline
+--   x  until when the owner index holds it: an owned session does not outlive that
+--   a:NAME  an attribute, as JSON
+local FIELDS = { 'k', 's', 'r', 'v', 'o', 'c', 't', 'i', 'd', 'x' }
+-- The session as it is in the server, at each step; without attributes until they are fetched.
+local it = {}
+for at, value in ipairs(redis.call('HMGET', key, unpack(FIELDS))) do
+  it[FIELDS[at]] = value or nil
+end
+
+local function fetch_attributes()
+  local all = redis.call('HGETALL', key)
+  for at = 1, #all, 2 do
+    it[all[at]] = all[at + 1]
+  end
+end
+
+-- When the session ends if it is not accessed any more.
+local function deadline()
+  return math.min(it.t + it.i, tonumber(it.d) or math.huge, tonumber(it.x) or math.huge)
+end
+
+-- Whether the session is live. The server may not have removed it yet.
+local function live()
+  return it.t ~= nil and now < deadline()
+end
+
+-- Whether the request may go on: its secret is the session's, or was replaced and still answers.
+local function admitted()
+  local secret = ARGV[4]
+  if secret == '' or secret == it.s then
+    return true
+  end
+  for replaced, till in string.gmatch(it.r or '', '(%S+) (%d+)') do
+    if replaced == secret and now < tonumber(till) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Sets and deletes fields, and lets the server remove the session when it ends: all of it, or nothing.
+local function write(sets, deletes)
+  redis.call('HSET', key, 't', it.t)
+  if deletes[1] then
+    redis.call('HDEL', key, '')
+  end
+  for field, value in pairs(sets) do
+    it[field] = value
+  end
+  for _, field in ipairs(deletes) do
+    it[field] = nil
+  end
+  if not live() then
+    return remove()
+  end
+  expire(deadline())
+  for field, value in pairs(sets) do
+    redis.call('HSET', key, field, value)
+  end
+  for _, field in ipairs(deletes) do
+    redis.call('HDEL', key, field)
+  end
+  -- A client that tracks what it has read is told of the first change after that.
+  redis.call('HMGET', key, 'k')
+end
+
+-- Adds the access to what is set, if the last one is so long ago that it counts. At the latest that is half of
+-- the session's own idle timeout: more would let it end between two accesses that are written down.
+local function access(sets, resolution)
+  local since = now - it.t
+  if since > 0 and since >= math.min(tonumber(resolution), math.ceil(it.i / 2)) then
+    sets.t = whole(now)
+  end
+  return sets
+end
+
+-- Starts the idle time anew, if that counts. A server that takes no writes refuses even if it does not: a replica
+-- may not know that the session has ended.
+local function touch(resolution)
+  local sets = access({}, resolution)
+  if sets.t then
+    write(sets, {})
+  else
+    redis.call('HDEL', key, '')
+  end
+end
+
+-- The session, as the caller is told of it.
+local function answer()
+  local fields, length = {}, 0
+  for field, value in pairs(it) do
+    fields[length + 1], fields[length + 2] = field, value
+    length = length + 2
+  end
+  return { whole(now), fields }
+end
+
+-- What decides how long it lives.
+local function terms()
+  return { it.k, it.i, it.d or false, it.o or false, it.x or false }
+end
