@@ -26,7 +26,7 @@ fn provider(server: &Server, settings: Settings) -> RedisProvider {
 fn it_passes_the_conformance_suite() {
     let server = Server::start();
     let report = conformance(&Lab::over(server.address()));
-    assert_eq!(report.passed.len(), 28);
+    assert!(report.passed.len() > 36);
     assert_eq!(
         report.skipped,
         ["a full store takes new sessions and keeps its bound"]
@@ -168,8 +168,8 @@ fn what_does_not_look_like_a_session_is_an_error() {
         server.must(&format!("HSET {name} v many"));
         let error = provider.read(By::Id(id), Access::Touch).await.unwrap_err();
         assert!(
-            error.to_string().contains("a number that is none"),
-            "{error}"
+            format!("{error:?}").contains("a number that is none"),
+            "{error:?}"
         );
         server.must(&format!("HDEL {name} v"));
         assert!(provider.read(By::Id(id), Access::Touch).await.is_err());

@@ -304,7 +304,7 @@ fn a_failure_is_told_though_there_was_no_time_for_another_attempt() {
         let refused = builder.build().unwrap().init(Attributes::default()).await;
         let failure = failure(&refused);
         assert!(matches!(failure, RedisFailure::Unreachable(_)), "{failure}");
-        assert!(failure.to_string().contains("cluster support disabled"));
+        assert!(format!("{failure:?}").contains("cluster support disabled"));
         assert!(!failure.may_have_been_done());
     });
 }

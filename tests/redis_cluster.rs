@@ -52,14 +52,14 @@ async fn session(provider: &RedisProvider, cluster: &Cluster) -> (SessionKey, St
 fn it_passes_the_conformance_suite_over_three_nodes() {
     let cluster = cluster();
     let report = conformance(&Lab::over(cluster.address(0)));
-    assert_eq!(report.passed.len(), 28);
+    assert!(report.passed.len() > 36);
 }
 
 #[test]
 fn with_a_near_cache_it_passes_the_conformance_suite_over_three_nodes() {
     let cluster = cluster();
     let report = conformance(&Lab::over(cluster.address(0)).with_near_cache());
-    assert_eq!(report.passed.len(), 28);
+    assert!(report.passed.len() > 36);
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn servers_that_are_no_cluster_are_not_taken_for_one() {
         let refused = provider.init(Attributes::default()).await.unwrap_err();
         let failure = RedisFailure::of(&refused).expect("the server's failure");
         assert!(!failure.may_have_been_done(), "{failure}");
-        assert!(failure.to_string().contains("cluster support disabled"));
+        assert!(format!("{failure:?}").contains("cluster support disabled"));
         assert!(servers.iter().all(|server| server.keys().is_empty()));
     });
 }

@@ -57,7 +57,7 @@ fn machine_with_clock(server: &Server) -> (ManualClock, RedisProvider) {
 fn it_passes_the_conformance_suite() {
     let server = Server::start();
     let report = conformance(&Lab::over(server.address()).with_near_cache());
-    assert_eq!(report.passed.len(), 28);
+    assert!(report.passed.len() > 36);
 }
 
 #[test]
@@ -115,16 +115,9 @@ fn what_one_machine_changes_the_other_sees_as_soon_as_the_server_says_so() {
             }
         }
         let renewed = one.renew(&id, Some(Duration::ZERO)).await.unwrap().id;
-        assert!(
-            one.read(By::Id(id), Access::Touch).await.unwrap().is_none(),
-            "the old id, at once"
-        );
-        while other
-            .read(By::Id(id), Access::Touch)
-            .await
-            .unwrap()
-            .is_some()
-        {
+        let at_once = one.read(By::Id(id), Access::Touch).await;
+        assert!(matches!(at_once, Err(SessionError::Superseded)));
+        while other.read(By::Id(id), Access::Touch).await.is_ok() {
             tokio::task::yield_now().await;
         }
         assert!(
@@ -302,14 +295,8 @@ fn time_passes_for_a_copy_too() {
                 .is_some()
         );
         clock.advance(GRACE);
-        assert!(
-            provider
-                .read(By::Id(old), Access::Touch)
-                .await
-                .unwrap()
-                .is_none(),
-            "its grace is over"
-        );
+        let late = provider.read(By::Id(old), Access::Touch).await;
+        assert!(matches!(late, Err(SessionError::Superseded)), "{late:?}");
         let session = provider
             .read(By::Id(new), Access::Touch)
             .await
@@ -444,13 +431,8 @@ fn an_unknown_secret_is_refused_from_the_copy_too() {
                 .is_some()
         );
         let forged: SessionId = id.renewed().unwrap();
-        assert!(
-            provider
-                .read(By::Id(forged), Access::Touch)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let refused = provider.read(By::Id(forged), Access::Touch).await;
+        assert!(matches!(refused, Err(SessionError::Superseded)));
         let renewed = provider.renew(&id, Some(RESOLUTION)).await.unwrap().id;
         for _ in 0..3 {
             assert!(

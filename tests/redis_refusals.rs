@@ -4,7 +4,7 @@ mod redis_server;
 
 use dwell::provider::redis::{RedisBuilder, RedisFailure};
 use dwell::provider::testing::conformance;
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
 use redis_server::asking::{failure, peek, run, set};
 use redis_server::lab::Lab;
@@ -110,35 +110,37 @@ fn whatever_command_is_refused_nothing_is_half_done() {
             let app = app(&server, settings);
             let id = admin.init(Attributes::default()).await.unwrap().id;
             let key = id.key();
-            admin.apply(&key, set("n", 1), None).await.unwrap();
+            admin.apply(By::Key(key), set("n", 1), None).await.unwrap();
             for _ in 0..2 {
                 let other = admin.init(Attributes::default()).await.unwrap().id.key();
-                admin.set_owner(&other, Some("bob")).await.unwrap();
+                admin.set_owner(By::Key(other), Some("bob")).await.unwrap();
             }
-            admin.set_owner(&key, Some("ann")).await.unwrap();
-            assert!(app.read(&id).await.unwrap().is_some());
+            admin.set_owner(By::Key(key), Some("ann")).await.unwrap();
+            assert!(app.read(By::Id(id), Access::Touch).await.unwrap().is_some());
+            let mut newest = id;
             allow(&server, Some(refused));
             let change = || set("n", 2).delete("o").set("m", 3).unwrap();
-            for step in 0..14 {
+            for step in 0..15 {
                 let before = content(&server);
                 let done: Result<(), SessionError> = match step {
                     0 => app.init(Attributes::default()).await.map(drop),
-                    1 => app.read(&id).await.map(drop),
-                    2 => app.load(&key, Access::Peek).await.map(drop),
-                    3 => app.apply(&key, change(), None).await.map(drop),
+                    1 => app.read(By::Id(id), Access::Touch).await.map(drop),
+                    2 => app.read(By::Key(key), Access::Peek).await.map(drop),
+                    3 => app.apply(By::Key(key), change(), None).await.map(drop),
                     4 => app
-                        .apply(&key, Changes::default().delete("n"), None)
+                        .apply(By::Key(key), Changes::default().delete("n"), None)
                         .await
                         .map(drop),
-                    5 => app.update(&key).await,
-                    6 => app.set_idle_timeout(&key, IDLE * 2).await,
-                    7 => app.set_lifetime(&key, IDLE * 2).await,
+                    5 => app.touch(By::Id(id)).await,
+                    6 => app.set_idle_timeout(By::Key(key), IDLE * 2).await,
+                    7 => app.set_lifetime(By::Key(key), IDLE * 2).await,
                     8 => app.owned_by("ann").await.map(drop),
-                    9 => app.set_owner(&key, Some("bob")).await,
-                    10 => app.set_owner(&key, None).await,
-                    11 => app.renew(&id, None).await.map(drop),
-                    12 => app.destroy_owned_by("bob", None).await.map(drop),
-                    _ => app.destroy(&key).await.map(drop),
+                    9 => app.set_owner(By::Key(key), Some("bob")).await,
+                    10 => app.set_owner(By::Key(key), None).await,
+                    11 => app.renew(&id, None).await.map(|issued| newest = issued.id),
+                    12 => app.log_in(&newest, "ann").await.map(drop),
+                    13 => app.destroy_owned_by("bob", None).await.map(drop),
+                    _ => app.destroy(By::Key(key)).await.map(drop),
                 };
                 let Err(error) = done else { continue };
                 let failure = RedisFailure::of(&error).unwrap_or_else(|| panic!("{error}"));
@@ -161,7 +163,10 @@ fn a_proxy_that_loads_no_scripts_is_sent_their_texts() {
             .build()
             .unwrap();
         let key = provider.init(Attributes::default()).await.unwrap().id.key();
-        provider.apply(&key, set("n", 1), None).await.unwrap();
+        provider
+            .apply(By::Key(key), set("n", 1), None)
+            .await
+            .unwrap();
         assert_eq!(peek(&provider, &key, "n").await, Some(1));
     });
 }
@@ -174,12 +179,15 @@ fn what_does_not_know_hello_is_asked_without_it() {
         let address = relay.address.replace("redis://", "redis://:secret@");
         let provider = builder(&address, Settings::new(IDLE)).build().unwrap();
         let key = provider.init(Attributes::default()).await.unwrap().id.key();
-        provider.set_owner(&key, Some("ann")).await.unwrap();
-        provider.apply(&key, set("n", 1), None).await.unwrap();
+        provider.set_owner(By::Key(key), Some("ann")).await.unwrap();
+        provider
+            .apply(By::Key(key), set("n", 1), None)
+            .await
+            .unwrap();
         assert_eq!(peek(&provider, &key, "n").await, Some(1));
         assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
-        assert!(provider.destroy(&key).await.unwrap());
-        assert!(!provider.destroy(&key).await.unwrap());
+        assert!(provider.destroy(By::Key(key)).await.unwrap());
+        assert!(!provider.destroy(By::Key(key)).await.unwrap());
     });
 }
 
@@ -217,7 +225,10 @@ fn a_server_that_forgets_its_scripts_over_and_over_fails_nothing() {
         let mut written = 0;
         while !forgets.is_finished() {
             written += 1;
-            provider.apply(&key, set("n", written), None).await.unwrap();
+            provider
+                .apply(By::Key(key), set("n", written), None)
+                .await
+                .unwrap();
         }
         let _server = forgets.await.unwrap();
         assert_eq!(peek(&provider, &key, "n").await, Some(written));

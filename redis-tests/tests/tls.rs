@@ -139,7 +139,7 @@ fn it_passes_the_conformance_suite_over_tls() {
             .tls_identity(&*certificate, &*key)
     });
     let report = conformance(&lab);
-    assert_eq!(report.passed.len(), 28);
+    assert!(report.passed.len() > 36);
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub enum RedisBuildError {
         setting: &'static str,
     },
     /// The thread that serves the connections could not be started.
-    #[error("the system gives no thread for the connections: {0}")]
+    #[error("the system gives no thread for the connections")]
     Thread(#[source] io::Error),
     /// A setting that no provider takes.
     #[error(transparent)]

@@ -28,7 +28,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum RedisFailure {
     /// There is no connection. Nothing was asked.
-    #[error("the Redis server is out of reach, nothing was done: {0}")]
+    #[error("the Redis server is out of reach, nothing was done")]
     Unreachable(#[source] RedisError),
     /// The server did not answer in time.
     #[error(
@@ -42,16 +42,14 @@ pub enum RedisFailure {
         asked: bool,
     },
     /// The connection broke after the server was asked.
-    #[error(
-        "the connection to the Redis server broke: it may have done what it was asked, or not: {0}"
-    )]
+    #[error("the connection to the Redis server broke: it may have done what it was asked, or not")]
     Interrupted(#[source] RedisError),
     /// The server starts, loads its data, waits for its cluster, or says that the session is on another node.
     /// Nothing was done.
-    #[error("the Redis server is not ready, nothing was done: {0}")]
+    #[error("the Redis server is not ready, nothing was done")]
     NotReady(#[source] RedisError),
     /// The server is a replica now: another one took over. Nothing was done.
-    #[error("the Redis server takes no writes, nothing was done: {0}")]
+    #[error("the Redis server takes no writes, nothing was done")]
     ReadOnly(#[source] RedisError),
     /// The server may end sessions by itself when its memory is full, so that a logout everywhere could miss some:
     /// it is refused when a connection to it is made. Nothing was done.
@@ -65,23 +63,23 @@ pub enum RedisFailure {
     },
     /// The server has no memory left, and may not evict. Nothing was done.
     #[error(
-        "the Redis server is out of memory, nothing was done: raise its `maxmemory`, or let sessions end sooner: {0}"
+        "the Redis server is out of memory, nothing was done: raise its `maxmemory`, or let sessions end sooner"
     )]
     OutOfMemory(#[source] RedisError),
     /// The server cannot write to its disk, or has too few replicas. Nothing was done.
-    #[error("the Redis server cannot keep what it is given, nothing was done: {0}")]
+    #[error("the Redis server cannot keep what it is given, nothing was done")]
     CannotKeep(#[source] RedisError),
     /// The server refuses this user, this password or a command, or a proxy does not know the command. Nothing was
     /// done. `docs/providers.md` lists the commands that a user needs.
     #[error(
         "the Redis server denies access, nothing was done: check the user, its password, and that it may use the \
-         commands that dwell needs: {0}"
+         commands that dwell needs"
     )]
     Denied(#[source] RedisError),
     /// The server, or a proxy before it, cannot tell of changes, which a near cache needs. Nothing was done.
     #[error(
         "the Redis server or a proxy before it refuses HELLO 3 or CLIENT TRACKING, which the near cache needs, \
-         nothing was done: connect to the server itself, or build without `near_cache`: {0}"
+         nothing was done: connect to the server itself, or build without `near_cache`"
     )]
     NoTracking(#[source] RedisError),
     /// The answer was another request's: something between here and the server repeats, loses or mixes answers. The
@@ -95,10 +93,10 @@ pub enum RedisFailure {
     #[error("the Redis server has something else where a session should be: {0}")]
     NotASession(&'static str),
     /// An attribute could not be written as JSON. Nothing was done.
-    #[error("an attribute could not be written as JSON, nothing was done: {0}")]
+    #[error("an attribute could not be written as JSON, nothing was done")]
     Encode(#[source] io::Error),
     /// Anything else that the server or the client says.
-    #[error("the Redis server or its client failed: {0}")]
+    #[error("the Redis server or its client failed")]
     Other(#[source] RedisError),
 }
 

@@ -50,7 +50,7 @@ use crate::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
 use names::Name;
-use remote::{Look, Remote};
+use remote::{Look, Remote, id_of};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,15 +121,12 @@ impl Provider for RedisProvider {
     }
 
     fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
+        let end = self.remote.link.end();
         Box::pin(async move {
             let look = Look {
-                id: match &session {
-                    By::Id(id) => Some(id),
-                    By::Key(_) => None,
-                },
+                id: id_of(&session),
                 touches: access == Access::Touch,
             };
-            let end = self.remote.link.end();
             let name = Name::of(&session.key());
             let record = self.remote.read_near(name, look, end).await?;
             Ok(record.map(|record| record.snapshot()))
@@ -137,22 +134,21 @@ impl Provider for RedisProvider {
     }
 
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
+        let end = self.remote.link.end();
         Box::pin(async move {
-            let end = self.remote.link.end();
-            let name = Name::of(&session.key());
-            let applied = self.remote.apply(name, &changes, version, end);
+            let applied = self.remote.apply(&session, &changes, version, end);
             Ok(applied.await?.snapshot())
         })
     }
 
     fn touch(&self, session: By) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.touch(Name::of(&session.key()), end))
+        Box::pin(async move { self.remote.touch(&session, end).await })
     }
 
     fn destroy(&self, session: By) -> Answer<'_, bool> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.destroy(Name::of(&session.key()), None, end))
+        Box::pin(async move { self.remote.destroy(&session, end).await })
     }
 
     fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
@@ -162,18 +158,12 @@ impl Provider for RedisProvider {
 
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
         let end = self.remote.link.end();
-        Box::pin(async move {
-            let issued = self.remote.renew(id, Some(Duration::ZERO), end).await?;
-            let name = Name::of(&id.key());
-            self.remote.set_owner(name, Some(owner), end).await?;
-            Ok(issued)
-        })
+        Box::pin(self.remote.log_in(id, owner, end))
     }
 
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
         let end = self.remote.link.end();
-        let name = Name::of(&session.key());
-        Box::pin(self.remote.set_owner(name, owner, end))
+        Box::pin(async move { self.remote.set_owner(&session, owner, end).await })
     }
 
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
@@ -192,14 +182,18 @@ impl Provider for RedisProvider {
 
     fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        let name = Name::of(&session.key());
-        Box::pin(self.remote.set_terms(name, Some(timeout), None, end))
+        Box::pin(async move {
+            let set = self.remote.set_terms(&session, Some(timeout), None, end);
+            set.await
+        })
     }
 
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        let name = Name::of(&session.key());
-        Box::pin(self.remote.set_terms(name, None, Some(lifetime), end))
+        Box::pin(async move {
+            let set = self.remote.set_terms(&session, None, Some(lifetime), end);
+            set.await
+        })
     }
 
     /// Nothing to do: the server removes what has ended.

@@ -15,13 +15,14 @@ use super::failure::RedisFailure;
 use super::link::Repeat;
 use super::names::{Name, Target};
 use super::record::{Record, Terms, answer, number};
-use super::remote::{Look, Remote, millis};
+use super::remote::{Look, Remote, id_of, millis};
 use super::scripts::Call;
 use crate::IdleMap;
-use crate::session::{Listed, SessionError, SessionKey};
+use crate::session::{By, Issued, Listed, SessionError, SessionId, SessionKey};
 use futures_util::future::join_all;
 use redis::{FromRedisValue, Value};
 use std::cmp::Reverse;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// For how many idle timeouts the index holds a session.
@@ -58,7 +59,7 @@ impl Remote {
         self.link.run(target, call, Repeat::Always, end).await
     }
 
-    /// Has the index hold a session. Returns until when it does.
+    /// Has the index hold a session. Returns until when it does, and whether it did not before.
     async fn index_add(
         &self,
         owner: &str,
@@ -66,11 +67,12 @@ impl Remote {
         idle: u64,
         limit: Option<u64>,
         end: Instant,
-    ) -> Result<u64, RedisFailure> {
+    ) -> Result<(u64, bool), RedisFailure> {
         let mut call = self.index(owner, "add");
         call.arg(name.to_text()).arg(HELD.saturating_mul(idle));
         call.arg(limit.map_or(String::new(), |limit| limit.to_string()));
-        number(&self.ask_index(owner, &call, end).await?)
+        let (until, is_new): (Value, bool) = self.ask_index(owner, &call, end).await?;
+        Ok((number(&until)?, is_new))
     }
 
     pub(super) async fn index_remove(
@@ -106,7 +108,7 @@ impl Remote {
 
     async fn hold(&self, owner: &str, name: Name, terms: &Terms, now: u64, end: Instant) {
         let added = self.index_add(owner, name, terms.idle, terms.limit, end);
-        let Ok(until) = added.await else {
+        let Ok((until, _)) = added.await else {
             return;
         };
         self.seen.insert(name, now);
@@ -161,51 +163,90 @@ impl Remote {
 
     pub(super) async fn set_owner(
         &self,
-        name: Name,
+        session: &By,
         owner: Option<&str>,
         end: Instant,
     ) -> Result<(), SessionError> {
-        let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.set_owner, name, None);
+        let name = Name::of(&session.key());
+        let mut call = self.call_session(&self.scripts.set_owner, name, id_of(session));
         call.arg(self.resolution());
         call.arg(u8::from(owner.is_some()));
         call.arg(owner.unwrap_or_default());
+        let record = self.own(name, owner, call, end).await?;
+        self.after_owner(name, owner, &record, end).await
+    }
+
+    /// Renews an id without a grace, and says whose the session is.
+    pub(super) async fn log_in(
+        &self,
+        id: &SessionId,
+        owner: &str,
+        end: Instant,
+    ) -> Result<Issued, SessionError> {
+        let name = Name::of(&id.key());
+        let new = id.renewed()?;
+        let mut call = self.call_renew(id, &new, Duration::ZERO);
+        call.arg(owner);
+        let record = self.own(name, Some(owner), call, end).await?;
+        // The login is done, and only its caller knows the new id: it is not lost for what comes after. What the
+        // index of another owner holds lapses, and the next login ends what is too much.
+        let _ = self.after_owner(name, Some(owner), &record, end).await;
+        Ok(Issued {
+            id: new,
+            snapshot: record.snapshot(),
+        })
+    }
+
+    /// Has a script give a session an owner, or none; its last argument is until when the index holds it.
+    async fn own(
+        &self,
+        name: Name,
+        owner: Option<&str>,
+        mut call: Call<'_>,
+        end: Instant,
+    ) -> Result<Record, SessionError> {
+        let _writing = self.writing(name);
+        // The owner whose index holds the session only for this.
+        let mut new_owner = None;
         if let Some(owner) = owner {
             let idle = millis(self.settings.idle_timeout);
-            call.arg(self.index_add(owner, name, idle, None, end).await?);
+            let (until, is_new) = self.index_add(owner, name, idle, None, end).await?;
+            new_owner = is_new.then_some(owner);
+            call.arg(until);
         } else {
             call.arg("");
         }
-        let read = |now, mut fields: Vec<Value>| {
-            let before = fields.pop();
-            Ok((now, Terms::read(fields)?, before))
-        };
-        let asked = self
-            .link
-            .run(Target::Session(name), &call, Repeat::IfNotDone, end);
-        let written = match asked.await {
-            Ok(value) => answer(value, read)?.session(),
+        let target = Target::Session(name);
+        let asked = self.link.run(target, &call, Repeat::IfNotDone, end).await;
+        let owned = match asked {
+            Ok(value) => answer(value, Record::read)?.session(),
             Err(failure) => Err(failure.into()),
         };
-        let (now, terms, before) = match (written, owner) {
-            (Ok(written), _) => written,
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(owner)) => {
-                // What the index holds for nothing lapses, should this fail too.
-                let _ = self.disown(owner, name, end).await;
-                return Err(error);
-            }
-        };
-        if let Some(owner) = owner
-            && ends_soon(&terms, now)
-        {
-            self.hold(owner, name, &terms, now, end).await;
+        if let (Err(_), Some(owner)) = (&owned, new_owner) {
+            // What the index holds for nothing lapses, should this fail too.
+            let _ = self.disown(owner, name, end).await;
         }
-        if let Some(Value::BulkString(before)) = before {
-            let before = String::from_utf8_lossy(&before).into_owned();
-            if Some(&*before) != owner {
-                self.disown(&before, name, end).await?;
-            }
+        owned
+    }
+
+    /// What is to do when a session has another owner.
+    async fn after_owner(
+        &self,
+        name: Name,
+        owner: Option<&str>,
+        record: &Record,
+        end: Instant,
+    ) -> Result<(), SessionError> {
+        if let Some(owner) = owner
+            && ends_soon(&record.terms, record.now)
+        {
+            let (terms, now) = (&record.terms, record.now);
+            self.hold(owner, name, terms, now, end).await;
+        }
+        if let Some(was) = &record.was
+            && Some(&**was) != owner
+        {
+            self.disown(was, name, end).await?;
         }
         if let (Some(owner), Some(most)) = (owner, self.settings.max_per_owner) {
             self.end_surplus(owner, most, name, end).await?;
@@ -251,9 +292,7 @@ impl Remote {
         let mut names = self.index_list(owner, end).await?;
         let except = except.map(Name::of);
         names.retain(|name| Some(*name) != except);
-        let ends = names
-            .iter()
-            .map(|name| self.destroy(*name, Some(owner), end));
+        let ends = names.iter().map(|name| self.end_owned(*name, owner, end));
         let mut ended = 0;
         for result in join_all(ends).await {
             ended += usize::from(result?);
@@ -283,7 +322,7 @@ impl Remote {
         }
         let claimed: Vec<Vec<u8>> = self.ask_index(owner, &call, end).await?;
         for name in claimed.iter().filter_map(|name| Name::parse(name)) {
-            if let Err(error) = self.destroy(name, Some(owner), end).await {
+            if let Err(error) = self.end_owned(name, owner, end).await {
                 let idle = millis(self.settings.idle_timeout);
                 // If this fails too, the session is held again when it is used for another idle timeout.
                 let _ = self.index_add(owner, name, idle, None, end).await;

@@ -18,6 +18,8 @@ pub(super) struct Record {
     secret: String,
     /// Secrets that may still answer, and until when.
     replaced: Vec<(String, u64)>,
+    /// Whose it was before it was given an owner, or nobody.
+    pub(super) was: Option<String>,
 }
 
 /// What decides how long a session lives, and where the owner index has it.
@@ -88,8 +90,10 @@ impl Record {
     /// Reads the fields and values of a whole session.
     pub(super) fn read(now: u64, fields: Vec<Value>) -> Result<Self, RedisFailure> {
         let mut attributes = Attributes::default();
-        let mut known: [Option<Value>; 10] = Default::default();
-        const NAMES: [&[u8]; 10] = [b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t", b"s", b"r"];
+        let mut known: [Option<Value>; 11] = Default::default();
+        const NAMES: [&[u8]; 11] = [
+            b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t", b"s", b"r", b"was",
+        ];
         let mut fields = fields.into_iter();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
             let name = bytes(name)?;
@@ -112,6 +116,7 @@ impl Record {
             accessed,
             secret,
             replaced,
+            was,
         ] = known.map(|value| value.unwrap_or(Value::Nil));
         Ok(Self {
             now,
@@ -122,6 +127,7 @@ impl Record {
             attributes,
             secret: text(secret)?,
             replaced: replaced_secrets(&option(replaced, text)?.unwrap_or_default()),
+            was: option(was, text)?,
         })
     }
 
@@ -133,11 +139,16 @@ impl Record {
         }
     }
 
-    /// Whether it answers to a secret, by its hash.
-    pub(super) fn admits(&self, secret: &str) -> bool {
-        let is_in_grace =
-            |(replaced, until): &(String, u64)| replaced == secret && self.now < *until;
-        self.secret == secret || self.replaced.iter().any(is_in_grace)
+    /// Whether it answers to a secret, by its hash; none if the secret is unknown here, and may be a newer one.
+    pub(super) fn admits(&self, secret: &str) -> Option<bool> {
+        if self.secret == secret {
+            return Some(true);
+        }
+        let known = self
+            .replaced
+            .iter()
+            .find(|(replaced, _)| replaced == secret);
+        known.map(|(_, until)| self.now < *until)
     }
 
     pub(super) fn accessed(&self) -> u64 {

@@ -8,7 +8,7 @@ use super::owners::Seen;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::{Call, Script, Scripts};
 use crate::Clock;
-use crate::session::{Attributes, Change, Changes, Issued, SessionError, SessionId, Settings};
+use crate::session::{Attributes, By, Change, Changes, Issued, SessionError, SessionId, Settings};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::{FromRedisValue, Value};
@@ -128,10 +128,10 @@ impl Remote {
             false => call.arg(""),
         };
         let value = self.ask(name, &call, Repeat::Always, end).await?;
-        Ok(match answer(value, Record::read)? {
-            Answer::Session(record) => Some(record),
-            _ => None,
-        })
+        match answer(value, Record::read)? {
+            Answer::Ended => Ok(None),
+            answer => answer.session().map(Some),
+        }
     }
 
     /// As [`read`](Self::read), from the near cache if there is one and it may say.
@@ -146,9 +146,13 @@ impl Remote {
         };
         let target = Target::Session(name);
         let spot = self.link.spot(target);
-        if let Some(record) = near.find(name, &spot) {
-            let is_admitted = look.id.is_none_or(|id| record.admits(&hash_of(id)));
-            return Ok(is_admitted.then_some(record));
+        if let Some(copy) = near.find(name, &spot) {
+            match look.id.map_or(Some(true), |id| copy.admits(&hash_of(id))) {
+                Some(true) => return Ok(Some(copy)),
+                Some(false) => return Err(SessionError::Superseded),
+                // The server may know it.
+                None => return self.read(name, look, end).await,
+            }
         }
         if !look.touches {
             return self.read(name, look, end).await;
@@ -165,13 +169,14 @@ impl Remote {
 
     pub(super) async fn apply(
         &self,
-        name: Name,
+        session: &By,
         changes: &Changes,
         version: Option<u64>,
         end: Instant,
     ) -> Result<Record, SessionError> {
+        let name = Name::of(&session.key());
         let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.apply, name, None);
+        let mut call = self.call_session(&self.scripts.apply, name, id_of(session));
         call.arg(version.map_or(String::new(), |version| version.to_string()));
         call.arg(self.resolution());
         for change in changes.iter() {
@@ -194,16 +199,17 @@ impl Remote {
         Ok(record)
     }
 
-    pub(super) async fn touch(&self, name: Name, end: Instant) -> Result<(), SessionError> {
+    pub(super) async fn touch(&self, session: &By, end: Instant) -> Result<(), SessionError> {
+        let name = Name::of(&session.key());
         if self.link.near().is_some() {
             let look = Look {
-                id: None,
+                id: id_of(session),
                 touches: true,
             };
             let record = self.read_near(name, look, end).await?;
             return record.map(drop).ok_or(SessionError::Ended);
         }
-        let mut call = self.call_session(&self.scripts.touch, name, None);
+        let mut call = self.call_session(&self.scripts.touch, name, id_of(session));
         call.arg(self.resolution());
         let value = self.ask(name, &call, Repeat::Always, end).await?;
         self.by_new_terms(name, value, end).await
@@ -211,13 +217,14 @@ impl Remote {
 
     pub(super) async fn set_terms(
         &self,
-        name: Name,
+        session: &By,
         idle: Option<Duration>,
         lifetime: Option<Duration>,
         end: Instant,
     ) -> Result<(), SessionError> {
+        let name = Name::of(&session.key());
         let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.set_terms, name, None);
+        let mut call = self.call_session(&self.scripts.set_terms, name, id_of(session));
         let idle = idle.map(|idle| idle.max(Duration::from_millis(1)));
         call.arg(idle.map_or(String::new(), to_text));
         call.arg(lifetime.map_or(String::new(), to_text));
@@ -237,22 +244,40 @@ impl Remote {
         Ok(())
     }
 
-    /// Ends a session, if it is the owner's, or whosever it is. Whether there was one.
-    pub(super) async fn destroy(
+    /// Ends a session. Whether there was one.
+    pub(super) async fn destroy(&self, session: &By, end: Instant) -> Result<bool, SessionError> {
+        let name = Name::of(&session.key());
+        let mut call = self.call_session(&self.scripts.destroy, name, id_of(session));
+        call.arg("").arg(0);
+        self.end_by(name, &call, end).await
+    }
+
+    /// Ends a session if it is an owner's. Whether it was.
+    pub(super) async fn end_owned(
         &self,
         name: Name,
-        owner: Option<&str>,
+        owner: &str,
+        end: Instant,
+    ) -> Result<bool, SessionError> {
+        let mut call = self.call_session(&self.scripts.destroy, name, None);
+        call.arg(owner).arg(1);
+        self.end_by(name, &call, end).await
+    }
+
+    async fn end_by(
+        &self,
+        name: Name,
+        call: &Call<'_>,
         end: Instant,
     ) -> Result<bool, SessionError> {
         let _writing = self.writing(name);
-        let mut call = self.call_session(&self.scripts.destroy, name, None);
-        call.arg(owner.unwrap_or_default());
-        call.arg(u8::from(owner.is_some()));
-        let value: Value = self.ask(name, &call, Repeat::Always, end).await?;
-        let Value::Array(parts) = value else {
-            return Ok(false);
+        let value = self.ask(name, call, Repeat::Always, end).await?;
+        let owner = |_, mut owner: Vec<Value>| Ok(owner.pop());
+        let owner = match answer(value, owner)? {
+            Answer::Ended => return Ok(false),
+            answer => answer.session()?,
         };
-        if let Some(owner @ Value::BulkString(_)) = parts.into_iter().next() {
+        if let Some(owner @ Value::BulkString(_)) = owner {
             // It has ended. What the index holds of it lapses, should this fail.
             let _ = self.index_remove(&text(owner)?, name, end).await;
         }
@@ -268,11 +293,7 @@ impl Remote {
         let name = Name::of(&id.key());
         let _writing = self.writing(name);
         let new = id.renewed()?;
-        let mut call = self.call_session(&self.scripts.renew, name, Some(id));
-        call.arg(self.resolution());
-        call.arg(hash_of(&new));
-        call.arg(to_text(grace.unwrap_or(self.settings.grace)));
-        call.arg(MOST_REPLACED);
+        let call = self.call_renew(id, &new, grace.unwrap_or(self.settings.grace));
         let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
         let record = answer(value, Record::read)?.session()?;
         self.hold_longer(name, &record.terms, record.now, end).await;
@@ -280,6 +301,22 @@ impl Remote {
             id: new,
             snapshot: record.snapshot(),
         })
+    }
+
+    pub(super) fn call_renew(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Call<'_> {
+        let name = Name::of(&id.key());
+        let mut call = self.call_session(&self.scripts.renew, name, Some(id));
+        call.arg(self.resolution()).arg(hash_of(new));
+        call.arg(to_text(grace)).arg(MOST_REPLACED);
+        call
+    }
+}
+
+/// The id that a request came with, if it did.
+pub(super) fn id_of(session: &By) -> Option<&SessionId> {
+    match session {
+        By::Id(id) => Some(id),
+        By::Key(_) => None,
     }
 }
 

@@ -9,4 +9,4 @@ elseif ARGV[6] == '1' and it.o ~= ARGV[5] then
   return false
 end
 remove()
-return { it.o or false }
+return { whole(now), { it.o or false } }

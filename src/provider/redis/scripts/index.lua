@@ -5,7 +5,8 @@ local function held_until(name)
 end
 
 if ARGV[4] == 'add' then
-  -- 5 name, 6 from now on for so long, 7 but at most until then, or nothing. Returns until when.
+  -- 5 name, 6 from now on for so long, 7 but at most until then, or nothing. Returns until when, and
+  -- whether it was not there before.
   local till = math.min(now + ARGV[6], tonumber(ARGV[7]) or math.huge)
   till = math.max(till, held_until(ARGV[5]))
   local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2]
@@ -16,9 +17,9 @@ if ARGV[4] == 'add' then
   redis.call('ZRANGEBYSCORE', key, 1, 0)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now))
   expire(ends)
-  redis.call('ZADD', key, whole(till), ARGV[5])
+  local is_new = redis.call('ZADD', key, whole(till), ARGV[5])
   expire(ends)
-  return whole(till)
+  return { whole(till), is_new }
 elseif ARGV[4] == 'remove' then
   -- 5 name.
   return redis.call('ZREM', key, ARGV[5])

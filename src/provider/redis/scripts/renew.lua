@@ -1,4 +1,5 @@
--- ARGV: 5 the resolution of a touch, 6 the new secret's hash, 7 the grace, 8 how many replaced secrets may answer.
+-- ARGV: 5 the resolution of a touch, 6 the new secret's hash, 7 the grace, 8 how many replaced secrets may answer;
+-- for a login also 9 the owner, 10 until when the index holds it. Answers then also whose it was: `was`.
 if not live() then
   return false
 elseif it.s ~= ARGV[4] then
@@ -20,5 +21,10 @@ if #replaced > tonumber(ARGV[8]) then
   table.remove(replaced, 1)
 end
 local sets = { s = ARGV[6], r = table.concat(replaced, ' '), v = whole(it.v + 1) }
+local was = it.o
+sets.o, sets.x = ARGV[9], ARGV[10]
 write(access(sets, ARGV[5]), {})
+if ARGV[9] then
+  it.was = was
+end
 return answer()
