@@ -3,7 +3,7 @@
 
 mod sessions;
 
-use dwell::session::{SessionError, SessionKey, Settings};
+use dwell::session::{LiveSession, SessionError, SessionKey, Settings};
 use sessions::{IDLE, Rig, millis, seconds, together};
 use std::time::Duration;
 
@@ -134,6 +134,142 @@ fn concurrent_logins_beyond_the_bound_leave_as_many_as_allowed() {
             assert_eq!(rig.keys_of("ann").len(), most);
             assert_eq!(rig.store.len(), most);
         }
+    }
+}
+
+#[test]
+fn an_owner_has_a_thousand_sessions_at_the_most_unless_the_bound_is_lifted() {
+    for (settings, expected) in [
+        (Settings::new(IDLE), 1_000),
+        (Settings::new(IDLE).max_per_owner(None), 1_100),
+        (Settings::new(IDLE).max_per_owner(7), 7),
+    ] {
+        let rig = Rig::with(settings);
+        let mut newest = None;
+        for _ in 0..1_100 {
+            rig.advance(millis(1));
+            newest = Some(rig.owned("ann").key());
+        }
+        rig.owned("bob");
+        assert_eq!(rig.keys_of("ann").len(), expected);
+        assert_eq!(rig.store.len(), expected + 1);
+        assert!(rig.store.peek_key(&newest.unwrap()).is_some());
+    }
+}
+
+#[test]
+fn a_session_that_is_over_pushes_nobody_out_whatever_ended_it() {
+    type Step = fn(&Rig, &LiveSession);
+    let nothing: Step = |_, _| {};
+    let ends: [(&str, Step, Step); 6] = [
+        ("its own idle timeout", nothing, |rig, session| {
+            session.set_idle_timeout(millis(2)).unwrap();
+            rig.advance(millis(2));
+        }),
+        ("its own lifetime", nothing, |rig, session| {
+            session.set_lifetime(millis(2)).unwrap();
+            rig.advance(millis(2));
+        }),
+        (
+            "a lifetime that it had before",
+            |_, session| session.set_lifetime(millis(2)).unwrap(),
+            |rig, _| rig.advance(millis(2)),
+        ),
+        ("no lifetime at all", nothing, |_, session| {
+            session.set_lifetime(Duration::ZERO).unwrap();
+        }),
+        ("a logout", nothing, |_, session| {
+            session.clone().destroy();
+        }),
+        ("another owner", nothing, |_, session| {
+            session.set_owner("bob").unwrap();
+        }),
+    ];
+    for (name, before, end) in ends {
+        let rig = Rig::with(Settings::new(IDLE).max_per_owner(3));
+        let login = || {
+            rig.advance(millis(1));
+            rig.owned("ann")
+        };
+        let (idle, second, third) = (login(), login(), login());
+        rig.advance(millis(1));
+        // The one that was accessed last, and that everybody takes note of: the bound is exceeded.
+        let over = rig.create();
+        before(&rig, &over);
+        over.set_owner("ann").unwrap();
+        assert!(idle.peek().is_none());
+        end(&rig, &over);
+        let newest = login();
+        let mut expected = [second.key(), third.key(), newest.key()];
+        expected.sort();
+        assert_eq!(rig.keys_of("ann"), expected, "{name}");
+    }
+}
+
+#[test]
+fn logins_and_ends_beside_each_other_keep_the_bound_and_the_index() {
+    const MOST: usize = 3;
+    for round in 0..40_u64 {
+        let rig = Rig::with(Settings::new(IDLE).max_per_owner(MOST));
+        together(4, |thread| {
+            let mut random = fastrand::Rng::with_seed(round * 4 + thread as u64);
+            let mut sessions: Vec<LiveSession> = Vec::new();
+            for _ in 0..200 {
+                let session = match sessions.len() {
+                    0..3 => rig.create(),
+                    number => sessions.swap_remove(random.usize(0..number)),
+                };
+                let _ = match random.u8(0..12) {
+                    0..5 => session.set_owner("ann"),
+                    5..8 => session.set_owner("bob"),
+                    8 => session.clear_owner(),
+                    9 => session.set_idle_timeout(millis(random.u64(1..20))),
+                    10 => {
+                        rig.advance(millis(1));
+                        session.touch()
+                    }
+                    _ => {
+                        rig.store.end(&session.key());
+                        Ok(())
+                    }
+                };
+                sessions.push(session);
+            }
+        });
+        for owner in ["ann", "bob"] {
+            let keys = rig.keys_of(owner);
+            assert!(keys.len() <= MOST, "{owner} has {}", keys.len());
+            let mut expected: Vec<_> = rig
+                .store
+                .iter()
+                .filter(|session| session.owner.as_deref() == Some(owner))
+                .map(|session| session.key)
+                .collect();
+            expected.sort();
+            assert_eq!(keys, expected);
+        }
+        // After all, a login finds the bound as it should be.
+        for _ in 0..MOST {
+            rig.advance(millis(1));
+            rig.owned("ann");
+        }
+        assert_eq!(rig.keys_of("ann").len(), MOST);
+        rig.store.end_all();
+        assert_eq!(rig.store.stats().owners, 0, "nothing is left behind");
+    }
+}
+
+#[test]
+fn a_list_of_the_most_idle_is_what_a_sorted_list_begins_with() {
+    let rig = Rig::new();
+    let mut keys = Vec::new();
+    for _ in 0..50 {
+        rig.advance(millis(1));
+        keys.push(rig.create().key());
+    }
+    for most in [0, 1, 7, 49, 50, 51, usize::MAX] {
+        let found: Vec<_> = rig.store.most_idle(most).iter().map(|s| s.key).collect();
+        assert_eq!(found, keys[..most.min(50)], "{most}");
     }
 }
 

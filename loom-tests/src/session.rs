@@ -17,6 +17,8 @@ mod id;
 mod list;
 #[path = "../../src/session/live.rs"]
 mod live;
+#[path = "../../src/session/owned.rs"]
+mod owned;
 #[path = "../../src/session/owner.rs"]
 mod owner;
 #[path = "../../src/session/settings.rs"]

@@ -38,7 +38,7 @@ mod pages;
 mod reclaim;
 mod record;
 mod resize;
-#[cfg(feature = "snapshot")]
+#[allow(dead_code, reason = "only the layers above use it")]
 mod restore;
 mod stats;
 mod table;

@@ -1,4 +1,5 @@
-//! The memory provider: sessions in this process. Its futures are ready at once, but for that of a collection.
+//! The memory provider: sessions in this process. Its futures are ready at once, but for those of what may concern many
+//! sessions.
 
 use super::{Access, Answer, Provider};
 use crate::Collector;
@@ -7,14 +8,17 @@ use crate::session::{
     Snapshot,
 };
 use std::future::{poll_fn, ready};
+use std::mem;
 use std::task::Poll;
 use std::time::Duration;
 
 /// A [`SessionStore`] as a [`Provider`]. Values stay native: reading one as the type that was set decodes nothing.
 ///
 /// Each method does its work when it is called, and returns a future that is ready. Cost: that of the
-/// store's operation, and a box. Only [`gc`](Provider::gc) may have much to do: it does a bounded part whenever it is
-/// polled, and lets other tasks run in between.
+/// store's operation, and a box. Those that may have much to do are [`gc`](Provider::gc),
+/// [`owned_by`](Provider::owned_by) and [`destroy_owned_by`](Provider::destroy_owned_by): they do a bounded part whenever
+/// they are polled, 64 sessions or what [`SessionStore::collect_part`] does, and let other tasks run in between. If such a future is
+/// dropped, what it has done stays done: sessions that it has ended have ended.
 ///
 /// ```
 /// use dwell::manager::Manager;
@@ -47,8 +51,23 @@ impl MemoryProvider {
     }
 }
 
+/// Sessions that are listed or ended between two breaks: well below a millisecond.
+const PART: usize = 64;
+
 fn answer<'a, T: Send + 'a>(result: Result<T, SessionError>) -> Answer<'a, T> {
     Box::pin(ready(result))
+}
+
+/// Does a part of the work whenever it is polled, until a part has an answer.
+fn in_parts<'a, T: 'a>(mut part: impl FnMut() -> Option<T> + Send + 'a) -> Answer<'a, T> {
+    Box::pin(poll_fn(move |context| match part() {
+        Some(done) => Poll::Ready(Ok(done)),
+        None => {
+            // Other tasks first.
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }))
 }
 
 impl Provider for MemoryProvider {
@@ -91,7 +110,17 @@ impl Provider for MemoryProvider {
     }
 
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
-        answer(Ok(self.store.owned_by(owner)))
+        let mut keys = self.store.keys_of(owner);
+        let mut listed = Vec::new();
+        in_parts(move || {
+            for _ in 0..PART {
+                let Some(key) = keys.next() else {
+                    return Some(mem::take(&mut listed));
+                };
+                listed.extend(self.store.listed_if_owned(&key, owner));
+            }
+            None
+        })
     }
 
     fn destroy_owned_by<'a>(
@@ -99,7 +128,18 @@ impl Provider for MemoryProvider {
         owner: &'a str,
         except: Option<&'a SessionKey>,
     ) -> Answer<'a, usize> {
-        answer(Ok(self.store.end_owned_by(owner, except)))
+        let mut keys = self.store.keys_of(owner);
+        let mut ended = 0;
+        in_parts(move || {
+            for _ in 0..PART {
+                let Some(key) = keys.next() else {
+                    return Some(ended);
+                };
+                let is_ended = Some(&key) != except && self.store.end_if_owned(&key, owner);
+                ended += usize::from(is_ended);
+            }
+            None
+        })
     }
 
     fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
@@ -112,14 +152,13 @@ impl Provider for MemoryProvider {
 
     fn gc(&self) -> Answer<'_, usize> {
         let mut ended = 0;
-        Box::pin(poll_fn(move |context| match self.store.collect_part() {
+        in_parts(move || match self.store.collect_part() {
             Some(more) => {
                 ended += more;
-                context.waker().wake_by_ref();
-                Poll::Pending
+                None
             }
-            None => Poll::Ready(Ok(ended)),
-        }))
+            None => Some(ended),
+        })
     }
 
     fn spawn_gc(&self) -> Option<Collector> {

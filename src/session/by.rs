@@ -229,6 +229,7 @@ impl SessionStore {
             .sessions
             .set_terms_if(&key, idle_timeout, lifetime, judge)
         {
+            store.terms_changed(&key);
             return Ok(());
         }
         store.shared.refused_writes.one();

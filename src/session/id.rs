@@ -65,7 +65,6 @@ impl SessionKey {
         decode(text, Self::TEXT_LENGTH).map(Self)
     }
 
-    #[cfg(feature = "snapshot")]
     pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
         self.0
     }

@@ -3,6 +3,7 @@
 use super::by::By;
 use super::error::SessionError;
 use super::id::{SessionId, SessionKey};
+use super::owned::{Keys, Times};
 use super::snapshot::{Issued, Listed, Snapshot};
 use super::state::State;
 use super::store::{SessionStore, Store};
@@ -63,9 +64,14 @@ impl Store {
         Some(Listed::new(self.snapshot(&entry), idle_for, left))
     }
 
-    fn belongs_to(&self, key: &SessionKey, owner: &str) -> bool {
-        let entry = self.sessions.peek(key);
-        entry.is_some_and(|entry| entry.owner.as_deref() == Some(owner))
+    /// When the session of a key was accessed, and when it ends; none if it is not the owner's.
+    fn times_if_owned(&self, key: &SessionKey, owner: &str) -> Option<Times> {
+        let (entry, history) = self.sessions.peek_history(key)?;
+        let ends = history.last_access.saturating_add(history.idle_timeout);
+        (entry.owner.as_deref() == Some(owner)).then(|| Times {
+            accessed: history.last_access,
+            ends: ends.min(history.limit.unwrap_or(u64::MAX)),
+        })
     }
 
     fn end_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
@@ -75,19 +81,8 @@ impl Store {
 
     /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays.
     pub(super) fn end_surplus(&self, owner: &str, most: usize, newest: SessionKey) {
-        // In one step: of two logins at the same time, the first decides who goes. A session that does not
-        // say yet whose it is looks for surplus itself, when it does.
-        let surplus = self.shared.owners.claim(owner, |mut others| {
-            if !others.contains(&newest) {
-                // Another login has claimed it: it is about to end.
-                return Vec::new();
-            }
-            others.retain(|key| *key != newest && self.belongs_to(key, owner));
-            others.sort_by_key(|key| Reverse(self.sessions.idle_for(key)));
-            others.truncate((others.len() + 1).saturating_sub(most));
-            others
-        });
-        self.end_claimed(owner, surplus);
+        // What was given up counts again: there may be surplus without it, now.
+        while !self.end_claimed(owner, self.claim_surplus(owner, most, &newest)) {}
     }
 
     /// Keeps the index and the counts in step with a write that gives a session an owner, or none.
@@ -123,13 +118,56 @@ impl Store {
         Ok(result)
     }
 
-    /// Ends what was claimed. A session that is another owner's by now is given up.
-    pub(super) fn end_claimed(&self, owner: &str, claimed: Vec<SessionKey>) {
-        for key in claimed {
-            if !self.end_if_owned(&key, owner) {
-                self.shared.owners.unclaim(owner, key);
-            }
+    /// In one step: of two logins at the same time, the first decides who goes. A session that does not
+    /// say yet whose it is looks for surplus itself, when it does.
+    pub(super) fn claim_surplus(
+        &self,
+        owner: &str,
+        most: usize,
+        newest: &SessionKey,
+    ) -> Vec<SessionKey> {
+        let look = |key: &SessionKey| self.times_if_owned(key, owner);
+        let owners = &self.shared.owners;
+        owners.claim(owner, most, newest, self.now(), look)
+    }
+
+    /// Ends what was claimed. A session that has ended meanwhile or is another owner's by now is given up. Whether
+    /// there was none.
+    pub(super) fn end_claimed(&self, owner: &str, mut claimed: Vec<SessionKey>) -> bool {
+        claimed.retain(|key| !self.end_if_owned(key, owner));
+        for key in &claimed {
+            self.shared.owners.unclaim(owner, key);
         }
+        claimed.is_empty()
+    }
+
+    /// A session's terms were changed: it may end sooner than the index thinks.
+    pub(super) fn terms_changed(&self, key: &SessionKey) {
+        if self.settings.max_per_owner.is_some()
+            && let Some(entry) = self.sessions.peek(key)
+            && let Some(owner) = &entry.owner
+        {
+            self.shared.owners.doubt(owner, key);
+        }
+    }
+}
+
+/// An owner's sessions one by one, for whoever takes breaks in between.
+impl SessionStore {
+    /// The keys of the sessions that an owner has now.
+    pub(crate) fn keys_of(&self, owner: &str) -> Keys {
+        self.store().shared.owners.keys(owner)
+    }
+
+    /// A session, if it is the owner's.
+    pub(crate) fn listed_if_owned(&self, key: &SessionKey, owner: &str) -> Option<Listed> {
+        let listed = self.store().listed(key)?;
+        (listed.owner.as_deref() == Some(owner)).then_some(listed)
+    }
+
+    /// Ends a session, if it is the owner's. Whether it was.
+    pub(crate) fn end_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
+        self.store().end_if_owned(key, owner)
     }
 }
 
@@ -158,7 +196,8 @@ impl SessionStore {
     /// The sessions of an owner, in no particular order. Does not touch them.
     ///
     /// A session is listed if it was the owner's, and live, when it was looked at. Costs in proportion to
-    /// the owner's sessions. Lock-free.
+    /// the owner's sessions, about a microsecond each, all of it in this call:
+    /// [`MemoryProvider`](crate::provider::MemoryProvider) lists them in parts. Lock-free.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -170,16 +209,16 @@ impl SessionStore {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn owned_by(&self, owner: &str) -> Vec<Listed> {
-        let keys = self.store().shared.owners.keys(owner);
-        keys.iter()
-            .filter_map(|key| self.store().listed(key))
-            .filter(|session| session.owner.as_deref() == Some(owner))
+        self.keys_of(owner)
+            .filter_map(|key| self.listed_if_owned(&key, owner))
             .collect()
     }
 
     /// Ends the sessions of an owner, all of them or all but one. Returns how many it ended.
     ///
-    /// A session that becomes the owner's meanwhile may stay.
+    /// A session that becomes the owner's meanwhile may stay. Costs in proportion to the owner's sessions, a few
+    /// microseconds each, all of it in this call: an async task should ask
+    /// [`MemoryProvider`](crate::provider::MemoryProvider), which ends them in parts. Lock-free.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -193,10 +232,9 @@ impl SessionStore {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn end_owned_by(&self, owner: &str, except: Option<&SessionKey>) -> usize {
-        let keys = self.store().shared.owners.keys(owner);
-        keys.iter()
-            .filter(|key| Some(*key) != except)
-            .filter(|key| self.store().end_if_owned(key, owner))
+        self.keys_of(owner)
+            .filter(|key| Some(key) != except)
+            .filter(|key| self.end_if_owned(key, owner))
             .count()
     }
 
@@ -252,7 +290,8 @@ impl SessionStore {
             .filter_map(|entry| store.listed(entry.key()))
     }
 
-    /// The `most` sessions that were idle longest, the longest first. Does not touch them. Looks at all.
+    /// The `most` sessions that were idle longest, the longest first. Does not touch them. Looks at all, and keeps no
+    /// more than twice as many as it returns.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -263,9 +302,18 @@ impl SessionStore {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn most_idle(&self, most: usize) -> Vec<Listed> {
-        let mut sessions: Vec<_> = self.iter().collect();
-        sessions.sort_by_key(|session| Reverse(session.idle_for));
-        sessions.truncate(most);
+        let keep = |sessions: &mut Vec<Listed>| {
+            sessions.sort_by_key(|session| Reverse(session.idle_for));
+            sessions.truncate(most);
+        };
+        let mut sessions = Vec::new();
+        for session in self.iter() {
+            sessions.push(session);
+            if sessions.len() > most.saturating_mul(2) {
+                keep(&mut sessions);
+            }
+        }
+        keep(&mut sessions);
         sessions
     }
 

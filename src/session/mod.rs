@@ -37,6 +37,7 @@ mod footprint;
 mod id;
 mod list;
 mod live;
+mod owned;
 mod owner;
 #[cfg(feature = "metrics")]
 mod publish;

@@ -6,27 +6,23 @@
 //! fails, it takes its one back; if it succeeds, its one is the new state's, and it takes back that of the state that
 //! it replaced. The last state's is taken back at the session's end. So a session that says whose it is
 //! is in the index, and it is out when the last of these is done.
+//!
+//! An owner's sessions are one immutable set in one record of an [`IdleMap`], and each change is one update of that
+//! record, at the exchange that layer 1 names. The sets share what they have in common (see `owned`), so a
+//! change costs time, memory and garbage in proportion to the logarithm of the owner's sessions.
+//!
+//! **The bound.** A login looks for surplus after it has written its state. So of the logins that are under way, the
+//! one whose look comes last sees all that are written, and whoever claims a session in one update has it alone.
 
 use super::id::SessionKey;
+use super::owned::{Keys, Owned, Times};
 use crate::IdleMap;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Owners, and their sessions. They do not lapse: each is gone with its last session.
 #[derive(Debug)]
 pub(super) struct OwnerIndex {
-    owners: IdleMap<Arc<str>, Sessions>,
-}
-
-type Sessions = BTreeMap<SessionKey, Share>;
-
-/// What the index holds of an owner's session.
-#[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    /// States that say so, or are about to.
-    count: usize,
-    /// Somebody is about to end it.
-    is_claimed: bool,
+    owners: IdleMap<Arc<str>, Owned>,
 }
 
 impl OwnerIndex {
@@ -38,13 +34,9 @@ impl OwnerIndex {
 
     /// Counts a state that is about to be written.
     pub(super) fn add(&self, owner: &Arc<str>, key: SessionKey) {
-        let with = |sessions: &Sessions| {
-            let mut sessions = sessions.clone();
-            sessions.entry(key).or_default().count += 1;
-            sessions
-        };
+        let with = |sessions: &Owned| sessions.counted(key);
         while self.owners.update(owner, with).is_none() {
-            let alone = with(&Sessions::new());
+            let alone = with(&Owned::default());
             if self.owners.try_insert(Arc::clone(owner), alone).is_ok() {
                 return;
             }
@@ -53,57 +45,55 @@ impl OwnerIndex {
 
     /// Takes back what was counted for a state that was replaced, has ended, or was not written.
     pub(super) fn remove(&self, owner: &str, key: SessionKey) {
-        let left = self.owners.update(owner, |sessions| {
-            let mut sessions = sessions.clone();
-            if let Some(share) = sessions.get_mut(&key) {
-                share.count -= 1;
-                if share.count == 0 {
-                    sessions.remove(&key);
-                }
-            }
-            sessions
-        });
+        let left = self
+            .owners
+            .update(owner, |sessions| sessions.discounted(&key));
         if left.is_some_and(|left| left.is_empty()) {
-            self.owners.remove_if(owner, Sessions::is_empty);
+            self.owners.remove_if(owner, Owned::is_empty);
         }
     }
 
-    /// Claims the sessions that `choose` names among those that nobody has claimed, in one step. Returns those:
-    /// no other caller gets the same.
+    /// Claims an owner's surplus, those first that were idle longest, in one step: no other caller gets the same.
+    /// `newest` counts, and stays. If it is claimed itself, it is about to end, and nothing is claimed for it.
+    ///
+    /// `look` tells a session's times, if it is live and the owner's.
     pub(super) fn claim(
         &self,
         owner: &str,
-        mut choose: impl FnMut(Vec<SessionKey>) -> Vec<SessionKey>,
+        most: usize,
+        newest: &SessionKey,
+        now: u64,
+        look: impl Fn(&SessionKey) -> Option<Times>,
     ) -> Vec<SessionKey> {
-        let mut claimed = Vec::new();
-        self.owners.update(owner, |sessions| {
-            let free = sessions.iter().filter(|(_, share)| !share.is_claimed);
-            claimed = choose(free.map(|(key, _)| *key).collect());
-            let mut sessions = sessions.clone();
-            for key in &claimed {
-                sessions
-                    .entry(*key)
-                    .and_modify(|share| share.is_claimed = true);
-            }
-            sessions
-        });
-        claimed
+        let sessions = self.owners.peek(owner);
+        if sessions.is_none_or(|sessions| sessions.len() <= most) {
+            return Vec::new();
+        }
+        let claim = |sessions: &Owned| sessions.claim(most, newest, now, &look).ok_or(());
+        match self.owners.try_update_and_return(owner, claim) {
+            Ok(Some((_, claimed))) => claimed,
+            Ok(None) | Err(()) => Vec::new(),
+        }
     }
 
     /// Gives up a claim: the session was another owner's when it should have ended.
-    pub(super) fn unclaim(&self, owner: &str, key: SessionKey) {
-        self.owners.update(owner, |sessions| {
-            let mut sessions = sessions.clone();
-            sessions
-                .entry(key)
-                .and_modify(|share| share.is_claimed = false);
-            sessions
-        });
+    pub(super) fn unclaim(&self, owner: &str, key: &SessionKey) {
+        let unclaimed = |sessions: &Owned| sessions.unclaimed(key).ok_or(());
+        // Nothing to do if it is not in the index any more.
+        let _ = self.owners.try_update(owner, unclaimed);
     }
 
-    pub(super) fn keys(&self, owner: &str) -> Vec<SessionKey> {
+    /// Has the next search look at a session: it may end sooner than it said.
+    pub(super) fn doubt(&self, owner: &str, key: &SessionKey) {
+        let doubted = |sessions: &Owned| sessions.doubted(key).ok_or(());
+        // Nothing to do if nothing is noted of it.
+        let _ = self.owners.try_update(owner, doubted);
+    }
+
+    /// The sessions that an owner has at this moment. Costs no copy.
+    pub(super) fn keys(&self, owner: &str) -> Keys {
         let sessions = self.owners.peek(owner);
-        sessions.map_or_else(Vec::new, |sessions| sessions.keys().copied().collect())
+        sessions.map_or_else(Keys::default, |sessions| sessions.keys())
     }
 
     /// How many owners there are.

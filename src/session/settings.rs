@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Long enough for requests that are under way when an id is renewed, and for little else.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
+/// More than any person has. Without a bound a single account could fill the store, by a script that logs in and keeps
+/// no cookie.
+const DEFAULT_PER_OWNER: usize = 1_000;
+
 /// How long sessions live, and how many there may be.
 ///
 /// ```
@@ -35,12 +39,13 @@ pub struct Settings {
     pub capacity: Option<usize>,
     /// How many bytes they may take, by estimate. None: no bound.
     pub capacity_bytes: Option<u64>,
-    /// How many sessions an owner may have. None: no bound.
+    /// How many sessions an owner may have: 1,000 by default. None: no bound.
     pub max_per_owner: Option<usize>,
 }
 
 impl Settings {
-    /// Sessions that end when they were not accessed for so long. No other limit; a grace of five seconds.
+    /// Sessions that end when they were not accessed for so long, and of which an owner may have 1,000. No other limit; a
+    /// grace of five seconds.
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             idle_timeout,
@@ -49,7 +54,7 @@ impl Settings {
             grace: DEFAULT_GRACE,
             capacity: None,
             capacity_bytes: None,
-            max_per_owner: None,
+            max_per_owner: Some(DEFAULT_PER_OWNER),
         }
     }
 
@@ -89,9 +94,22 @@ impl Settings {
     }
 
     /// Sets [`max_per_owner`](Self::max_per_owner): a session more ends the owner's that was idle for the
-    /// longest time.
-    pub fn max_per_owner(mut self, sessions: usize) -> Self {
-        self.max_per_owner = Some(sessions);
+    /// longest time. `None` lifts the bound: for an account that many programs share, say.
+    ///
+    /// Cost of a login in memory, with `n` sessions of the owner: in proportion to `log n`, and at the bound one look more for
+    /// each of the owner's sessions that was used since the last login. In Redis at the bound: in proportion to `n`.
+    ///
+    /// ```
+    /// use dwell::session::Settings;
+    /// use std::time::Duration;
+    ///
+    /// let settings = Settings::new(Duration::from_secs(60));
+    /// assert_eq!(settings.max_per_owner, Some(1_000));
+    /// assert_eq!(settings.max_per_owner(5).max_per_owner, Some(5));
+    /// assert_eq!(settings.max_per_owner(None).max_per_owner, None);
+    /// ```
+    pub fn max_per_owner(mut self, sessions: impl Into<Option<usize>>) -> Self {
+        self.max_per_owner = sessions.into();
         self
     }
 }

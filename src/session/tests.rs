@@ -1,8 +1,12 @@
-//! What can only be shown from inside: failures of the generator, and races, one step after the other.
+//! What can only be shown from inside: failures of the generator, races, one step after the other, and an owner's set.
 
 use super::id::system_random;
+use super::owned::{Owned, Times};
 use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,11 +165,12 @@ fn a_login_that_is_spared_because_it_was_anothers_counts_again() {
     let owners = &store.store.shared.owners;
     // One login has claimed the first session, which another request makes bob's. That one is stopped before it takes
     // it out of ann's index.
-    let claimed = owners.claim("ann", |_| vec![one.key()]);
+    let claimed = store.store.claim_surplus("ann", 1, &two.key());
     owners.add(&"bob".into(), one.key());
     write_owner(&store, &one.key(), "bob");
     // The login goes on: it ends nobody.
-    store.store.end_claimed("ann", claimed);
+    assert_eq!(claimed, [one.key()]);
+    assert!(!store.store.end_claimed("ann", claimed));
     // A third request makes the session ann's again, from beginning to end, and the second one goes on.
     one.set_owner("ann").unwrap();
     owners.remove("ann", one.key());
@@ -180,7 +185,7 @@ fn a_login_that_another_one_has_claimed_ends_nobody() {
     one.set_owner("ann").unwrap();
     two.set_owner("ann").unwrap();
     // The first login has claimed the second one's session, and is about to end it.
-    let claimed = store.store.shared.owners.claim("ann", |_| vec![two.key()]);
+    let claimed = store.store.claim_surplus("ann", 1, &one.key());
     store.store.end_surplus("ann", 1, two.key());
     assert!(one.peek().is_some());
     claimed.iter().for_each(|key| assert!(store.end(key)));
@@ -212,4 +217,184 @@ fn a_login_that_is_not_written_yet_pushes_nobody_out() {
     store.store.shared.owners.add(&"ann".into(), late.key());
     store.store.end_surplus("ann", 2, two.key());
     assert!(one.peek().is_some());
+}
+
+/// An owner's sessions as a plain list, and the times that a look at them finds.
+#[derive(Default)]
+struct Plain {
+    owned: Owned,
+    shares: BTreeMap<SessionKey, (u32, bool)>,
+    times: BTreeMap<SessionKey, Times>,
+    looks: usize,
+}
+
+impl Plain {
+    fn add(&mut self, key: SessionKey, times: Times) {
+        self.owned = self.owned.counted(key);
+        self.shares.entry(key).or_default().0 += 1;
+        // As long as the session is there, its end is only put off.
+        let known = self.times.entry(key).or_insert(times);
+        known.accessed = times.accessed;
+        known.ends = known.ends.max(times.ends);
+    }
+
+    fn claim(&mut self, most: usize, newest: &SessionKey, now: u64) -> Vec<SessionKey> {
+        let live = |times: &Times| (now < times.ends).then_some(*times);
+        let mut looks = 0;
+        let look = |key: &SessionKey| {
+            looks += 1;
+            self.times.get(key).and_then(live)
+        };
+        let claimed = self.owned.claim(most, newest, now, look);
+        self.looks += looks;
+        let Some((owned, claimed)) = claimed else {
+            assert!(self.shares.get(newest).is_none_or(|(_, claimed)| *claimed));
+            return Vec::new();
+        };
+        self.owned = owned;
+        let free = self.shares.iter().filter(|(_, (_, claimed))| !claimed);
+        let mut free: Vec<_> = free
+            .filter_map(|(key, _)| Some((live(self.times.get(key)?)?.accessed, *key)))
+            .collect();
+        let surplus = free.len().saturating_sub(most);
+        free.retain(|(_, key)| key != newest);
+        free.sort_by_key(|(accessed, _)| *accessed);
+        assert_eq!(claimed.len(), surplus.min(free.len()));
+        for (key, expected) in claimed.iter().zip(free) {
+            let accessed = self.times[key].accessed;
+            assert_eq!(accessed, expected.0, "the most idle first");
+            let share = self.shares.get_mut(key).unwrap();
+            assert!(!std::mem::replace(&mut share.1, true), "claimed twice");
+        }
+        claimed
+    }
+}
+
+fn plain_key(bytes: u128) -> SessionKey {
+    let text = URL_SAFE_NO_PAD.encode(bytes.to_be_bytes());
+    SessionKey::parse(&text).expect("16 bytes")
+}
+
+fn key(number: u128) -> SessionKey {
+    // Spread over all bits, as random ones are.
+    let bytes = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    plain_key(bytes)
+}
+
+#[test]
+fn an_owners_set_does_what_a_plain_list_does() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..300 {
+        let (mut plain, most, keys) = (Plain::default(), random.usize(1..6), random.u128(2..40));
+        // Keys that differ in their last bits only, too.
+        let key = |number| match round % 3 {
+            0 => plain_key(number),
+            _ => key(number),
+        };
+        for now in 0..400_u64 {
+            let key = key(random.u128(0..keys));
+            let accessed = now;
+            match random.u8(0..10) {
+                0..4 => plain.add(
+                    key,
+                    Times {
+                        accessed,
+                        ends: now + random.u64(5..200),
+                    },
+                ),
+                4..6 => {
+                    plain.owned = plain.owned.discounted(&key);
+                    if let Some(share) = plain.shares.get_mut(&key) {
+                        share.0 -= 1;
+                        if share.0 == 0 {
+                            plain.shares.remove(&key);
+                        }
+                    }
+                }
+                6..8 => {
+                    // An access puts the end off.
+                    if let Some(times) = plain.times.get_mut(&key) {
+                        times.accessed = now;
+                        times.ends = times.ends.max(now + 50);
+                    }
+                }
+                8 => {
+                    // Shorter terms.
+                    if let Some(times) = plain.times.get_mut(&key) {
+                        times.ends = now + random.u64(1..5);
+                    }
+                    plain.owned = plain.owned.doubted(&key).unwrap_or(plain.owned);
+                }
+                _ => {
+                    for claimed in plain.claim(most, &key, now) {
+                        if random.bool() {
+                            plain.owned = plain.owned.unclaimed(&claimed).unwrap();
+                            plain.shares.get_mut(&claimed).unwrap().1 = false;
+                        }
+                    }
+                }
+            }
+            assert_eq!(plain.owned.len(), plain.shares.len());
+            assert_eq!(plain.owned.is_empty(), plain.shares.is_empty());
+            assert!(plain.owned.keys().eq(plain.shares.keys().copied()));
+        }
+    }
+}
+
+#[test]
+fn a_search_looks_at_those_that_were_used_since_the_last_one() {
+    const SESSIONS: u128 = 20_000;
+    let mut plain = Plain::default();
+    for number in 0..SESSIONS {
+        let accessed = number as u64;
+        plain.add(
+            key(number),
+            Times {
+                accessed,
+                ends: u64::MAX,
+            },
+        );
+    }
+    let mut now = SESSIONS as u64;
+    let mut login = |plain: &mut Plain, most: usize| {
+        now += 1;
+        let newest = key(now.into());
+        plain.add(
+            newest,
+            Times {
+                accessed: now,
+                ends: u64::MAX,
+            },
+        );
+        plain.looks = 0;
+        let claimed = plain.claim(most, &newest, now);
+        for key in &claimed {
+            plain.owned = plain.owned.discounted(key);
+            plain.shares.remove(key);
+        }
+        (claimed, plain.looks)
+    };
+    // The first one knows nothing.
+    let (claimed, looks) = login(&mut plain, SESSIONS as usize);
+    assert_eq!((claimed, looks), (vec![key(0)], SESSIONS as usize + 2));
+    // Those that nobody uses are looked at no more: there is the newest, and the one that ends.
+    for number in 1..100 {
+        let (claimed, looks) = login(&mut plain, SESSIONS as usize);
+        assert_eq!((claimed, looks), (vec![key(number)], 2));
+    }
+    // Of those that were used, each is looked at once, and a few others on the way.
+    for number in 100..400 {
+        plain.times.get_mut(&key(number)).unwrap().accessed += SESSIONS as u64;
+    }
+    let (claimed, looks) = login(&mut plain, SESSIONS as usize);
+    assert_eq!(claimed, [key(400)]);
+    assert!((302..330).contains(&looks), "{looks}");
+    let (claimed, looks) = login(&mut plain, SESSIONS as usize);
+    assert_eq!((claimed, looks), (vec![key(401)], 2));
+    // A lower bound, as after a restart.
+    let (claimed, looks) = login(&mut plain, SESSIONS as usize / 2);
+    assert_eq!(
+        (claimed.len(), looks),
+        (SESSIONS as usize / 2 + 1, SESSIONS as usize / 2 + 2)
+    );
 }
