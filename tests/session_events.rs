@@ -1,15 +1,15 @@
-//! Events: each exactly once, off the hot path, and harmless if the listener is not.
+//! Events: each told or counted exactly once, off the hot path, within bounds, and harmless if the listener is not.
 #![cfg(feature = "sessions")]
 
 mod sessions;
 
 use dwell::session::EventKind::{
-    self, Created, Destroyed, Evicted, ExpiredIdle, ExpiredLifetime, Renewed,
+    self, Created, Destroyed, Evicted, ExpiredIdle, ExpiredLifetime, Lost, Renewed,
 };
-use dwell::session::{SessionStore, Settings};
+use dwell::session::{Attributes, Event, SessionStore, Settings};
 use sessions::{IDLE, Rig, kinds, millis, seconds, together};
 use std::collections::HashMap;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -117,20 +117,220 @@ fn a_listener_that_panics_harms_nothing() {
     assert_eq!(store.stats().listener_panics, 10);
 }
 
-#[test]
-fn no_operation_waits_for_the_listener() {
-    let (release, hold) = channel::<()>();
-    let store = SessionStore::builder(Settings::new(IDLE))
-        .on_event(move |_| {
+/// A store whose listener hears nothing before it is let go on, and what it heard then.
+struct Slow {
+    store: SessionStore,
+    let_go_on: Sender<()>,
+    heard: Receiver<Event>,
+}
+
+fn slow(settings: Settings) -> Slow {
+    let (let_go_on, hold) = channel::<()>();
+    let (report, heard) = channel();
+    let store = SessionStore::builder(settings)
+        .on_event(move |event| {
             let _ = hold.recv();
+            let _ = report.send(event.clone());
         })
         .build()
         .unwrap();
-    for _ in 0..1_000 {
-        store.create().unwrap().destroy().unwrap();
+    Slow {
+        store,
+        let_go_on,
+        heard,
     }
-    assert!(store.is_empty());
-    drop(release);
+}
+
+impl Slow {
+    /// Lets the listener hear all, and ends the store.
+    fn all(self) -> Vec<Event> {
+        drop((self.let_go_on, self.store));
+        self.heard.iter().collect()
+    }
+}
+
+fn lost(events: &[Event]) -> u64 {
+    let lost = events.iter().map(|event| match event.kind {
+        Lost(number) => number,
+        _ => 0,
+    });
+    lost.sum()
+}
+
+/// What waits for the listener, in bytes; and what an event takes at the least.
+const QUEUE: usize = 16 << 20;
+const EVENT: usize = 256;
+
+#[test]
+fn no_operation_waits_for_a_listener_and_what_it_is_too_slow_for_is_counted() {
+    let slow = slow(Settings::new(IDLE));
+    for _ in 0..40_000 {
+        slow.store.create().unwrap().destroy().unwrap();
+    }
+    assert!(slow.store.is_empty());
+    let stats = slow.store.stats();
+    let taken = (QUEUE / EVENT) as u64;
+    assert_eq!(stats.lost_events, 80_000 - taken);
+    let events = slow.all();
+    // Those that are told are the first, in their order, and then comes the loss.
+    let told = &events[..taken as usize];
+    assert!(told.iter().step_by(2).all(|event| event.kind == Created));
+    assert!(
+        told.iter()
+            .skip(1)
+            .step_by(2)
+            .all(|event| event.kind == Destroyed)
+    );
+    assert_eq!(events.len(), told.len() + 1);
+    let last = events.last().unwrap();
+    assert_eq!(last.kind, Lost(stats.lost_events));
+    assert!(last.attributes.is_empty() && last.owner.is_none());
+    assert!(
+        told.iter().all(|event| event.key != last.key),
+        "a lost session's"
+    );
+}
+
+#[test]
+fn what_waits_for_a_listener_keeps_no_more_alive_than_the_bound() {
+    const VALUE: usize = 1 << 20;
+    let slow = slow(Settings::new(IDLE));
+    for _ in 0..100 {
+        let mut attributes = Attributes::default();
+        attributes.set("value", "a".repeat(VALUE)).unwrap();
+        slow.store.create_with(attributes).unwrap().destroy().unwrap();
+    }
+    let waiting = slow.store.stats().created * 2 - slow.store.stats().lost_events;
+    // The last one may exceed it.
+    assert!(
+        (2..=QUEUE as u64 / VALUE as u64 + 1).contains(&waiting),
+        "{waiting}"
+    );
+    let events = slow.all();
+    assert_eq!(events.len() as u64, waiting + 1);
+    assert_eq!(lost(&events), 200 - waiting);
+}
+
+#[test]
+fn owners_that_wait_for_a_listener_count_too() {
+    let slow = slow(Settings::new(IDLE));
+    let owner = "a".repeat(1 << 20);
+    for _ in 0..50 {
+        let session = slow.store.create().unwrap();
+        session.set_owner(&owner).unwrap();
+        session.destroy().unwrap();
+    }
+    let events = slow.all();
+    let owned = events.iter().filter(|event| event.owner.is_some()).count();
+    assert!((2..=17).contains(&owned), "{owned}");
+    assert_eq!(lost(&events) + (events.len() - 1) as u64, 100);
+}
+
+#[test]
+fn a_listener_that_catches_up_hears_of_all_that_follows_and_of_each_loss() {
+    let slow = slow(Settings::new(IDLE));
+    let mut expected = 0;
+    let mut told = 0;
+    for round in 0..3 {
+        let flood = QUEUE / EVENT + 100 * (round + 1);
+        (0..flood).for_each(|_| drop(slow.store.create().unwrap()));
+        expected += flood as u64;
+        // The listener hears all of it, and the loss, and has room again.
+        loop {
+            slow.let_go_on.send(()).unwrap();
+            match slow.heard.recv().unwrap().kind {
+                Lost(number) => {
+                    told += number;
+                    break;
+                }
+                _ => told += 1,
+            }
+        }
+        assert_eq!(told, expected);
+    }
+    assert_eq!(slow.store.stats().lost_events, 600);
+    assert!(slow.all().is_empty());
+}
+
+#[test]
+fn each_event_is_told_or_counted_as_lost_exactly_once_whatever_races() {
+    let (report, heard) = channel();
+    let (let_go_on, hold) = channel::<()>();
+    let mut number = 0_u32;
+    let store = SessionStore::builder(Settings::new(IDLE))
+        .on_event(move |event| {
+            // Not before the first loss.
+            let _ = hold.recv();
+            report.send(event.clone()).unwrap();
+            number += 1;
+            if number.is_multiple_of(1_000) {
+                std::panic::resume_unwind(Box::new("a listener's fault"));
+            }
+        })
+        .build()
+        .unwrap();
+    // Values of 4 MB: the queue is full and empty in turn.
+    let value = "a".repeat(4 << 20);
+    let mut large = Attributes::default();
+    large.set("value", value).unwrap();
+    let let_go_on = Mutex::new(Some(let_go_on));
+    together(4, |_| {
+        for _ in 0..2_000 {
+            let mut session = store.create_with(large.clone()).unwrap();
+            session.renew().unwrap();
+            session.destroy().unwrap();
+            if store.stats().lost_events > 0 {
+                drop(let_go_on.lock().unwrap().take());
+            }
+        }
+    });
+    let stats = store.stats();
+    drop(store);
+    let events: Vec<_> = heard.iter().collect();
+    let mut told: HashMap<_, Vec<EventKind>> = HashMap::new();
+    for event in &events {
+        if !matches!(event.kind, Lost(_)) {
+            told.entry(event.key).or_default().push(event.kind);
+        }
+    }
+    let happened = stats.created + stats.renewed + stats.destroyed;
+    assert_eq!(happened, 24_000);
+    assert!(stats.lost_events > 0);
+    assert_eq!(lost(&events), stats.lost_events);
+    let of_sessions: usize = told.values().map(Vec::len).sum();
+    assert_eq!(of_sessions as u64 + stats.lost_events, happened);
+    for kinds in told.values_mut() {
+        assert!(
+            kinds.iter().skip(1).all(|kind| *kind != Created),
+            "{kinds:?}"
+        );
+        kinds.sort_by_key(|kind| format!("{kind:?}"));
+        let before = kinds.len();
+        kinds.dedup();
+        assert_eq!(kinds.len(), before, "told twice: {kinds:?}");
+    }
+}
+
+#[test]
+fn dropping_the_store_waits_for_a_listener_but_not_for_ever() {
+    let (hold, held) = channel::<()>();
+    let (report, heard) = channel();
+    let store = SessionStore::builder(Settings::new(IDLE))
+        .on_event(move |event| {
+            report.send(event.kind).unwrap();
+            let _ = held.recv();
+        })
+        .build()
+        .unwrap();
+    store.create().unwrap().destroy().unwrap();
+    assert_eq!(heard.recv(), Ok(Created));
+    // The listener does not return before this does.
+    drop(store);
+    assert!(heard.try_recv().is_err());
+    // The thread goes on by itself, and ends.
+    drop(hold);
+    assert_eq!(heard.recv(), Ok(Destroyed));
+    assert!(heard.recv().is_err());
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn a_session_that_is_over_pushes_nobody_out_whatever_ended_it() {
             session.set_lifetime(Duration::ZERO).unwrap();
         }),
         ("a logout", nothing, |_, session| {
-            session.clone().destroy();
+            session.clone().destroy().unwrap();
         }),
         ("another owner", nothing, |_, session| {
             session.set_owner("bob").unwrap();

@@ -3,12 +3,13 @@
 use super::attributes::Attributes;
 use super::id::SessionKey;
 use crate::RemovalCause;
-use crate::count::Count;
+use crate::count::{Count, Room, Tally};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// What happened to a session.
 ///
@@ -41,6 +42,9 @@ pub enum EventKind {
     ExpiredLifetime,
     /// The store was full.
     Evicted,
+    /// So many events were lost since the last one of this kind: the listener is slower than the sessions, and the
+    /// queue was full. The event's session is that of the first one that was lost.
+    Lost(u64),
 }
 
 impl EventKind {
@@ -57,8 +61,9 @@ impl EventKind {
 
 /// An event of a session's life, for [`Builder::on_event`](super::Builder::on_event).
 ///
-/// Each session is created once and ends once, and each renewal is told once. `Created` comes first; events
-/// of one session that race each other come in any order after it.
+/// Each session is created once and ends once, and each creation, renewal and end is either told once or counted
+/// once in an event of the kind [`Lost`](EventKind::Lost). `Created` comes first; events of one session that race each
+/// other come in any order after it.
 ///
 /// ```
 /// use dwell::session::{Event, EventKind};
@@ -77,7 +82,8 @@ pub struct Event {
     pub key: SessionKey,
     /// Whose it was at that moment.
     pub owner: Option<Arc<str>>,
-    /// The session's attributes at that moment: what an application may have to clean up.
+    /// The session's attributes at that moment: what an application may have to clean up. They are kept in memory until
+    /// the event was told.
     pub attributes: Attributes,
 }
 
@@ -93,13 +99,39 @@ impl fmt::Debug for Event {
 
 pub(super) type Listener = Box<dyn FnMut(&Event) + Send>;
 
+/// What the events that wait, and the one that is being told, may take in memory.
+const QUEUE_BYTES: u64 = 16 << 20;
+/// What an event takes beside its session's owner and attributes.
+const EVENT_BYTES: u64 = 256;
+/// How long dropping a store waits for the listener.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The way from the operations to the listener: a queue, and the thread that empties it.
 ///
-/// The queue has no bound, since an event is neither lost nor waited for: a listener should keep up.
+/// No operation waits for a listener, and what waits for it has a bound. So an event for which there is no room is
+/// lost, and counted in `untold`. Whoever counts the first one puts a notice into the queue, for which there is always
+/// room: there is one at the most, since nobody counts a first one again before the thread has met the notice and
+/// taken the count. So each event is either told once, or counted once in a loss that is told.
 pub(super) struct Events {
-    sender: Option<Sender<Event>>,
+    sender: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
-    panics: Arc<Count>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    room: Room,
+    untold: Tally,
+    lost: Count,
+    panics: Count,
+}
+
+enum Message {
+    /// What happened, and the room that it takes.
+    Event(Event, u64),
+    /// Events were lost, and that of this session first.
+    Lost(SessionKey),
+    /// The last message. Dropped when the listener is gone.
+    End { _done: Sender<()> },
 }
 
 impl Events {
@@ -107,49 +139,106 @@ impl Events {
     /// If the operating system does not give a thread.
     pub(super) fn new(listener: Listener) -> Self {
         let (sender, queue) = channel();
-        let panics = Arc::new(Count::default());
-        let counted = Arc::clone(&panics);
+        let shared = Arc::new(Shared {
+            room: Room::new(QUEUE_BYTES),
+            untold: Tally::default(),
+            lost: Count::default(),
+            panics: Count::default(),
+        });
+        let own = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("dwell-events".into())
-            .spawn(move || tell(&queue, listener, &counted))
+            .spawn(move || own.tell_all(&queue, listener))
             .expect("the operating system gives no thread to tell events on");
         Self {
             sender: Some(sender),
             thread: Some(thread),
-            panics,
+            shared,
         }
     }
 
     pub(super) fn send(&self, event: Event) {
+        let owner = event.owner.as_ref().map_or(0, |owner| owner.len());
+        let size = EVENT_BYTES + (owner + event.attributes.size()) as u64;
+        if self.shared.room.take(size) {
+            self.put(Message::Event(event, size));
+            return;
+        }
+        self.shared.lost.one();
+        if self.shared.untold.one() {
+            self.put(Message::Lost(event.key));
+        }
+    }
+
+    fn put(&self, message: Message) {
         if let Some(sender) = &self.sender {
             // The thread outlives the sender.
-            let _ = sender.send(event);
+            let _ = sender.send(message);
         }
+    }
+
+    /// How many events were lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.shared.lost.get()
     }
 
     /// How often the listener panicked.
     pub(super) fn panics(&self) -> u64 {
-        self.panics.get()
+        self.shared.panics.get()
     }
 }
 
 impl Drop for Events {
-    /// Waits until the listener has been told everything.
+    /// Waits until the listener has been told everything, but not longer than `PATIENCE`. The thread tells the rest by
+    /// itself, and ends.
     fn drop(&mut self) {
+        let (done, is_done) = channel();
+        self.put(Message::End { _done: done });
         drop(self.sender.take());
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != thread::current().id()
-        {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        if thread.thread().id() == thread::current().id() {
+            // The listener drops the store.
+            return;
+        }
+        // Nothing is sent: the sender is dropped.
+        if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
             // The listener's panics are caught; there are no others.
             let _ = thread.join();
         }
     }
 }
 
-fn tell(queue: &Receiver<Event>, mut listener: Listener, panics: &Count) {
-    for event in queue {
-        if catch_unwind(AssertUnwindSafe(|| listener(&event))).is_err() {
-            panics.one();
+impl Shared {
+    fn tell_all(&self, queue: &Receiver<Message>, mut listener: Listener) {
+        for message in queue {
+            match message {
+                Message::Event(event, size) => {
+                    self.tell(&mut listener, &event);
+                    drop(event);
+                    self.room.give_back(size);
+                }
+                Message::Lost(key) => {
+                    let lost = Event {
+                        kind: EventKind::Lost(self.untold.take()),
+                        key,
+                        owner: None,
+                        attributes: Attributes::default(),
+                    };
+                    self.tell(&mut listener, &lost);
+                }
+                Message::End { _done } => {
+                    drop(listener);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, listener: &mut Listener, event: &Event) {
+        if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
+            self.panics.one();
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct SessionStats {
     pub bytes: u64,
     /// Calls of the event listener that panicked.
     pub listener_panics: u64,
+    /// Events that the listener was too slow for.
+    pub lost_events: u64,
 }
 
 impl Store {
@@ -371,6 +373,7 @@ impl SessionStore {
             unknown_ids: shared.unknown_ids.get(),
             bytes: shared.bytes.get(),
             listener_panics: shared.events.as_ref().map_or(0, |events| events.panics()),
+            lost_events: shared.events.as_ref().map_or(0, |events| events.lost()),
         }
     }
 }

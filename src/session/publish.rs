@@ -15,6 +15,7 @@ impl SessionStats {
     /// | `dwell.session.ended` | counter | sessions | `reason`: `expired`, `evicted`, `destroyed` |
     /// | `dwell.session.renewed` | counter | ids | |
     /// | `dwell.session.refused_writes` | counter | writes | |
+    /// | `dwell.session.lost_events` | counter | events | |
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -40,6 +41,11 @@ impl SessionStats {
             Unit::Count,
             "writes refused because their session had ended"
         );
+        describe_counter!(
+            "dwell.session.lost_events",
+            Unit::Count,
+            "events that the listener was too slow for"
+        );
         let owned = self.live.saturating_sub(self.anonymous);
         gauge!("dwell.session.count", "state" => "owned").set(owned as f64);
         gauge!("dwell.session.count", "state" => "anonymous").set(self.anonymous as f64);
@@ -50,5 +56,6 @@ impl SessionStats {
         counter!("dwell.session.ended", "reason" => "destroyed").absolute(self.destroyed);
         counter!("dwell.session.renewed").absolute(self.renewed);
         counter!("dwell.session.refused_writes").absolute(self.refused_writes);
+        counter!("dwell.session.lost_events").absolute(self.lost_events);
     }
 }
