@@ -67,7 +67,8 @@ impl Room {
         }
     }
 
-    /// Takes some if there is any left. What is taken exceeds the room by less than the last one that got some.
+    /// Takes some if there is any left. What is taken exceeds the room by less than the last one
+    /// that got some.
     pub(crate) fn take(&self, size: u64) -> bool {
         let mut taken = self.taken.load(Ordering::Relaxed);
         while taken < self.most {

@@ -45,7 +45,8 @@ fn counted(work: impl FnOnce()) -> (usize, usize) {
     COUNTED.get()
 }
 
-/// The least that it costs in some attempts: the map grows now and then, which is not what is asked for.
+/// The least that it costs in some attempts: the map grows now and then, which is not what is asked
+/// for.
 fn least_of(mut attempt: impl FnMut() -> (usize, usize)) -> (usize, usize) {
     let costs: Vec<_> = (0..20).map(|_| attempt()).collect();
     let allocations = costs.iter().map(|cost| cost.0).min().unwrap();
@@ -70,7 +71,8 @@ fn guests(rig: &Rig, number: usize) -> Vec<LiveSession> {
         .collect()
 }
 
-/// Asserts what `act` costs with each number of sessions: so many paths of the owner's set, and little else.
+/// Asserts what `act` costs with each number of sessions: so many paths of the owner's set, and
+/// little else.
 #[track_caller]
 fn assert_logarithmic(paths: usize, settings: impl Fn(usize) -> Settings, act: impl Fn(&Rig)) {
     for number in NUMBERS {

@@ -1,4 +1,5 @@
-//! Events: each told or counted exactly once, off the hot path, within bounds, and harmless if the listener is not.
+//! Events: each told or counted exactly once, off the hot path, within bounds, and harmless if the
+//! listener is not.
 #![cfg(feature = "sessions")]
 
 mod sessions;
@@ -198,7 +199,11 @@ fn what_waits_for_a_listener_keeps_no_more_alive_than_the_bound() {
     for _ in 0..100 {
         let mut attributes = Attributes::default();
         attributes.set("value", "a".repeat(VALUE)).unwrap();
-        slow.store.create_with(attributes).unwrap().destroy().unwrap();
+        slow.store
+            .create_with(attributes)
+            .unwrap()
+            .destroy()
+            .unwrap();
     }
     let waiting = slow.store.stats().created * 2 - slow.store.stats().lost_events;
     // The last one may exceed it.

@@ -7,7 +7,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use dwell::{manager::Session, session::SessionKey};
+use dwell::{
+    manager::Session,
+    provider::{MemoryProvider, Provider},
+    session::SessionKey,
+};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -22,7 +26,8 @@ pub async fn list(State(site): State<Arc<Site>>, session: Session) -> Answer {
         Ok(user) => user,
         Err(to_login) => return Ok(to_login),
     };
-    let mut sessions = site.store.owned_by(&user);
+    let provider = MemoryProvider::new(site.store.clone());
+    let mut sessions = provider.owned_by(&user).await?;
     sessions.sort_by_key(|session| session.idle_for);
     pages::devices(&session, &sessions).await
 }
@@ -49,12 +54,19 @@ pub async fn end(
         return leave(&session, "You are logged out.").await;
     }
     // Nobody ends the session of somebody else.
-    let owned = site.store.owned_by(&user);
-    if owned.iter().any(|session| session.key == key) {
+    let chosen = site.store.peek_key(&key);
+    if chosen.is_some_and(|chosen| chosen.owner.as_deref() == Some(&*user)) {
         site.store.end(&key);
         flash(&session, "That session has ended.".into()).await?;
     }
     Ok(Redirect::to("/devices").into_response())
+}
+
+/// By the provider, which lets other requests run in between.
+async fn end_all_but(site: &Site, user: &str, here: &Session) -> Result<usize, Failure> {
+    let provider = MemoryProvider::new(site.store.clone());
+    let ended = provider.destroy_owned_by(user, here.key().as_ref()).await?;
+    Ok(ended)
 }
 
 pub async fn end_others(State(site): State<Arc<Site>>, session: Session) -> Answer {
@@ -62,7 +74,7 @@ pub async fn end_others(State(site): State<Arc<Site>>, session: Session) -> Answ
         Ok(user) => user,
         Err(to_login) => return Ok(to_login),
     };
-    let ended = site.store.end_owned_by(&user, session.key().as_ref());
+    let ended = end_all_but(&site, &user, &session).await?;
     let message = match ended {
         0 => "There was no other session.".to_owned(),
         1 => "One other session has ended.".to_owned(),
@@ -77,6 +89,6 @@ pub async fn end_all(State(site): State<Arc<Site>>, session: Session) -> Answer 
         Ok(user) => user,
         Err(to_login) => return Ok(to_login),
     };
-    site.store.end_owned_by(&user, session.key().as_ref());
+    end_all_but(&site, &user, &session).await?;
     leave(&session, "You are logged out everywhere.").await
 }

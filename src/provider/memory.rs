@@ -1,5 +1,5 @@
-//! The memory provider: sessions in this process. Its futures are ready at once, but for those of what may concern many
-//! sessions.
+//! The memory provider: sessions in this process. Its futures are ready at once, but for those of
+//! what may concern many sessions.
 
 use super::{Access, Answer, Provider};
 use crate::Collector;
@@ -16,9 +16,10 @@ use std::time::Duration;
 ///
 /// Each method does its work when it is called, and returns a future that is ready. Cost: that of the
 /// store's operation, and a box. Those that may have much to do are [`gc`](Provider::gc),
-/// [`owned_by`](Provider::owned_by) and [`destroy_owned_by`](Provider::destroy_owned_by): they do a bounded part whenever
-/// they are polled, 64 sessions or what [`SessionStore::collect_part`] does, and let other tasks run in between. If such a future is
-/// dropped, what it has done stays done: sessions that it has ended have ended.
+/// [`owned_by`](Provider::owned_by) and [`destroy_owned_by`](Provider::destroy_owned_by): they do a
+/// bounded part whenever they are polled, 64 sessions or what [`SessionStore::collect_part`] does,
+/// and let other tasks run in between. If such a future is dropped, what it has done stays done:
+/// sessions that it has ended have ended.
 ///
 /// ```
 /// use dwell::manager::Manager;

@@ -78,17 +78,18 @@ impl Builder {
 
     /// Calls `listener` for each event, in a thread of its own.
     ///
-    /// No operation waits for the listener: events queue up while it is busy, until those that wait take 16 MiB, counted as
-    /// 256 bytes each and what their sessions' owners and attributes take. An event for which there is no room then is
-    /// lost, and each event is either told exactly once or counted exactly once:
-    /// [`EventKind::Lost`](super::EventKind::Lost) tells the listener how many were lost, and
-    /// [`SessionStats::lost_events`](super::SessionStats::lost_events) how many in all. A listener
-    /// that needs more than that hands events to a queue of its own; one that misses an end finds what it has to clean
-    /// up by looking at the store.
+    /// No operation waits for the listener: events queue up while it is busy, until those that wait
+    /// take 16 MiB, counted as 256 bytes each and what their sessions' owners and attributes take.
+    /// An event for which there is no room then is lost, and each event is either told exactly once
+    /// or counted exactly once: [`EventKind::Lost`](super::EventKind::Lost) tells the listener how
+    /// many were lost, and [`SessionStats::lost_events`](super::SessionStats::lost_events) how many
+    /// in all. A listener that needs more than that hands events to a queue of its own; one that
+    /// misses an end finds what it has to clean up by looking at the store.
     ///
-    /// If the listener panics, the panic is counted, and the next event is told. Dropping the last clone of the store
-    /// waits until all events have been told, but no longer than 5 seconds: after that the thread tells the rest by itself. A
-    /// listener must not own the store: neither would ever be dropped.
+    /// If the listener panics, the panic is counted, and the next event is told. Dropping the last
+    /// clone of the store waits until all events have been told, but no longer than 5 seconds:
+    /// after that the thread tells the rest by itself. A listener must not own the store: neither
+    /// would ever be dropped.
     ///
     /// # Panics
     /// [`build`](Self::build) does if the operating system does not give a thread.

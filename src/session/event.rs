@@ -42,8 +42,9 @@ pub enum EventKind {
     ExpiredLifetime,
     /// The store was full.
     Evicted,
-    /// So many events were lost since the last one of this kind: the listener is slower than the sessions, and the
-    /// queue was full. The event's session is that of the first one that was lost.
+    /// So many events were lost since the last one of this kind: the listener is slower than the
+    /// sessions, and the queue was full. The event's session is that of the first one that was
+    /// lost.
     Lost(u64),
 }
 
@@ -61,9 +62,9 @@ impl EventKind {
 
 /// An event of a session's life, for [`Builder::on_event`](super::Builder::on_event).
 ///
-/// Each session is created once and ends once, and each creation, renewal and end is either told once or counted
-/// once in an event of the kind [`Lost`](EventKind::Lost). `Created` comes first; events of one session that race each
-/// other come in any order after it.
+/// Each session is created once and ends once, and each creation, renewal and end is either told
+/// once or counted once in an event of the kind [`Lost`](EventKind::Lost). `Created` comes first;
+/// events of one session that race each other come in any order after it.
 ///
 /// ```
 /// use dwell::session::{Event, EventKind};
@@ -82,8 +83,8 @@ pub struct Event {
     pub key: SessionKey,
     /// Whose it was at that moment.
     pub owner: Option<Arc<str>>,
-    /// The session's attributes at that moment: what an application may have to clean up. They are kept in memory until
-    /// the event was told.
+    /// The session's attributes at that moment: what an application may have to clean up. They are
+    /// kept in memory until the event was told.
     pub attributes: Attributes,
 }
 
@@ -108,10 +109,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way from the operations to the listener: a queue, and the thread that empties it.
 ///
-/// No operation waits for a listener, and what waits for it has a bound. So an event for which there is no room is
-/// lost, and counted in `untold`. Whoever counts the first one puts a notice into the queue, for which there is always
-/// room: there is one at the most, since nobody counts a first one again before the thread has met the notice and
-/// taken the count. So each event is either told once, or counted once in a loss that is told.
+/// No operation waits for a listener, and what waits for it has a bound. So an event for which
+/// there is no room is lost, and counted in `untold`. Whoever counts the first one puts a notice
+/// into the queue, for which there is always room: there is one at the most, since nobody counts a
+/// first one again before the thread has met the notice and taken the count. So each event is
+/// either told once, or counted once in a loss that is told.
 pub(super) struct Events {
     sender: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
@@ -189,8 +191,8 @@ impl Events {
 }
 
 impl Drop for Events {
-    /// Waits until the listener has been told everything, but not longer than `PATIENCE`. The thread tells the rest by
-    /// itself, and ends.
+    /// Waits until the listener has been told everything, but not longer than `PATIENCE`. The
+    /// thread tells the rest by itself, and ends.
     fn drop(&mut self) {
         let (done, is_done) = channel();
         self.put(Message::End { _done: done });

@@ -120,8 +120,8 @@ impl Store {
         Ok(result)
     }
 
-    /// In one step: of two logins at the same time, the first decides who goes. A session that does not
-    /// say yet whose it is looks for surplus itself, when it does.
+    /// In one step: of two logins at the same time, the first decides who goes. A session that does
+    /// not say yet whose it is looks for surplus itself, when it does.
     pub(super) fn claim_surplus(
         &self,
         owner: &str,
@@ -133,8 +133,8 @@ impl Store {
         owners.claim(owner, most, newest, self.now(), look)
     }
 
-    /// Ends what was claimed. A session that has ended meanwhile or is another owner's by now is given up. Whether
-    /// there was none.
+    /// Ends what was claimed. A session that has ended meanwhile or is another owner's by now is
+    /// given up. Whether there was none.
     pub(super) fn end_claimed(&self, owner: &str, mut claimed: Vec<SessionKey>) -> bool {
         claimed.retain(|key| !self.end_if_owned(key, owner));
         for key in &claimed {
@@ -218,8 +218,8 @@ impl SessionStore {
 
     /// Ends the sessions of an owner, all of them or all but one. Returns how many it ended.
     ///
-    /// A session that becomes the owner's meanwhile may stay. Costs in proportion to the owner's sessions, a few
-    /// microseconds each, all of it in this call: an async task should ask
+    /// A session that becomes the owner's meanwhile may stay. Costs in proportion to the owner's
+    /// sessions, a few microseconds each, all of it in this call: an async task should ask
     /// [`MemoryProvider`](crate::provider::MemoryProvider), which ends them in parts. Lock-free.
     ///
     /// ```
@@ -292,8 +292,8 @@ impl SessionStore {
             .filter_map(|entry| store.listed(entry.key()))
     }
 
-    /// The `most` sessions that were idle longest, the longest first. Does not touch them. Looks at all, and keeps no
-    /// more than twice as many as it returns.
+    /// The `most` sessions that were idle longest, the longest first. Does not touch them. Looks at
+    /// all, and keeps no more than twice as many as it returns.
     ///
     /// ```
     /// use dwell::session::SessionStore;

@@ -1,7 +1,8 @@
-//! The sessions of one owner: an immutable set, whose changed copies share all but one path with it.
+//! The sessions of one owner: an immutable set, whose changed copies share all but one path with
+//! it.
 //!
-//! A binary trie over the bits of the keys. A fork stands at the first bit in which the keys below it differ, so there
-//! is one fork less than there are sessions:
+//! A binary trie over the bits of the keys. A fork stands at the first bit in which the keys below
+//! it differ, so there is one fork less than there are sessions:
 //!
 //! ```text
 //!                 fork at bit 0
@@ -11,18 +12,22 @@
 //!                    key 1001..       key 1011..
 //! ```
 //!
-//! Keys are random. So `n` of them lie about `log2 n` forks deep; whatever they are, no key lies more than 128 deep, and
-//! recursion ends there. A change makes a new path from the root to one key, and shares the rest.
+//! Keys are random. So `n` of them lie about `log2 n` forks deep; whatever they are, no key lies
+//! more than 128 deep, and recursion ends there. A change makes a new path from the root to one
+//! key, and shares the rest.
 //!
-//! **The most idle.** A session is touched without the index, so what the index has noted of its times is a bound:
-//! it was last accessed then or later. Each fork has the least of what is noted below it. A search looks at a
-//! session itself only where the note is less than the best that it has found, and notes what it sees. Where the
-//! session with the least note was not used since, that is one look and one path. Each session with a lesser note that was
-//! used since costs one look more, and a few on the way: no session is looked at twice. So a login at the bound pays for the
-//! sessions that were used since the last one, and a script that logs in and uses none pays for one look each.
+//! **The most idle.** A session is touched without the index, so what the index has noted of its
+//! times is a bound: it was last accessed then or later. Each fork has the least of what is noted
+//! below it. A search looks at a session itself only where the note is less than the best that it
+//! has found, and notes what it sees. Where the session with the least note was not used since,
+//! that is one look and one path. Each session with a lesser note that was used since costs one
+//! look more, and a few on the way: no session is looked at twice. So a login at the bound pays for
+//! the sessions that were used since the last one, and a script that logs in and uses none pays for
+//! one look each.
 //!
-//! **Those that are over.** The same with the time at which a session would end by itself, which a touch only puts
-//! off. What shortens it has the note erased ([`Owned::doubted`]), and a session without notes is looked at.
+//! **Those that are over.** The same with the time at which a session would end by itself, which a
+//! touch only puts off. What shortens it has the note erased ([`Owned::doubted`]), and a session
+//! without notes is looked at.
 
 use super::id::SessionKey;
 use std::sync::Arc;
@@ -250,8 +255,9 @@ impl Owned {
         (share.noted != noted).then(|| self.with(Share { noted, ..share }))
     }
 
-    /// Claims what is more than `most`, those first that were idle longest, and never `newest`. Returns the set with
-    /// what was seen noted, and the keys. None if `newest` is claimed itself, or not there.
+    /// Claims what is more than `most`, those first that were idle longest, and never `newest`.
+    /// Returns the set with what was seen noted, and the keys. None if `newest` is claimed itself,
+    /// or not there.
     ///
     /// `look` tells a session's times, if it is live and the owner's.
     pub(super) fn claim(
@@ -294,7 +300,8 @@ impl Owned {
         Some((Self(Some(root)), claimed))
     }
 
-    /// The keys of the set, in order. The iterator keeps what it has not passed yet, whatever becomes of the owner.
+    /// The keys of the set, in order. The iterator keeps what it has not passed yet, whatever
+    /// becomes of the owner.
     pub(super) fn keys(&self) -> Keys {
         Keys(self.0.iter().cloned().collect())
     }

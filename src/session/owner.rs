@@ -7,12 +7,14 @@
 //! it replaced. The last state's is taken back at the session's end. So a session that says whose it is
 //! is in the index, and it is out when the last of these is done.
 //!
-//! An owner's sessions are one immutable set in one record of an [`IdleMap`], and each change is one update of that
-//! record, at the exchange that layer 1 names. The sets share what they have in common (see `owned`), so a
-//! change costs time, memory and garbage in proportion to the logarithm of the owner's sessions.
+//! An owner's sessions are one immutable set in one record of an [`IdleMap`], and each change is
+//! one update of that record, at the exchange that layer 1 names. The sets share what they have in
+//! common (see `owned`), so a change costs time, memory and garbage in proportion to the logarithm
+//! of the owner's sessions.
 //!
-//! **The bound.** A login looks for surplus after it has written its state. So of the logins that are under way, the
-//! one whose look comes last sees all that are written, and whoever claims a session in one update has it alone.
+//! **The bound.** A login looks for surplus after it has written its state. So of the logins that
+//! are under way, the one whose look comes last sees all that are written, and whoever claims a
+//! session in one update has it alone.
 
 use super::id::SessionKey;
 use super::owned::{Keys, Owned, Times};
@@ -53,8 +55,9 @@ impl OwnerIndex {
         }
     }
 
-    /// Claims an owner's surplus, those first that were idle longest, in one step: no other caller gets the same.
-    /// `newest` counts, and stays. If it is claimed itself, it is about to end, and nothing is claimed for it.
+    /// Claims an owner's surplus, those first that were idle longest, in one step: no other caller
+    /// gets the same. `newest` counts, and stays. If it is claimed itself, it is about to end, and
+    /// nothing is claimed for it.
     ///
     /// `look` tells a session's times, if it is live and the owner's.
     pub(super) fn claim(

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Long enough for requests that are under way when an id is renewed, and for little else.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 
-/// More than any person has. Without a bound a single account could fill the store, by a script that logs in and keeps
-/// no cookie.
+/// More than any person has. Without a bound a single account could fill the store, by a script
+/// that logs in and keeps no cookie.
 const DEFAULT_PER_OWNER: usize = 1_000;
 
 /// How long sessions live, and how many there may be.
@@ -44,8 +44,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Sessions that end when they were not accessed for so long, and of which an owner may have 1,000. No other limit; a
-    /// grace of five seconds.
+    /// Sessions that end when they were not accessed for so long, and of which an owner may have
+    /// 1,000. No other limit; a grace of five seconds.
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             idle_timeout,
@@ -96,8 +96,9 @@ impl Settings {
     /// Sets [`max_per_owner`](Self::max_per_owner): a session more ends the owner's that was idle for the
     /// longest time. `None` lifts the bound: for an account that many programs share, say.
     ///
-    /// Cost of a login in memory, with `n` sessions of the owner: in proportion to `log n`, and at the bound one look more for
-    /// each of the owner's sessions that was used since the last login. In Redis at the bound: in proportion to `n`.
+    /// Cost of a login in memory, with `n` sessions of the owner: in proportion to `log n`, and at
+    /// the bound one look more for each of the owner's sessions that was used since the last login.
+    /// In Redis at the bound: in proportion to `n`.
     ///
     /// ```
     /// use dwell::session::Settings;

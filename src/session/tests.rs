@@ -1,4 +1,5 @@
-//! What can only be shown from inside: failures of the generator, races, one step after the other, and an owner's set.
+//! What can only be shown from inside: failures of the generator, races, one step after the other,
+//! and an owner's set.
 
 use super::id::system_random;
 use super::owned::{Owned, Times};

@@ -254,13 +254,13 @@ impl Remote {
         Ok(())
     }
 
-    /// The live sessions of an owner, by their names.
+    /// Those that are an owner's, and live.
     async fn of_owner(
         &self,
         owner: &str,
+        names: &[Name],
         end: Instant,
     ) -> Result<Vec<(Name, Listed)>, SessionError> {
-        let names = self.index_list(owner, end).await?;
         // Together: they are pipelined.
         let looks = names.iter().map(|name| self.owner_of(*name, end));
         let mut listed = Vec::new();
@@ -279,7 +279,8 @@ impl Remote {
         owner: &str,
         end: Instant,
     ) -> Result<Vec<Listed>, SessionError> {
-        let listed = self.of_owner(owner, end).await?;
+        let names = self.index_list(owner, end).await?;
+        let listed = self.of_owner(owner, &names, end).await?;
         Ok(listed.into_iter().map(|(_, session)| session).collect())
     }
 
@@ -309,8 +310,13 @@ impl Remote {
         newest: Name,
         end: Instant,
     ) -> Result<(), SessionError> {
-        let mut others = self.of_owner(owner, end).await?;
-        others.retain(|(name, _)| *name != newest);
+        let mut others = self.index_list(owner, end).await?;
+        others.retain(|name| *name != newest);
+        if others.len() < most {
+            // As nearly always: then none of them is looked at.
+            return Ok(());
+        }
+        let mut others = self.of_owner(owner, &others, end).await?;
         if others.len() < most {
             return Ok(());
         }

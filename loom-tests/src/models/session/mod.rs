@@ -13,8 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Without a bound on an owner's sessions, which would have each login look whether it is met.
 fn settings() -> Settings {
-    Settings::new(Duration::from_millis(IDLE))
+    Settings::new(Duration::from_millis(IDLE)).max_per_owner(None)
 }
 
 /// A store, and the id of the session that is in it.
