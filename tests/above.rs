@@ -17,6 +17,8 @@ mod manager_logins;
 mod manager_overlaps;
 #[path = "provider.rs"]
 mod provider;
+#[path = "provider_parts.rs"]
+mod provider_parts;
 #[path = "session_attributes.rs"]
 mod session_attributes;
 #[path = "session_events.rs"]
