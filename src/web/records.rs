@@ -14,7 +14,7 @@
 //! of a record share the entries that they have in common: a save copies what it changes.
 
 use crate::count::Count;
-use crate::{BuildError, Builder, Clock, Collector, IdleMap, Stats};
+use crate::{BuildError, Builder, Clock, Collector, Handle, IdleMap, Stats};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::borrow::Borrow;
@@ -37,6 +37,17 @@ pub(crate) trait Marked: Clone + Hash + Send + Sync + 'static {
     /// The mark that a value holds.
     fn mark(&self) -> Option<&str>;
 }
+
+/// What a session layer wants to have kept with a record.
+pub(crate) trait Note: Clone + Send + Sync + 'static {
+    /// Whether the record has ended by another clock than the map's: by a date, say, while the machine slept
+    /// and the map's clock stood still.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+impl Note for () {}
 
 /// A key and its value.
 struct Entry<V> {
@@ -166,7 +177,7 @@ impl<K, V, T> Records<K, V, T>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Marked,
-    T: Clone + Send + Sync + 'static,
+    T: Note,
 {
     pub(crate) fn new(capacity: Option<usize>, clock: impl Clock) -> Result<Self, BuildError> {
         let mut builder: Builder<K, Stored<V, T>> = IdleMap::builder();
@@ -221,10 +232,14 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let changes = self.changes(values);
-        let saved = self.shared.map.update(key, |now| {
-            Stored::new(changes.merged_into(&now.entries), note.clone())
-        });
-        let is_saved = saved.is_some() && self.shared.map.set_lifetime(key, lifetime);
+        let saved = self
+            .shared
+            .map
+            .try_update(key, |now| match now.note.is_over() {
+                true => Err(()),
+                false => Ok(Stored::new(changes.merged_into(&now.entries), note.clone())),
+            });
+        let is_saved = matches!(saved, Ok(Some(_))) && self.shared.map.set_lifetime(key, lifetime);
         if !is_saved {
             self.shared.refused.one();
         }
@@ -263,13 +278,21 @@ where
         self.shared.map.set_lifetime(key, lifetime);
     }
 
+    fn get<Q>(&self, key: &Q) -> Option<Handle<K, Stored<V, T>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shared.map.get_if(key, |stored| !stored.note.is_over())
+    }
+
     /// A record, and its mark among the values.
     pub(crate) fn load<Q>(&self, key: &Q) -> Option<(Values<V>, T)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let stored = self.shared.map.get(key)?;
+        let stored = self.get(key)?;
         let mut values = stored.values();
         values.insert(MARK.to_owned(), V::of_mark(&stored.mark));
         Some((values, stored.note.clone()))
@@ -278,7 +301,7 @@ where
     /// A record without its mark.
     #[cfg(any(feature = "tower-sessions-014", feature = "tower-sessions-015"))]
     pub(crate) fn load_plain(&self, key: &K) -> Option<(Values<V>, T)> {
-        let stored = self.shared.map.get(key)?;
+        let stored = self.get(key)?;
         Some((stored.values(), stored.note.clone()))
     }
 
@@ -347,5 +370,43 @@ where
         f.debug_struct("Records")
             .field("len", &self.shared.map.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Note, Records};
+    use crate::ManualClock;
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    thread_local! {
+        static IS_LATE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Ends when the test says so.
+    #[derive(Clone)]
+    struct Date;
+
+    impl Note for Date {
+        fn is_over(&self) -> bool {
+            IS_LATE.get()
+        }
+    }
+
+    #[test]
+    fn a_record_whose_date_is_past_has_ended_although_the_clock_stands() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let records = Records::<u32, String, Date>::new(None, ManualClock::new()).unwrap();
+        let values = |value: &str| [(String::from("name"), String::from(value))].into();
+        assert!(records.create(1, values("Ann"), Date, MINUTE));
+        assert!(records.load(&1).is_some());
+        IS_LATE.set(true);
+        assert!(records.load(&1).is_none());
+        assert!(!records.save(&1, &values("Bob"), Date, MINUTE));
+        assert_eq!(records.refused(), 1);
+        IS_LATE.set(false);
+        let (values, Date) = records.load(&1).unwrap();
+        assert_eq!(values["name"], "Ann", "what is refused changes nothing");
     }
 }

@@ -1,7 +1,7 @@
 //! Stores for tower-sessions, for both versions of its core. The trait is the same in both, but not to the
 //! compiler: so there is one text for two modules.
 
-use super::records::Marked;
+use super::records::{Marked, Note};
 use cookie::time::OffsetDateTime;
 use serde_json::Value;
 use std::time::Duration;
@@ -13,6 +13,13 @@ impl Marked for Value {
 
     fn mark(&self) -> Option<&str> {
         self.as_str()
+    }
+}
+
+/// A record's expiry date.
+impl Note for OffsetDateTime {
+    fn is_over(&self) -> bool {
+        *self <= Self::now_utc()
     }
 }
 
@@ -46,7 +53,8 @@ macro_rules! stores {
             /// - `save` updates an existing record only: one that was deleted stays deleted. The write is
             ///   [counted](Self::refused_saves), and the request is not failed.
             /// - `create` gives a record whose id is taken another one.
-            /// - A record ends at its expiry date, exactly, and a thread frees its memory.
+            /// - A record ends at its expiry date, exactly, also if the machine slept meanwhile, and a thread
+            ///   frees its memory.
             ///
             /// What the merge needs to know comes along as one more entry of the record, under the key
             /// `dwell.mark`. `docs/web.md` tells where a merge is not possible. A clone is another reference to
