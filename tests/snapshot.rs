@@ -1,5 +1,11 @@
 //! Sessions over a restart, in a file.
 
+#[path = "snapshots/periodic.rs"]
+mod periodic;
+#[path = "snapshots/places.rs"]
+mod places;
+#[path = "snapshots/restored.rs"]
+mod restored;
 mod sessions;
 
 use dwell::ManualClock;

@@ -8,7 +8,7 @@ use dwell::snapshot::{SnapshotError, SnapshotFile};
 use std::env;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +31,7 @@ fn main() {
     }
     a_full_disk_is_told_and_the_old_file_stays();
     a_directory_that_cannot_be_written_to_is_told_and_the_old_file_stays();
+    a_directory_that_cannot_be_synced_is_told_and_the_new_file_is_there();
     a_program_that_is_killed_while_it_writes_leaves_a_whole_file();
     println!("snapshot faults: ok");
 }
@@ -55,6 +56,7 @@ fn write(path: &str, times: &str) {
         match file.write(&store) {
             Ok(written) => println!("written {}", written.sessions),
             Err(error @ SnapshotError::Io { .. }) => println!("refused: {error}"),
+            Err(error @ SnapshotError::NotSynced { .. }) => println!("not synced: {error}"),
             Err(error) => println!("otherwise: {error}"),
         }
     }
@@ -107,9 +109,9 @@ fn a_full_disk_is_told_and_the_old_file_stays() {
     assert_eq!(names(directory.path()), 1, "nothing is left beside it");
 }
 
-fn a_directory_that_cannot_be_written_to_is_told_and_the_old_file_stays() {
-    let (directory, file, id) = old_file();
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o555)).unwrap();
+/// What the program says that writes once and is nobody in particular, while the directory has these permissions.
+fn said_by_nobody(directory: &TempDir, file: &SnapshotFile, mode: u32) -> String {
+    let modes = |mode| fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
     // The program where anybody finds it.
     let public = TempDir::new().unwrap();
     fs::set_permissions(public.path(), Permissions::from_mode(0o755)).unwrap();
@@ -118,17 +120,35 @@ fn a_directory_that_cannot_be_written_to_is_told_and_the_old_file_stays() {
     fs::copy(&words[0], &copy).unwrap();
     let mut command = Command::new(copy);
     command.args(&words[1..]);
-    if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+    if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+        chown(directory.path(), Some(NOBODY), None).unwrap();
         command.uid(NOBODY);
     }
+    modes(mode);
     let said = command.output().unwrap().stdout;
-    let said = String::from_utf8_lossy(&said);
+    modes(0o755);
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn a_directory_that_cannot_be_written_to_is_told_and_the_old_file_stays() {
+    let (directory, file, id) = old_file();
+    let said = said_by_nobody(&directory, &file, 0o555);
     assert!(
         said.starts_with("refused: cannot create the snapshot"),
         "{said}"
     );
-    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     assert!(has(&file, &id));
+    assert_eq!(names(directory.path()), 1);
+}
+
+/// It was told as a failure, after which "the old file is as it was".
+fn a_directory_that_cannot_be_synced_is_told_and_the_new_file_is_there() {
+    let (directory, file, _) = old_file();
+    // It may be written to, but not be opened for reading.
+    let said = said_by_nobody(&directory, &file, 0o333);
+    assert!(said.starts_with("not synced: "), "{said}");
+    let (_, restored) = file.restore(builder()).expect("a whole file");
+    assert_eq!(restored.sessions, SESSIONS as u64, "the new one");
     assert_eq!(names(directory.path()), 1);
 }
 

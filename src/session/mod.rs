@@ -63,7 +63,9 @@ pub use id::{SessionId, SessionKey, Tag};
 pub use list::SessionStats;
 pub use live::LiveSession;
 #[cfg(feature = "snapshot")]
-pub(crate) use saved::Saved;
+pub use saved::SavedSession;
+#[cfg(feature = "snapshot")]
+pub(crate) use saved::{Encoded, Fate, Saved};
 pub use settings::Settings;
 pub use snapshot::{Issued, Listed, Snapshot};
 pub use store::SessionStore;

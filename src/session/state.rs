@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 /// Replaced secrets that still answer, at the most: a client that renews its id without end does not make
 /// its session grow.
-const MOST_REPLACED: usize = 8;
+pub(super) const MOST_REPLACED: usize = 8;
 /// Bytes that a session takes in the map, beside its state: record, slot, token.
 const RECORD_OVERHEAD: usize = 128;
 

@@ -2,31 +2,28 @@
 //!
 //! ```text
 //! marker 8 | number 4 | is last 1 | length of the body 4 | body: sealed or plain bytes, then 16 to check them
+//! the bytes: length when packed 4 | length before that 4 | packed by LZ4 | zeros
 //! ```
 //!
 //! The check covers the head of the block and the digest of the file's header. The number is part of the
 //! nonce: each block has its own. The last block says how many sessions there are in all; without it the file
 //! is incomplete.
+//!
+//! A block makes at most [`GREATEST_RATIO`] times its own length in memory. What would make more is filled up with
+//! zeros by the writer, so the reader may refuse it: whatever a file claims, and whoever wrote it, its length
+//! bounds what reading it takes.
 
 use super::Key;
 use super::header::{self, Header, part, short_digest};
-use crate::session::Saved;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use serde::{Deserialize, Serialize};
 
 pub(super) const MARKER: &[u8; 8] = b"dwellblk";
 pub(super) const HEAD: usize = 17;
 const CHECK: usize = 16;
-/// LZ4 makes nothing smaller than this part of it.
-const GREATEST_RATIO: usize = 255;
-
-/// What a block holds.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Content {
-    Sessions(Vec<Saved>),
-    End { sessions: u64 },
-}
+/// How many times its own length a block makes in memory at the most. A session of ordinary attributes makes
+/// about twenty times what it takes in the file.
+pub(super) const GREATEST_RATIO: usize = 32;
 
 /// What stands before a block's body.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +55,14 @@ impl Head {
     }
 }
 
+/// What is in a block: one session after the other; or, in the last one, how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    /// What it makes in memory at the most.
+    pub(super) weight: usize,
+}
+
 /// Makes the blocks of one file, and opens them.
 pub(super) struct Sealer {
     cipher: Option<XChaCha20Poly1305>,
@@ -75,12 +80,11 @@ impl Sealer {
     }
 
     /// A whole block, with its head. None if it would be too large for its own length: four gigabytes.
-    pub(super) fn seal(&self, number: u32, content: &Content) -> Option<Vec<u8>> {
-        let encoded = postcard::to_allocvec(content).ok()?;
-        let plain = lz4_flex::compress_prepend_size(&encoded);
+    pub(super) fn seal(&self, number: u32, is_last: bool, content: &Content) -> Option<Vec<u8>> {
+        let plain = pack(content)?;
         let head = Head {
             number,
-            is_last: matches!(content, Content::End { .. }),
+            is_last,
             length: u32::try_from(plain.len() + CHECK).ok()?,
         };
         let mut block = head.to_bytes().to_vec();
@@ -100,7 +104,7 @@ impl Sealer {
         Some(block)
     }
 
-    /// What is in a body; none if it is damaged, or of another file.
+    /// What is in a body, and what it may weigh; none if it is damaged, or of another file.
     pub(super) fn open(&self, head: Head, body: &[u8]) -> Option<Content> {
         let opened;
         let plain = match &self.cipher {
@@ -120,13 +124,7 @@ impl Sealer {
                 plain
             }
         };
-        let claimed = u32::from_le_bytes(part(plain.get(..4)?, 0)) as usize;
-        if !can_become(plain.len(), claimed) {
-            return None;
-        }
-        let encoded = lz4_flex::decompress_size_prepended(plain).ok()?;
-        let (content, rest) = postcard::take_from_bytes(&encoded).ok()?;
-        rest.is_empty().then_some(content)
+        unpack(plain)
     }
 
     fn nonce(&self, head: Head) -> XNonce {
@@ -149,7 +147,29 @@ impl Sealer {
     }
 }
 
-/// Whether so many compressed bytes can hold so many. Asked before memory is reserved for what a file claims.
-pub(super) fn can_become(compressed: usize, claimed: usize) -> bool {
-    claimed <= compressed * GREATEST_RATIO
+fn pack(content: &Content) -> Option<Vec<u8>> {
+    let packed = lz4_flex::compress(&content.bytes);
+    let mut plain = Vec::with_capacity(8 + packed.len());
+    for length in [packed.len(), content.bytes.len()] {
+        plain.extend(u32::try_from(length).ok()?.to_le_bytes());
+    }
+    plain.extend(packed);
+    let least = content.weight.div_ceil(GREATEST_RATIO);
+    if plain.len() < least {
+        plain.resize(least, 0);
+    }
+    Some(plain)
+}
+
+fn unpack(plain: &[u8]) -> Option<Content> {
+    let (lengths, rest) = plain.split_at_checked(8)?;
+    let length = |at| u32::from_le_bytes(part(lengths, at)) as usize;
+    let (packed, claimed) = (rest.get(..length(0))?, length(4));
+    let weight = plain.len() * GREATEST_RATIO;
+    // Asked before memory is reserved for what the file claims.
+    if claimed > weight {
+        return None;
+    }
+    let bytes = lz4_flex::decompress(packed, claimed).ok()?;
+    (bytes.len() == claimed).then_some(Content { bytes, weight })
 }

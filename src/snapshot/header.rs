@@ -13,7 +13,7 @@ use crate::session::digest;
 
 pub(super) const LENGTH: usize = 68;
 const MAGIC: &[u8; 8] = b"dwellsnp";
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 const CHECKED: usize = LENGTH - 16;
 
 #[derive(Debug, Clone, Copy)]

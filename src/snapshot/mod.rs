@@ -37,17 +37,19 @@ mod block;
 mod error;
 mod header;
 mod periodic;
+mod place;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use error::SnapshotError;
-pub use periodic::{Periodic, PeriodicBuilder};
+pub use periodic::{Periodic, PeriodicBuilder, PeriodicStats};
 pub use read::Restored;
 pub use write::{Progress, Written};
 
 use crate::Clock;
+use crate::session::SavedSession;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,11 +59,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) type Key = [u8; 32];
 
 /// Bytes of sessions in a block, before they are compressed.
-const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = 192 << 10;
+/// The largest session that is written. A block's length has 32 bits.
+const LARGEST_SESSION: usize = 1 << 30;
+
+type Review = Arc<dyn Fn(&mut SavedSession) -> bool + Send + Sync>;
 
 /// A file for the sessions of a store. This is only where it is and how it is sealed; nothing is open.
 ///
-/// A file belongs to one program: two that write it replace each other's.
+/// A file belongs to one program: two that write it replace each other's. Where its path is a symbolic link, the
+/// file is the one that the link leads to: it is written beside that, and takes that one's place. A file that
+/// is a mount point by itself cannot be replaced: mount its directory.
 ///
 /// ```
 /// use dwell::session::SessionStore;
@@ -82,7 +90,9 @@ pub struct SnapshotFile {
     path: PathBuf,
     key: Option<Key>,
     wall_clock: Option<Arc<dyn Clock>>,
+    on_restore: Option<Review>,
     block_bytes: usize,
+    largest_session: usize,
 }
 
 impl SnapshotFile {
@@ -92,7 +102,9 @@ impl SnapshotFile {
             path: path.into(),
             key: None,
             wall_clock: None,
+            on_restore: None,
             block_bytes: BLOCK_BYTES,
+            largest_session: LARGEST_SESSION,
         }
     }
 
@@ -106,6 +118,30 @@ impl SnapshotFile {
     /// What time it is outside: milliseconds since the Unix epoch. Default: the system's. For tests.
     pub fn wall_clock(mut self, clock: impl Clock) -> Self {
         self.wall_clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Lets the program look at each session before it is live again, by [`restore`](Self::restore) or
+    /// [`recover`](Self::recover), and change it: clear its owner, drop attributes, shorten its terms. Whether it
+    /// is to be live: those that are not are counted as [`left_out`](Restored::left_out).
+    ///
+    /// After a crash the file may hold sessions that ended since, and ids that were renewed away. A program for
+    /// which that is too much makes them worth less here. If `review` panics, so does the restoring.
+    ///
+    /// ```
+    /// use dwell::snapshot::SnapshotFile;
+    ///
+    /// // The visitors keep their carts, and log in anew.
+    /// let file = SnapshotFile::new("sessions.dwell").on_restore(|session| {
+    ///     session.owner = None;
+    ///     true
+    /// });
+    /// ```
+    pub fn on_restore(
+        mut self,
+        review: impl Fn(&mut SavedSession) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.on_restore = Some(Arc::new(review));
         self
     }
 

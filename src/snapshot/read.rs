@@ -3,12 +3,16 @@
 use super::block::{Content, HEAD, Head, MARKER, Sealer};
 use super::error::SnapshotError;
 use super::header::{self, Header};
-use super::write::PARTIAL;
 use super::{Progress, SnapshotFile};
-use crate::session::{Builder, Saved, SessionStore};
-use std::fs::{self, File};
+use crate::session::{Builder, Fate, Saved, SessionStore};
+use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How many times its length a file may be read for nothing.
+const MOST_IN_VAIN: u64 = 16;
 
 /// What was restored.
 ///
@@ -30,8 +34,10 @@ use std::time::{Duration, Instant};
 pub struct Restored {
     /// Sessions that are live again.
     pub sessions: u64,
-    /// Sessions that ended since they were written.
+    /// Sessions that ended since they were written, or that the store's settings do not let live any more.
     pub lapsed: u64,
+    /// Sessions that [`on_restore`](SnapshotFile::on_restore) did not want.
+    pub left_out: u64,
     /// How long ago the writing began, by the wall clock.
     pub age: Duration,
     /// Bytes that [`recover`](SnapshotFile::recover) could make nothing of.
@@ -58,6 +64,9 @@ struct Reading {
     sealer: Sealer,
     header: Header,
     offset: u64,
+    length: u64,
+    /// Bytes of what seemed to be blocks, and was none.
+    in_vain: u64,
 }
 
 impl Reading {
@@ -68,6 +77,7 @@ impl Reading {
             },
             _ => file.failed("open")(error),
         })?;
+        let length = opened.metadata().map_err(file.failed("read"))?.len();
         let mut from = BufReader::new(opened);
         let mut bytes = [0; header::LENGTH];
         from.read_exact(&mut bytes)
@@ -81,6 +91,8 @@ impl Reading {
             sealer: Sealer::new(header, file.key.as_ref()),
             header,
             offset: header::LENGTH as u64,
+            length,
+            in_vain: 0,
         })
     }
 
@@ -98,15 +110,17 @@ impl Reading {
         let Some(head) = Head::parse(bytes) else {
             return Ok(Found::Damaged);
         };
-        // Grows as it is read: a length that is wrong reserves nothing.
-        let mut body = Vec::new();
         let length = u64::from(head.length);
-        self.from.by_ref().take(length).read_to_end(&mut body)?;
-        if (body.len() as u64) < length {
+        if self.offset + HEAD as u64 + length > self.length {
             return Ok(Found::End { is_clean: false });
         }
+        let mut body = vec![0; head.length as usize];
+        self.from.read_exact(&mut body)?;
         Ok(match self.sealer.open(head, &body) {
-            None => Found::Damaged,
+            None => {
+                self.in_vain += length;
+                Found::Damaged
+            }
             Some(content) => {
                 self.offset += HEAD as u64 + length;
                 Found::Block(head, content)
@@ -114,8 +128,12 @@ impl Reading {
         })
     }
 
-    /// Goes to the next place where a block may begin. False if there is none.
+    /// Goes to the next place where a block may begin. False if there is none; or if so many places only looked
+    /// like one that the file must have been made to look so.
     fn seek(&mut self) -> std::io::Result<bool> {
+        if self.in_vain > self.length.saturating_mul(MOST_IN_VAIN) {
+            return Ok(false);
+        }
         self.offset += 1;
         self.from.seek(SeekFrom::Start(self.offset))?;
         let mut last = [0; MARKER.len()];
@@ -137,8 +155,21 @@ impl SnapshotFile {
     /// Builds a store, with all sessions of the file that have not ended meanwhile.
     ///
     /// All or nothing: if anything is wrong with the file, there is an error and no store. Removes what a
-    /// program that was killed while writing has left beside the file. No events are told for sessions that are
-    /// restored. A bounded store takes the restored sessions for ones that were never accessed.
+    /// program that was killed while writing has left beside the file; so nobody should write it meanwhile.
+    /// No events are told for sessions that are restored. A bounded store takes the restored sessions for ones
+    /// that were never accessed.
+    ///
+    /// **What came from the settings follows the settings**: a session that has no idle timeout or lifetime of its
+    /// own gets those of `builder`, shorter or longer, counted from its last access and from its creation. What
+    /// the program set for a session ([`set_idle_timeout`](crate::session::LiveSession::set_idle_timeout),
+    /// [`set_lifetime`](crate::session::LiveSession::set_lifetime)) stays. Of an owner with more sessions than
+    /// `max_per_owner` those that were idle longest end.
+    ///
+    /// **What ended since the file was written is back**, if the program did not stop in good order: see the
+    /// [module](crate::snapshot). [`on_restore`](Self::on_restore) lets the program decide what that may do.
+    ///
+    /// Reading takes, beside the store, at most 32 times a block's length in the file; and all of it, the store
+    /// included, at most about 32 times the file's length, whoever wrote it. A store with a bound keeps to that.
     ///
     /// # Errors
     /// [`SnapshotError::Missing`] at the first start; otherwise what is wrong with the file, or the builder.
@@ -168,10 +199,14 @@ impl SnapshotFile {
             };
             match reading.next().map_err(self.failed("read"))? {
                 Found::Block(head, _) if head.number != blocks => return Err(damaged),
-                Found::Block(_, Content::Sessions(sessions)) => {
-                    restoring.put(sessions, reading.offset);
+                Found::Block(head, content) if head.is_last => {
+                    break u64_of(&content).ok_or(damaged)?;
                 }
-                Found::Block(_, Content::End { sessions }) => break sessions,
+                Found::Block(_, content) => {
+                    if !restoring.put(&content, reading.offset) {
+                        return Err(damaged);
+                    }
+                }
                 Found::Damaged => return Err(damaged),
                 Found::End { .. } => return Err(SnapshotError::Truncated { blocks }),
             }
@@ -182,7 +217,7 @@ impl SnapshotFile {
             Found::End { is_clean: true } => {}
             _ => return Err(SnapshotError::Trailing { offset }),
         }
-        if sessions != restoring.sessions + restoring.lapsed {
+        if sessions != restoring.read() {
             return Err(SnapshotError::Truncated { blocks });
         }
         Ok(restoring.done(&reading.header, 0, true))
@@ -192,24 +227,24 @@ impl SnapshotFile {
     ///
     /// For a file that [`restore`](Self::restore) refuses, if some of the sessions are better than none: what
     /// is lost, and what was lost with it, nobody knows. Sealed blocks are those of this file and no others.
+    /// A file that is made to look like blocks at very many places is given up after sixteen times its length.
     ///
     /// # Errors
     /// If the beginning of the file is damaged, or the key is wrong: then nothing can be recovered.
     pub fn recover(&self, builder: Builder) -> Result<(SessionStore, Restored), SnapshotError> {
         let mut reading = Reading::open(self)?;
         let mut restoring = Restoring::new(self, builder, |_| {})?;
-        let length = reading.from.get_ref().metadata();
-        let length = length.map_err(self.failed("read"))?.len();
         let (mut whole, mut is_complete) = (header::LENGTH as u64, false);
         loop {
             let offset = reading.offset;
             match reading.next().map_err(self.failed("read"))? {
-                Found::Block(_, content) => {
-                    whole += reading.offset - offset;
-                    match content {
-                        Content::Sessions(sessions) => restoring.put(sessions, reading.offset),
-                        Content::End { .. } => is_complete = true,
-                    }
+                Found::Block(head, content) => {
+                    let is_whole = match head.is_last {
+                        true => u64_of(&content).is_some(),
+                        false => restoring.put(&content, reading.offset),
+                    };
+                    is_complete |= head.is_last && is_whole;
+                    whole += u64::from(is_whole) * (reading.offset - offset);
                 }
                 Found::End { is_clean: true } => break,
                 Found::Damaged | Found::End { .. } => {
@@ -219,27 +254,15 @@ impl SnapshotFile {
                 }
             }
         }
-        let lost = length.saturating_sub(whole);
+        let lost = reading.length.saturating_sub(whole);
         Ok(restoring.done(&reading.header, lost, is_complete))
     }
+}
 
-    /// Removes what a program that was killed while writing has left.
-    fn remove_unfinished(&self) -> Result<(), SnapshotError> {
-        let (directory, prefix) = self.beside()?;
-        let Ok(entries) = fs::read_dir(directory) else {
-            // Opening the file tells what is wrong.
-            return Ok(());
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.as_encoded_bytes();
-            if name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(PARTIAL.as_bytes()) {
-                // What cannot be removed disturbs nobody.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        Ok(())
-    }
+/// The number of sessions, in the last block.
+fn u64_of(content: &Content) -> Option<u64> {
+    let bytes = content.bytes[..].try_into().ok()?;
+    Some(u64::from_le_bytes(bytes))
 }
 
 /// A store that is being filled.
@@ -249,6 +272,9 @@ struct Restoring<'f, P> {
     progress: P,
     sessions: u64,
     lapsed: u64,
+    left_out: u64,
+    /// How many sessions an owner has, if there may not be any number.
+    owners: HashMap<Arc<str>, usize>,
     started: Instant,
 }
 
@@ -260,30 +286,80 @@ impl<'f, P: FnMut(Progress)> Restoring<'f, P> {
             progress,
             sessions: 0,
             lapsed: 0,
+            left_out: 0,
+            owners: HashMap::new(),
             started: Instant::now(),
         })
     }
 
-    fn put(&mut self, sessions: Vec<Saved>, bytes: u64) {
-        let times = self.store.times(self.file.now());
-        for saved in sessions {
-            match self.store.put_back(saved, times) {
-                true => self.sessions += 1,
-                false => self.lapsed += 1,
-            }
-        }
-        (self.progress)(Progress {
-            sessions: self.sessions + self.lapsed,
-            expected: 0,
-            bytes,
-        });
+    /// Sessions that were in the file until now.
+    fn read(&self) -> u64 {
+        self.sessions + self.lapsed + self.left_out
     }
 
-    fn done(self, header: &Header, lost_bytes: u64, is_complete: bool) -> (SessionStore, Restored) {
+    /// Puts back the sessions of a block. False if something in it is none: those before it are back then.
+    fn put(&mut self, content: &Content, offset: u64) -> bool {
+        let times = self.store.times(self.file.now());
+        let is_counted = self.store.settings().max_per_owner.is_some();
+        let (mut bytes, mut room) = (&content.bytes[..], content.weight);
+        while !bytes.is_empty() {
+            let Some(saved) = Saved::take(&mut bytes, &mut room) else {
+                return false;
+            };
+            let mut owner = None;
+            let fate = self.store.put_back(saved, times, |session| {
+                let is_wanted = self.file.on_restore.as_ref().is_none_or(|on| on(session));
+                owner = session.owner.clone().filter(|_| is_counted);
+                is_wanted
+            });
+            match fate {
+                Fate::Live => {
+                    self.sessions += 1;
+                    if let Some(owner) = owner {
+                        *self.owners.entry(owner).or_default() += 1;
+                    }
+                }
+                Fate::Lapsed => self.lapsed += 1,
+                Fate::LeftOut => self.left_out += 1,
+            }
+        }
+        let sessions = self.read();
+        (self.progress)(Progress {
+            sessions,
+            expected: 0,
+            bytes: offset,
+        });
+        true
+    }
+
+    /// Ends what an owner has too many of.
+    fn end_surplus(&mut self) {
+        let Some(most) = self.store.settings().max_per_owner else {
+            return;
+        };
+        for (owner, _) in self.owners.iter().filter(|(_, count)| **count > most) {
+            let mut sessions = self.store.owned_by(owner);
+            sessions.sort_by_key(|session| session.idle_for);
+            for session in sessions.iter().skip(most) {
+                let is_ended = u64::from(self.store.end(&session.key));
+                self.sessions -= is_ended;
+                self.lapsed += is_ended;
+            }
+        }
+    }
+
+    fn done(
+        mut self,
+        header: &Header,
+        lost_bytes: u64,
+        is_complete: bool,
+    ) -> (SessionStore, Restored) {
+        self.end_surplus();
         let age = self.file.now().saturating_sub(header.written_at);
         let restored = Restored {
             sessions: self.sessions,
             lapsed: self.lapsed,
+            left_out: self.left_out,
             age: Duration::from_millis(age),
             lost_bytes,
             is_complete,

@@ -1,6 +1,6 @@
 //! Faults, byte by byte, in files of many small blocks.
 
-use super::block::{Content, HEAD, Sealer, can_become};
+use super::block::{Content, GREATEST_RATIO, HEAD, Sealer};
 use super::header::Header;
 use super::{SnapshotError, SnapshotFile};
 use crate::ManualClock;
@@ -31,7 +31,7 @@ impl Bench {
         let mut file =
             SnapshotFile::new(directory.path().join("snapshot")).wall_clock(clock.clone());
         file.key = key;
-        file.block_bytes = 300;
+        file.block_bytes = 225;
         let mut bench = Self {
             directory,
             clock,
@@ -225,7 +225,7 @@ fn another_version_and_another_key_are_told() {
 
     // As another version would write it: with a digest that is right.
     let mut bytes = bench.bytes.clone();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let digest = super::header::short_digest("dwell snapshot header", &bytes[..52]);
     bytes[52..68].copy_from_slice(&digest);
     bench.put(&bytes);
@@ -234,8 +234,8 @@ fn another_version_and_another_key_are_told() {
         matches!(
             refused,
             Err(SnapshotError::Version {
-                found: 2,
-                supported: 1
+                found: 3,
+                supported: 2
             })
         ),
         "{refused:?}"
@@ -336,14 +336,13 @@ fn what_compresses_well_comes_back() {
     let store = bench.builder().build().unwrap();
     let session = store.create().unwrap();
     session.set("blob", "x".repeat(100_000)).unwrap();
-    assert!(bench.file.write(&store).unwrap().bytes < 2_000);
+    // Not smaller than the part that it may make again.
+    let bytes = bench.file.write(&store).unwrap().bytes as usize;
+    assert!(
+        (100_000 / GREATEST_RATIO..5_000).contains(&bytes),
+        "{bytes}"
+    );
     assert_eq!(bench.restore().unwrap(), 1);
-}
-
-#[test]
-fn no_memory_is_reserved_for_more_than_a_block_can_hold() {
-    assert!(can_become(10, 2_550));
-    assert!(!can_become(10, 2_551));
 }
 
 #[test]
@@ -351,26 +350,18 @@ fn no_two_blocks_are_sealed_alike() {
     let key = [9; 32];
     let sealed = |nonce, number, content: &Content| {
         let sealer = Sealer::new(Header::new(0, nonce, Some(&key)), Some(&key));
-        let block = sealer.seal(number, content).unwrap();
+        let block = sealer.seal(number, true, content).unwrap();
         // Without its head, and what it is checked by: with one nonce, text that is the same stays the same here.
         block[HEAD..block.len() - 16].to_vec()
     };
-    let content = Content::End { sessions: 7 };
+    let content = Content {
+        bytes: vec![7; 8],
+        weight: 8,
+    };
     let block = sealed([1; 16], 0, &content);
     assert_eq!(block, sealed([1; 16], 0, &content));
     assert_ne!(block, sealed([1; 16], 1, &content), "of one file");
     assert_ne!(block, sealed([2; 16], 0, &content), "of two files");
-}
-
-#[test]
-fn a_sessions_bytes_are_those_of_its_owner_and_its_attributes() {
-    let store = SessionStore::new(IDLE);
-    let session = store.create().unwrap();
-    session.set_owner("ann").unwrap();
-    session.set("name", String::from("Ann")).unwrap();
-    session.set("visits", 17_u64).unwrap();
-    let saved = store.saved(|| 0).next().unwrap().unwrap();
-    assert_eq!(saved.bytes(), "ann".len() + "name\"Ann\"visits17".len());
 }
 
 #[test]
@@ -385,7 +376,7 @@ fn what_is_not_written_yet_stands_beside_the_file() {
     for (path, directory) in [("sessions", "."), ("data/sessions", "data")] {
         let file = SnapshotFile::new(path);
         assert_eq!(
-            file.beside().unwrap(),
+            file.target().unwrap().beside(),
             (Path::new(directory), ".sessions.".into())
         );
     }

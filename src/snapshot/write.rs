@@ -4,16 +4,12 @@ use super::SnapshotFile;
 use super::block::{Content, Sealer};
 use super::error::SnapshotError;
 use super::header::Header;
-use crate::session::SessionStore;
-use std::ffi::OsString;
+use crate::session::{Encoded, SessionStore};
 #[cfg(unix)]
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Error, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// About what a session takes in a block, beside its owner and its attributes.
-const SESSION_BYTES: usize = 96;
 
 /// How far a snapshot is.
 ///
@@ -60,7 +56,8 @@ pub struct Progress {
 pub struct Written {
     /// Sessions in the file.
     pub sessions: u64,
-    /// Sessions left out, because an attribute could not be written as JSON any more.
+    /// Sessions left out: an attribute cannot be written as JSON any more, or panics; or the session has more
+    /// than a gigabyte.
     pub skipped: u64,
     /// The file's length.
     pub bytes: u64,
@@ -74,16 +71,37 @@ struct Growing<W> {
     sealer: Sealer,
     blocks: u32,
     bytes: u64,
+    sessions: u64,
+    /// The block that is being filled.
+    content: Content,
 }
 
 impl<W: Write> Growing<W> {
-    fn put(&mut self, content: &Content) -> std::io::Result<()> {
-        let block = self.sealer.seal(self.blocks, content);
-        let block = block.ok_or_else(|| std::io::Error::other("a session is too large"))?;
+    fn take(&mut self, session: Encoded) {
+        self.content.bytes.extend(session.bytes);
+        self.content.weight += session.weight;
+        self.sessions += 1;
+    }
+
+    /// Puts the block into the file, and begins the next one.
+    fn put(&mut self, is_last: bool) -> std::io::Result<()> {
+        let content = std::mem::take(&mut self.content);
+        let block = self.sealer.seal(self.blocks, is_last, &content);
+        let block = block.ok_or_else(|| Error::other("a block is too large"))?;
         self.to.write_all(&block)?;
         self.blocks += 1;
         self.bytes += block.len() as u64;
         Ok(())
+    }
+
+    /// Puts what is left into the file, and how many sessions there are.
+    fn end(&mut self) -> std::io::Result<()> {
+        if !self.content.bytes.is_empty() {
+            self.put(false)?;
+        }
+        self.content.bytes.extend(self.sessions.to_le_bytes());
+        self.put(true)?;
+        self.to.flush()
     }
 }
 
@@ -91,11 +109,13 @@ impl SnapshotFile {
     /// Writes all sessions of a store. Nobody who uses the store waits for it.
     ///
     /// Weakly consistent: each session is whole, as it was at some moment meanwhile; one that was there all the
-    /// time is in the file. Memory: a block, about a quarter of a megabyte, or the largest session.
+    /// time is in the file. Memory: a block, about a fifth of a megabyte, or the largest session.
+    ///
+    /// Several threads may write at the same time: the last one to finish stays.
     ///
     /// # Errors
     /// If the operating system refuses: the disk is full, or the directory cannot be written to. The old file
-    /// is as it was then.
+    /// is as it was then. After [`SnapshotError::NotSynced`] the new one is in its place.
     pub fn write(&self, store: &SessionStore) -> Result<Written, SnapshotError> {
         self.write_with(store, |_| {})
     }
@@ -110,7 +130,8 @@ impl SnapshotFile {
         mut progress: impl FnMut(Progress),
     ) -> Result<Written, SnapshotError> {
         let started = Instant::now();
-        let (directory, prefix) = self.beside()?;
+        let target = self.target()?;
+        let (directory, prefix) = target.beside();
         let file = tempfile::Builder::new()
             .prefix(&prefix)
             .suffix(PARTIAL)
@@ -125,6 +146,8 @@ impl SnapshotFile {
             sealer: Sealer::new(header, self.key.as_ref()),
             blocks: 0,
             bytes: 0,
+            sessions: 0,
+            content: Content::default(),
         };
         let header = header.to_bytes();
         let written = growing.to.write_all(&header);
@@ -132,43 +155,34 @@ impl SnapshotFile {
         growing.bytes = header.len() as u64;
 
         let expected = store.len() as u64;
-        let (mut sessions, mut skipped) = (0, 0);
-        let mut block = Vec::new();
-        let mut size = 0;
-        for saved in store.saved(|| self.now()) {
-            let Ok(saved) = saved else {
-                skipped += 1;
-                continue;
-            };
-            size += SESSION_BYTES + saved.bytes();
-            sessions += 1;
-            block.push(saved);
-            if size >= self.block_bytes {
-                let content = Content::Sessions(std::mem::take(&mut block));
-                growing.put(&content).map_err(self.failed("write"))?;
-                size = 0;
-                let bytes = growing.bytes;
+        let mut skipped = 0;
+        for session in store.saved(|| self.now()) {
+            match session {
+                Ok(session) if session.weight <= self.largest_session => growing.take(session),
+                _ => {
+                    skipped += 1;
+                    continue;
+                }
+            }
+            if growing.content.bytes.len() >= self.block_bytes {
+                growing.put(false).map_err(self.failed("write"))?;
                 progress(Progress {
-                    sessions,
+                    sessions: growing.sessions,
                     expected,
-                    bytes,
+                    bytes: growing.bytes,
                 });
             }
         }
-        if !block.is_empty() {
-            let content = Content::Sessions(block);
-            growing.put(&content).map_err(self.failed("write"))?;
-        }
-        let end = Content::End { sessions };
-        growing.put(&end).map_err(self.failed("write"))?;
-        let bytes = growing.bytes;
-        let flushed = growing.to.flush();
+        growing.end().map_err(self.failed("write"))?;
+        let (sessions, bytes) = (growing.sessions, growing.bytes);
         drop(growing);
-        flushed.map_err(self.failed("write"))?;
         file.as_file().sync_all().map_err(self.failed("write"))?;
-        let persisted = file.persist(&self.path);
+        let persisted = file.persist(&target.path);
         persisted.map_err(|error| self.failed("replace")(error.error))?;
-        sync_directory(directory).map_err(self.failed("keep"))?;
+        sync_directory(directory).map_err(|source| SnapshotError::NotSynced {
+            path: self.path.clone(),
+            source,
+        })?;
         progress(Progress {
             sessions,
             expected,
@@ -180,19 +194,6 @@ impl SnapshotFile {
             bytes,
             took: started.elapsed(),
         })
-    }
-
-    /// The directory of the file, and how the names of unfinished ones in it begin.
-    pub(super) fn beside(&self) -> Result<(&Path, OsString), SnapshotError> {
-        let name = self.path.file_name();
-        let name = name.ok_or_else(|| SnapshotError::NoFileName {
-            path: self.path.clone(),
-        })?;
-        let mut prefix = OsString::from(".");
-        prefix.push(name);
-        prefix.push(".");
-        let directory = self.path.parent().filter(|path| *path != Path::new(""));
-        Ok((directory.unwrap_or(Path::new(".")), prefix))
     }
 }
 
