@@ -9,7 +9,7 @@ use super::state::{Known, MOST_REPLACED, Replaced, Secrets, State};
 use super::store::SessionStore;
 use super::value::Value;
 use super::{Attributes, SessionError};
-use crate::{FOREVER, History};
+use crate::History;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,8 @@ const ATTRIBUTE_WEIGHT: usize = 192;
 /// Versions count on from here for longer than anybody writes.
 const GREATEST_VERSION: u64 = 1 << 62;
 
+/// 34 years.
+const LONGEST: u64 = (1 << 40) - 1;
 /// A deadline that is no later than this after the one that the settings give is theirs.
 const A_LITTLE: u64 = 1_000;
 
@@ -154,9 +156,10 @@ fn shift(time: u64, from: u64, to: u64) -> u64 {
     }
 }
 
+/// In milliseconds, at most as many as a map takes.
 fn millis(duration: Duration) -> u64 {
-    let millis = duration.min(FOREVER).as_millis();
-    u64::try_from(millis).unwrap_or(u64::MAX)
+    let millis = u64::try_from(duration.as_millis());
+    millis.map_or(LONGEST, |millis| millis.min(LONGEST))
 }
 
 impl SessionStore {
@@ -206,8 +209,9 @@ impl SessionStore {
         );
         let idle_timeout = facts.own_idle_timeout;
         let idle_timeout = idle_timeout.unwrap_or_else(|| millis(store.settings.idle_timeout));
+        let idle_timeout = idle_timeout.min(LONGEST);
         let limit = match facts.own_limit {
-            Some(limit) => Some(times.of_wall(limit)),
+            Some(limit) => Some(times.of_wall(limit).min(now.saturating_add(LONGEST))),
             None => default_limit(created, &store.settings),
         };
         if now

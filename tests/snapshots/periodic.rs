@@ -163,7 +163,7 @@ fn a_logout_and_a_renewal_are_in_the_file_soon_if_one_asks_for_it() {
         .every(NEVER)
         .promptly(millis(1))
         .spawn(&store);
-    session.destroy();
+    session.destroy().unwrap();
     until(|| !has_now(&machine, &gone));
     renewed.renew_with_grace(Duration::ZERO).unwrap();
     until(|| !has_now(&machine, &old) && has_now(&machine, renewed.id()));

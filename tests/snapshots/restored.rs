@@ -146,7 +146,7 @@ fn a_crash_brings_back_what_ended_since_the_file_was_written() {
     machine.file().write(&store).unwrap();
     session.renew_with_grace(Duration::ZERO).unwrap();
     let renewed = *session.id();
-    destroyed.destroy();
+    destroyed.destroy().unwrap();
     // The program crashes here.
     let (store, _) = machine
         .file()
