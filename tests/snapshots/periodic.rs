@@ -45,8 +45,8 @@ impl Serialize for Touchy {
 }
 
 impl<'d> Deserialize<'d> for Touchy {
-    fn deserialize<D: Deserializer<'d>>(_: D) -> Result<Self, D::Error> {
-        Ok(Self)
+    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self)
     }
 }
 
