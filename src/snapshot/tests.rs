@@ -311,8 +311,8 @@ impl Serialize for Fickle {
 }
 
 impl<'d> Deserialize<'d> for Fickle {
-    fn deserialize<D: Deserializer<'d>>(_: D) -> Result<Self, D::Error> {
-        Ok(Self)
+    fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self)
     }
 }
 
