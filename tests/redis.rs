@@ -309,14 +309,6 @@ fn applications_that_share_a_server_know_nothing_of_each_others_sessions() {
     });
 }
 
-/// How often the server was asked to run a script since its statistics were reset.
-fn scripts_run(server: &Server) -> u64 {
-    let stats = server.must("INFO commandstats");
-    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
-    let calls = calls.and_then(|calls| calls.split(',').next());
-    calls.map_or(0, |calls| calls.parse().expect("a number"))
-}
-
 #[test]
 fn an_owner_makes_no_read_dearer() {
     let server = Server::start();
@@ -345,7 +337,7 @@ fn an_owner_makes_no_read_dearer() {
                     .is_some()
             );
         }
-        assert_eq!(scripts_run(&server), 10);
+        assert_eq!(server.scripts(), 10);
     });
 }
 
@@ -536,7 +528,7 @@ fn an_index_that_is_lost_again_is_put_back_again_a_resolution_later() {
                         .is_some()
                 );
             }
-            assert_eq!(scripts_run(&server), 11, "one more in a resolution");
+            assert_eq!(server.scripts(), 11, "one more in a resolution");
             assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
         }
         assert_eq!(provider.destroy_owned_by("ann", None).await.unwrap(), 1);

@@ -30,14 +30,6 @@ fn machine(server: &Server, staleness: Duration) -> RedisProvider {
     .expect("the settings are right")
 }
 
-/// How many scripts the server ran since the statistics were reset.
-fn scripts(server: &Server) -> u64 {
-    let stats = server.must("INFO commandstats");
-    let calls = stats.split("cmdstat_evalsha:calls=").nth(1);
-    let digits = calls.and_then(|calls| calls.split(',').next());
-    digits.map_or(0, |digits| digits.parse().expect("a number"))
-}
-
 /// A clock to set, and a machine that goes by it.
 fn machine_with_clock(server: &Server) -> (ManualClock, RedisProvider) {
     let clock = ManualClock::new();
@@ -82,7 +74,7 @@ fn a_session_in_use_costs_one_command_in_each_resolution() {
                 );
                 provider.touch(By::Key(id.key())).await.unwrap();
             }
-            assert_eq!(scripts(&server), minute, "after {minute} resolutions");
+            assert_eq!(server.scripts(), minute, "after {minute} resolutions");
         }
         clock.advance(IDLE - RESOLUTION);
         assert!(
@@ -304,7 +296,7 @@ fn time_passes_for_a_copy_too() {
             .unwrap();
         assert_eq!(session.age, GRACE);
         assert_eq!(session.lifetime_left, Some(IDLE - GRACE));
-        assert_eq!(scripts(&server), 0, "all this from the copy");
+        assert_eq!(server.scripts(), 0, "all this from the copy");
         provider
             .set_lifetime(By::Key(new.key()), GRACE)
             .await

@@ -144,6 +144,17 @@ impl Server {
         offset.map_or(0, |offset| offset.trim().parse().expect("a number"))
     }
 
+    /// How many scripts it was asked to run since its statistics were reset.
+    pub fn scripts(&self) -> u64 {
+        let stats = self.must("INFO commandstats");
+        let calls = |command: &str| {
+            let calls = stats.split(&format!("cmdstat_{command}:calls=")).nth(1);
+            let digits = calls.and_then(|calls| calls.split(',').next());
+            digits.map_or(0, |digits| digits.parse().expect("a number"))
+        };
+        calls("evalsha") + calls("eval")
+    }
+
     /// The names of all keys.
     pub fn keys(&self) -> Vec<String> {
         let answer = self.must("KEYS *");

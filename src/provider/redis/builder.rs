@@ -3,7 +3,7 @@
 use super::RedisProvider;
 use super::link::Link;
 use super::names::Names;
-use super::near::Near;
+use super::near::{Limits, Near};
 use super::nodes::Nodes;
 use super::owners::nothing_seen;
 use super::remote::{Remote, resolution};
@@ -22,6 +22,8 @@ use std::time::Duration;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_CONNECTIONS: usize = 4;
+/// Of the near cache, in bytes.
+const DEFAULT_BYTES: u64 = 64 << 20;
 const DEFAULT_STALENESS: Duration = Duration::from_secs(2);
 /// How long a connection is silent before the system asks whether the other end is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -48,6 +50,7 @@ pub struct RedisBuilder {
     prefix: String,
     clock: Option<Arc<dyn Clock>>,
     near: Option<usize>,
+    near_bytes: u64,
     staleness: Duration,
     allows_eviction: bool,
     #[cfg(feature = "redis-tls")]
@@ -105,6 +108,7 @@ impl RedisBuilder {
             prefix,
             clock: None,
             near: None,
+            near_bytes: DEFAULT_BYTES,
             staleness: DEFAULT_STALENESS,
             allows_eviction: false,
             #[cfg(feature = "redis-tls")]
@@ -178,6 +182,14 @@ impl RedisBuilder {
         self
     }
 
+    /// How many bytes the copies in the near cache may take together, by the same estimate as
+    /// [`Settings::capacity_bytes`]. A session that would take more than a sixteenth of it, or more than 8 MiB, is not
+    /// kept: each read asks for it. Default: 64 MiB.
+    pub fn near_cache_bytes(mut self, bytes: u64) -> Self {
+        self.near_bytes = bytes;
+        self
+    }
+
     /// For how long at the most a copy in the near cache counts after another machine has changed or ended the
     /// session, whatever happens to the connection. Default: 2 seconds.
     pub fn staleness(mut self, staleness: Duration) -> Self {
@@ -227,6 +239,7 @@ impl RedisBuilder {
             ("timeout", self.timeout.is_zero()),
             ("connections", self.connections == 0),
             ("near_cache", self.near == Some(0)),
+            ("near_cache_bytes", self.near_bytes == 0),
             ("staleness", self.staleness.is_zero()),
         ] {
             if is_zero {
@@ -243,8 +256,12 @@ impl RedisBuilder {
             Some(_) if resolution(&settings) == 0 => return Err(RedisBuildError::NoResolution),
             Some(sessions) => {
                 let clock = self.clock.clone().unwrap_or_else(|| Arc::new(CoarseClock));
-                let (bound, resolution) = (self.staleness, resolution(&settings));
-                let near = Near::new(sessions, bound, resolution, names.clone(), clock);
+                let limits = Limits {
+                    sessions,
+                    bytes: self.near_bytes,
+                    staleness: self.staleness,
+                };
+                let near = Near::new(limits, resolution(&settings), names.clone(), clock);
                 Some(Arc::new(near))
             }
         };

@@ -92,6 +92,14 @@ impl Link {
         Instant::now() + self.timeout
     }
 
+    /// The time that an operation was given is over, and it has asked for nothing.
+    pub(super) fn timed_out(&self) -> RedisFailure {
+        RedisFailure::TimedOut {
+            after: self.timeout,
+            asked: false,
+        }
+    }
+
     pub(super) fn near(&self) -> Option<&Near> {
         self.near.as_deref()
     }
@@ -214,7 +222,7 @@ impl Link {
         }
         if self.near.is_some() {
             let mut tracking = redis::cmd("CLIENT");
-            tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
+            tracking.arg("TRACKING").arg("ON");
             tracking.exec_async(&mut connection).await.map_err(
                 |error| match is_unknown_command(&error) {
                     true => RedisFailure::NoTracking(error),

@@ -10,14 +10,24 @@
 //! - until a touch is due. The read that fetches the next copy is the touch: so a session in use costs
 //!   the server one command in each resolution.
 //!
-//! **A copy that comes too late.** Who fetches a copy first leaves a mark, and puts the copy in the place of
-//! that mark only. Whatever makes copies worthless, a message of the server's or a write from here, removes
-//! what it finds, a mark included. So a copy that was read before a change is not kept after it. The same is done
-//! when a node of a cluster sends a request elsewhere: what is read over another connection than the mark was
-//! left for is not kept.
+//! **One flight.** The first reader that finds no copy leaves a flight in its place and asks the server; readers that
+//! come meanwhile wait for the same answer. They join a flight no later than the staleness bound after the question:
+//! so they are told nothing older than a copy may be. Nor do they join one that the server has told of more changes
+//! for than its own. If the secret that it was asked with is refused, each asks by itself.
 //!
-//! **Writes from here** are not told to this connection (`NOLOOP`: a touch would remove each copy that it
-//! fetches). A write removes the copy when it is over, whether it succeeded, failed, or was dropped.
+//! **A copy that comes too late.** A copy is put in the place of its own flight only. A write from here, and a
+//! server that was emptied, remove what they find, a flight included; a message about the session is counted at the
+//! flight. So a copy that was read before a change is not kept after it. The same is done when a node of a cluster
+//! sends a request elsewhere: what is read over another connection than the flight was left for is not kept.
+//!
+//! **The server tells of our own changes too.** It must (no `NOLOOP`): what it gives up because its table of tracked
+//! keys is full, or its memory, it gives up while it runs anybody's command, and would not tell whose it was. A
+//! script that reads, and writes a touch, makes it send exactly one message, before whatever it says of later
+//! changes. So a copy that comes with a touch is owed one message, and outlives that one: the one that was counted
+//! at its flight, or the next; and if the copy is replaced by a flight before that, the flight is owed it. Were it
+//! another one, the owed message removes the copy: that costs a read, not a promise.
+//!
+//! **Writes from here** remove the copy when they are over, whether they succeeded, failed, or were dropped.
 
 use super::link::{Place, Spot};
 use super::names::{Name, Names};
@@ -27,14 +37,23 @@ use redis::{PushInfo, PushKind, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
 
 /// A connection is noted as heard of when the last note is older than this part of the bound.
 const NOTES: u32 = 8;
+/// Bytes that a copy takes beside its attributes, and a flight.
+const OVERHEAD: usize = 1_024;
+/// No copy may take more than this part of all copies: one would push out the others.
+const LARGEST_PART: u64 = 16;
+/// Nor more than this, however large the cache is.
+const LARGEST: u64 = 8 << 20;
 
 pub(super) struct Near {
     sessions: IdleMap<Name, Kept>,
     heard: IdleMap<Spot, Heard>,
     bound: Duration,
+    /// Bytes.
+    largest: u64,
     /// Milliseconds: how long after an access the next one is a touch.
     resolution: u64,
     names: Names,
@@ -43,9 +62,12 @@ pub(super) struct Near {
 
 #[derive(Clone)]
 enum Kept {
-    /// Somebody has asked for it.
-    Asked(Arc<()>),
-    Copy(Arc<Copied>),
+    /// Somebody has asked for it. Since then the server has told of so many changes.
+    Asked(Arc<Flight>, u32),
+    /// And whether the server has yet to tell of the touch that came with it.
+    Copy(Arc<Copied>, bool),
+    /// It changed.
+    Gone,
 }
 
 /// A copy of a session.
@@ -64,28 +86,48 @@ struct Heard {
     at: Instant,
 }
 
-/// What is put in the place of a copy that is being fetched.
-pub(super) struct Mark {
-    mark: Arc<()>,
+/// A question that is under way, and its answer.
+pub(super) struct Flight {
     place: Option<Place>,
-    asked: u64,
+    /// The server has yet to tell of the touch that came with the copy before.
+    is_owed: bool,
+    asked: Instant,
+    /// By this process's clock, in milliseconds.
+    asked_millis: u64,
+    pub(super) fetched: OnceCell<Fetched>,
+}
+
+/// What the server said.
+pub(super) enum Fetched {
+    Session(Record),
+    /// There is none.
+    Ended,
+    /// There is one, and the secret that the reader came with is not, or no longer, its own.
+    Refused,
+}
+
+/// What there is of a session here.
+pub(super) enum Found {
+    Copy(Record),
+    Flight(Arc<Flight>),
 }
 
 impl Near {
     pub(super) fn new(
-        sessions: usize,
-        bound: Duration,
+        limits: Limits,
         resolution: u64,
         names: Names,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let copies = IdleMap::builder().no_idle_timeout().capacity(sessions);
+        let copies = IdleMap::builder()
+            .no_idle_timeout()
+            .capacity(limits.sessions)
+            .weight_capacity(limits.bytes, |_, kept: &Kept| kept.size());
         Self {
-            sessions: copies
-                .build()
-                .expect("the builder has checked the capacity"),
+            sessions: copies.build().expect("the builder has checked the limits"),
             heard: IdleMap::without_idle_timeout(),
-            bound,
+            bound: limits.staleness,
+            largest: LARGEST.min(limits.bytes / LARGEST_PART),
             resolution,
             names,
             clock,
@@ -95,61 +137,134 @@ impl Near {
     /// The session as it is known here, at this moment. Touches the copy, so that it is not evicted first.
     pub(super) fn find(&self, name: Name, spot: &Spot) -> Option<Record> {
         let kept = self.sessions.get(&name)?;
-        let Kept::Copy(copy) = &*kept else {
-            return None;
-        };
-        let heard = self.heard.peek(spot)?;
-        let now = self.clock.now_millis();
-        let is_coherent = Arc::ptr_eq(&heard.place, &copy.place) && heard.at.elapsed() < self.bound;
-        (is_coherent && now < copy.until)
-            .then(|| copy.record.later_by(now.saturating_sub(copy.fetched)))
-    }
-
-    /// Leaves a mark before a session is asked for.
-    pub(super) fn mark(&self, name: Name, spot: &Spot) -> Mark {
-        let mark = Arc::new(());
-        self.sessions.insert(name, Kept::Asked(Arc::clone(&mark)));
-        Mark {
-            mark,
-            place: self.heard.peek(spot).map(|heard| Arc::clone(&heard.place)),
-            asked: self.clock.now_millis(),
+        match self.counts(&kept, spot)? {
+            Found::Copy(record) => Some(record),
+            Found::Flight(_) => None,
         }
     }
 
-    /// Keeps a copy, if nothing happened since the mark was left.
-    pub(super) fn keep(&self, name: Name, mark: Mark, record: &Record) {
-        let Some(place) = mark.place else {
+    /// The session as it is known here, or the flight that will tell: one that is under way, or a new one.
+    pub(super) fn find_or_ask(&self, name: Name, spot: &Spot) -> Found {
+        if let Some(record) = self.find(name, spot) {
+            return Found::Copy(record);
+        }
+        let replace = |kept: &Kept| match self.counts(kept, spot) {
+            Some(found) => Err(found),
+            None => {
+                let flight = self.flight(spot, Some(kept));
+                Ok((Kept::Asked(Arc::clone(&flight), 0), flight))
+            }
+        };
+        loop {
+            match self.sessions.try_update_and_return(&name, replace) {
+                Err(found) => return found,
+                Ok(Some((_, flight))) => return Found::Flight(flight),
+                Ok(None) => {
+                    let flight = self.flight(spot, None);
+                    let asked = Kept::Asked(Arc::clone(&flight), 0);
+                    if self.sessions.try_insert(name, asked).is_ok() {
+                        return Found::Flight(flight);
+                    }
+                }
+            }
+        }
+    }
+
+    fn flight(&self, spot: &Spot, before: Option<&Kept>) -> Arc<Flight> {
+        let place = self.heard.peek(spot).map(|heard| Arc::clone(&heard.place));
+        let is_here = |copy: &Copied| {
+            place
+                .as_ref()
+                .is_some_and(|place| Arc::ptr_eq(place, &copy.place))
+        };
+        Arc::new(Flight {
+            is_owed: matches!(before, Some(Kept::Copy(copy, true)) if is_here(copy)),
+            place,
+            asked: Instant::now(),
+            asked_millis: self.clock.now_millis(),
+            fetched: OnceCell::new(),
+        })
+    }
+
+    fn counts(&self, kept: &Kept, spot: &Spot) -> Option<Found> {
+        match kept {
+            Kept::Asked(flight, told) => {
+                // One more may be of its own touch.
+                let may_be_unchanged = *told <= u32::from(flight.is_owed) + 1;
+                (may_be_unchanged && flight.asked.elapsed() < self.bound)
+                    .then(|| Found::Flight(Arc::clone(flight)))
+            }
+            Kept::Copy(copy, _) => {
+                let heard = self.heard.peek(spot)?;
+                let now = self.clock.now_millis();
+                let is_coherent =
+                    Arc::ptr_eq(&heard.place, &copy.place) && heard.at.elapsed() < self.bound;
+                let record = || copy.record.later_by(now.saturating_sub(copy.fetched));
+                (is_coherent && now < copy.until).then(|| Found::Copy(record()))
+            }
+            Kept::Gone => None,
+        }
+    }
+
+    /// Keeps what a flight brought, if nothing happened since it was left, but for its own touch.
+    pub(super) fn keep(&self, name: Name, flight: &Arc<Flight>, record: &Record) {
+        let Some(place) = &flight.place else {
             // The connection was made meanwhile: the next read keeps a copy.
-            return self.unmark(name, &mark.mark);
+            return self.give_up(name, flight);
         };
         // A touch is due when the last one that was written down is so old, or when the session ends.
-        let due = record.accessed().saturating_add(self.resolution);
+        let resolution = self.resolution.min(record.terms.idle.div_ceil(2));
+        let due = record.accessed().saturating_add(resolution);
         let left = due.min(record.ends()).saturating_sub(record.now);
         let copy = Arc::new(Copied {
             record: record.clone(),
-            place,
-            fetched: mark.asked,
-            until: mark.asked.saturating_add(left),
+            place: Arc::clone(place),
+            fetched: flight.asked_millis,
+            until: flight.asked_millis.saturating_add(left),
         });
+        if copy.size() > self.largest {
+            return self.give_up(name, flight);
+        }
+        let copied = |is_owed| Kept::Copy(Arc::clone(&copy), is_owed);
         self.sessions.update(&name, |kept| match kept {
-            Kept::Asked(other) if Arc::ptr_eq(other, &mark.mark) => Kept::Copy(Arc::clone(&copy)),
+            Kept::Asked(other, told) if Arc::ptr_eq(other, flight) => {
+                // What was owed has come before the answer, if it comes at all.
+                match (record.is_touched, told.checked_sub(flight.is_owed.into())) {
+                    (is_touched, Some(0)) => copied(is_touched),
+                    (true, Some(1)) => copied(false),
+                    _ => Kept::Gone,
+                }
+            }
             other => other.clone(),
         });
+        self.clear_away(name);
     }
 
-    fn unmark(&self, name: Name, mark: &Arc<()>) {
-        let is_it = |kept: &Kept| matches!(kept, Kept::Asked(other) if Arc::ptr_eq(other, mark));
+    /// Takes back a flight: there is nothing to keep.
+    pub(super) fn give_up(&self, name: Name, flight: &Arc<Flight>) {
+        let is_it =
+            |kept: &Kept| matches!(kept, Kept::Asked(other, _) if Arc::ptr_eq(other, flight));
         self.sessions.remove_if(&name, is_it);
-    }
-
-    /// Takes back a mark: there is nothing to keep.
-    pub(super) fn give_up(&self, name: Name, mark: &Mark) {
-        self.unmark(name, &mark.mark);
     }
 
     /// Whatever is known of a session here counts no more.
     pub(super) fn forget(&self, name: Name) {
         self.sessions.remove(&name);
+    }
+
+    /// The server says that a session changed.
+    fn changed(&self, name: Name) {
+        self.sessions.update(&name, |kept| match kept {
+            Kept::Asked(flight, told) => Kept::Asked(Arc::clone(flight), told.saturating_add(1)),
+            Kept::Copy(copy, true) => Kept::Copy(Arc::clone(copy), false),
+            Kept::Copy(_, false) | Kept::Gone => Kept::Gone,
+        });
+        self.clear_away(name);
+    }
+
+    fn clear_away(&self, name: Name) {
+        let is_gone = |kept: &Kept| matches!(kept, Kept::Gone);
+        self.sessions.remove_if(&name, is_gone);
     }
 
     /// A connection has answered a question that was asked at some time.
@@ -176,7 +291,7 @@ impl Near {
                     if let Value::BulkString(key) = key
                         && let Some(name) = self.names.parse_session(key)
                     {
-                        self.forget(name);
+                        self.changed(name);
                     }
                 }
             }
@@ -184,6 +299,31 @@ impl Near {
             (PushKind::Invalidate, _) => self.sessions.clear(),
             (PushKind::Disconnection, _) => self.lost(spot),
             _ => {}
+        }
+    }
+}
+
+/// What bounds a near cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) sessions: usize,
+    pub(super) bytes: u64,
+    /// For how long a copy counts though its connection is not heard of.
+    pub(super) staleness: Duration,
+}
+
+impl Copied {
+    fn size(&self) -> u64 {
+        (OVERHEAD + self.record.size()) as u64
+    }
+}
+
+impl Kept {
+    /// Bytes, by estimate.
+    fn size(&self) -> u32 {
+        match self {
+            Self::Copy(copy, _) => u32::try_from(copy.size()).unwrap_or(u32::MAX),
+            Self::Asked(..) | Self::Gone => OVERHEAD as u32,
         }
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) struct Record {
     pub(super) now: u64,
     pub(super) terms: Terms,
+    /// Whether the script that answers has written to the session.
+    pub(super) is_touched: bool,
     version: u64,
     created: u64,
     accessed: u64,
@@ -90,9 +92,9 @@ impl Record {
     /// Reads the fields and values of a whole session.
     pub(super) fn read(now: u64, fields: Vec<Value>) -> Result<Self, RedisFailure> {
         let mut attributes = Attributes::default();
-        let mut known: [Option<Value>; 11] = Default::default();
-        const NAMES: [&[u8]; 11] = [
-            b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t", b"s", b"r", b"was",
+        let mut known: [Option<Value>; 12] = Default::default();
+        const NAMES: [&[u8]; 12] = [
+            b"k", b"i", b"d", b"o", b"x", b"v", b"c", b"t", b"s", b"r", b"was", b"w",
         ];
         let mut fields = fields.into_iter();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
@@ -117,10 +119,12 @@ impl Record {
             secret,
             replaced,
             was,
+            written,
         ] = known.map(|value| value.unwrap_or(Value::Nil));
         Ok(Self {
             now,
             terms: Terms::of([key, idle, limit, owner, held_until])?,
+            is_touched: written != Value::Nil,
             version: number(&version)?,
             created: number(&created)?,
             accessed: number(&accessed)?,
@@ -153,6 +157,13 @@ impl Record {
 
     pub(super) fn accessed(&self) -> u64 {
         self.accessed
+    }
+
+    /// Bytes of what is different from session to session, by estimate.
+    pub(super) fn size(&self) -> usize {
+        let owner = self.terms.owner.as_ref().map_or(0, |owner| owner.len());
+        let secrets = self.replaced.iter().map(|(secret, _)| secret.len());
+        self.attributes.size() + owner + secrets.sum::<usize>()
     }
 
     pub(super) fn snapshot(self) -> Snapshot {

@@ -1,9 +1,9 @@
 //! The operations on one session, each a script that changes one key.
 
 use super::failure::RedisFailure;
-use super::link::{Link, Repeat};
+use super::link::{Link, Repeat, Spot};
 use super::names::{Name, Names, Target};
-use super::near::Writing;
+use super::near::{Fetched, Flight, Found, Near, Writing};
 use super::owners::Seen;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::{Call, Script, Scripts};
@@ -15,7 +15,7 @@ use redis::{FromRedisValue, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Replaced secrets that still answer, at the most: as in memory.
 const MOST_REPLACED: usize = 8;
@@ -23,6 +23,7 @@ const MOST_REPLACED: usize = 8;
 const SLACK: Duration = Duration::from_secs(60 * 60);
 
 /// Whether a read counts as an access, and under which secret.
+#[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
     pub(super) id: Option<&'a SessionId>,
     pub(super) touches: bool,
@@ -144,27 +145,60 @@ impl Remote {
         let Some(near) = self.link.near() else {
             return self.read(name, look, end).await;
         };
-        let target = Target::Session(name);
-        let spot = self.link.spot(target);
-        if let Some(copy) = near.find(name, &spot) {
-            match look.id.map_or(Some(true), |id| copy.admits(&hash_of(id))) {
-                Some(true) => return Ok(Some(copy)),
-                Some(false) => return Err(SessionError::Superseded),
-                // The server may know it.
+        let spot = self.link.spot(Target::Session(name));
+        let found = match look.touches {
+            true => near.find_or_ask(name, &spot),
+            false => match near.find(name, &spot) {
+                Some(copy) => Found::Copy(copy),
                 None => return self.read(name, look, end).await,
+            },
+        };
+        let record = match found {
+            Found::Copy(copy) => copy,
+            Found::Flight(flight) => {
+                let fetch = || self.fetch_near(near, name, look, (&spot, &flight), end);
+                let fetched = timeout_at(end, flight.fetched.get_or_try_init(fetch)).await;
+                match fetched.map_err(|_| self.link.timed_out())?? {
+                    Fetched::Session(record) => record.clone(),
+                    Fetched::Ended => return Ok(None),
+                    Fetched::Refused => return self.read(name, look, end).await,
+                }
             }
+        };
+        match look.id.map_or(Some(true), |id| record.admits(&hash_of(id))) {
+            Some(true) => Ok(Some(record)),
+            Some(false) => Err(SessionError::Superseded),
+            // The server may know it.
+            None => self.read(name, look, end).await,
         }
-        if !look.touches {
-            return self.read(name, look, end).await;
-        }
-        let mark = near.mark(name, &spot);
-        let read = self.read(name, look, end).await;
+    }
+
+    /// What a flight is for: asks, and keeps what it is told.
+    async fn fetch_near(
+        &self,
+        near: &Near,
+        name: Name,
+        look: Look<'_>,
+        (spot, flight): (&Spot, &Arc<Flight>),
+        end: Instant,
+    ) -> Result<Fetched, SessionError> {
+        let read = self.fetch(name, look, end).await;
         match &read {
             // Nothing is kept of a session that moved to another node meanwhile.
-            Ok(Some(record)) if self.link.spot(target) == spot => near.keep(name, mark, record),
-            _ => near.give_up(name, &mark),
+            Ok(Some(record)) if self.link.spot(Target::Session(name)) == *spot => {
+                near.keep(name, flight, record);
+            }
+            _ => near.give_up(name, flight),
         }
-        read
+        match read {
+            Ok(Some(record)) => {
+                self.hold_longer(name, &record.terms, record.now, end).await;
+                Ok(Fetched::Session(record))
+            }
+            Ok(None) => Ok(Fetched::Ended),
+            Err(SessionError::Superseded) => Ok(Fetched::Refused),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn apply(

@@ -2,7 +2,7 @@
 
 use super::link::{Link, Place, Spot};
 use super::names::{Name, Names, Target};
-use super::near::Near;
+use super::near::{Flight, Found, Limits, Near};
 use super::nodes::Nodes;
 use super::record::Record;
 use crate::CoarseClock;
@@ -26,6 +26,11 @@ struct Session {
 
 impl Session {
     fn new() -> Self {
+        Self::at(HOUR, false)
+    }
+
+    /// As it is answered at a time, with a touch or without.
+    fn at(now: u64, is_touched: bool) -> Self {
         let key = SessionId::generate().expect("random bytes").key();
         let client = Client::open("redis://127.0.0.1/").expect("an address");
         let name = Name::of(&key);
@@ -38,14 +43,15 @@ impl Session {
             ("t", HOUR.to_string()),
             ("s", String::new()),
         ];
-        let fields = fields.into_iter().flat_map(|(name, value)| {
+        let touched = is_touched.then(|| ("w", 1.to_string()));
+        let fields = fields.into_iter().chain(touched).flat_map(|(name, value)| {
             [name.to_owned(), value].map(|text| Value::BulkString(text.into_bytes()))
         });
         Self {
-            near: Near::new(10, BOUND, HOUR, Names::new(PREFIX), Arc::new(CoarseClock)),
+            near: near(),
             name,
             spot: link.spot(Target::Session(name)),
-            record: Record::read(HOUR, fields.collect()).expect("a session"),
+            record: Record::read(now, fields.collect()).expect("a session"),
         }
     }
 
@@ -54,10 +60,17 @@ impl Session {
         self.near.heard(&self.spot, place, asked);
     }
 
+    /// A reader that finds nothing: the flight that it joins.
+    fn ask(&self) -> Arc<Flight> {
+        match self.near.find_or_ask(self.name, &self.spot) {
+            Found::Flight(flight) => flight,
+            Found::Copy(_) => panic!("there is a copy"),
+        }
+    }
+
     /// Reads the session from the server.
     fn fetch(&self) {
-        let mark = self.near.mark(self.name, &self.spot);
-        self.near.keep(self.name, mark, &self.record);
+        self.near.keep(self.name, &self.ask(), &self.record);
     }
 
     /// The server says that a session has changed; none: that it was emptied.
@@ -80,6 +93,15 @@ impl Session {
     }
 }
 
+fn near() -> Near {
+    let limits = Limits {
+        sessions: 10,
+        bytes: 1 << 20,
+        staleness: BOUND,
+    };
+    Near::new(limits, HOUR, Names::new(PREFIX), Arc::new(CoarseClock))
+}
+
 fn place() -> Place {
     Arc::new(OnceCell::new())
 }
@@ -89,13 +111,68 @@ fn a_copy_is_kept_in_the_place_of_its_own_mark_only() {
     let session = Session::new();
     let near = &session.near;
     session.heard(&place(), Instant::now());
-    let early = near.mark(session.name, &session.spot);
+    let early = session.ask();
     near.forget(session.name);
-    let late = near.mark(session.name, &session.spot);
-    near.keep(session.name, early, &session.record);
+    let late = session.ask();
+    near.keep(session.name, &early, &session.record);
     assert!(!session.is_found(), "read before the change");
-    near.keep(session.name, late, &session.record);
+    near.keep(session.name, &late, &session.record);
     assert!(session.is_found());
+}
+
+#[test]
+fn a_copy_outlives_the_message_about_its_own_touch_and_no_other() {
+    for is_told_first in [false, true] {
+        let session = Session::at(HOUR, true);
+        session.heard(&place(), Instant::now());
+        let flight = session.ask();
+        if is_told_first {
+            session.told(Some(session.name));
+        }
+        session.near.keep(session.name, &flight, &session.record);
+        if !is_told_first {
+            session.told(Some(session.name));
+        }
+        assert!(session.is_found(), "its own");
+        session.told(Some(session.name));
+        assert!(!session.is_found(), "another one's");
+    }
+}
+
+#[test]
+fn a_copy_that_was_read_before_a_change_is_not_kept() {
+    for (is_touched, messages) in [(false, 1), (true, 2)] {
+        let session = Session::at(HOUR, is_touched);
+        session.heard(&place(), Instant::now());
+        let flight = session.ask();
+        for _ in 0..messages {
+            session.told(Some(session.name));
+        }
+        session.near.keep(session.name, &flight, &session.record);
+        assert!(!session.is_found());
+        assert!(session.is_empty());
+    }
+}
+
+#[test]
+fn a_message_that_the_copy_before_was_owed_does_not_cost_the_next_one() {
+    for is_told in [true, false] {
+        // Its touch is due at once.
+        let mut session = Session::at(2 * HOUR, true);
+        session.heard(&place(), Instant::now());
+        session.fetch();
+        assert!(!session.is_found());
+        session.record = Session::new().record;
+        let flight = session.ask();
+        if is_told {
+            session.told(Some(session.name));
+        }
+        session.near.keep(session.name, &flight, &session.record);
+        // The server says what it owes before it answers the next question.
+        assert_eq!(session.is_found(), is_told);
+        session.told(Some(session.name));
+        assert!(!session.is_found());
+    }
 }
 
 #[test]
@@ -105,13 +182,13 @@ fn nothing_is_left_of_a_mark_without_a_copy() {
     session.fetch();
     assert!(session.is_empty(), "the connection was made meanwhile");
     session.heard(&place(), Instant::now());
-    let early = near.mark(session.name, &session.spot);
+    let early = session.ask();
     assert!(!session.is_empty());
     near.give_up(session.name, &early);
     assert!(session.is_empty());
-    let late = near.mark(session.name, &session.spot);
+    let late = session.ask();
     near.give_up(session.name, &early);
-    near.keep(session.name, late, &session.record);
+    near.keep(session.name, &late, &session.record);
     assert!(session.is_found(), "another one's mark stays");
 }
 

@@ -9,6 +9,7 @@
 --   i  its idle timeout                    d  its absolute deadline
 --   x  until when the owner index holds it: an owned session does not outlive that
 --   a:NAME  an attribute, as JSON
+-- An answer has one field more: w, if the script has written to the session.
 local FIELDS = { 'k', 's', 'r', 'v', 'o', 'c', 't', 'i', 'd', 'x' }
 -- The session as it is in the server, at each step; without attributes until they are fetched.
 local it = {}
@@ -69,8 +70,10 @@ local function write(sets, deletes)
   for _, field in ipairs(deletes) do
     redis.call('HDEL', key, field)
   end
-  -- A client that tracks what it has read is told of the first change after that.
+  -- A client that tracks what it has read is told of this change, once, since nothing is read in between; and of
+  -- the first one after it.
   redis.call('HMGET', key, 'k')
+  it.w = '1'
 end
 
 -- Adds the access to what is set, if the last one is so long ago that it counts. At the latest that is half of
