@@ -36,6 +36,7 @@ enum Fault {
     LogsInWithGrace,
     RenewsOldIds,
     CountsPeeks,
+    TouchesByTheSettingsAlone,
     DestroysNothing,
     HasNoBound,
     TakesNoNewcomers,
@@ -144,9 +145,12 @@ impl Provider for Flawed {
             Access::Touch => session,
             Access::Peek => self.admitted(session),
         };
-        let access = match self.is(Fault::CountsPeeks) {
-            true => Access::Touch,
-            false => access,
+        let resolution = self.memory.store().settings().touch_resolution;
+        let access = match self.fault {
+            Fault::CountsPeeks => Access::Touch,
+            // The suite's sessions are read more often than that.
+            Fault::TouchesByTheSettingsAlone if !resolution.is_zero() => Access::Peek,
+            _ => access,
         };
         Box::pin(async move {
             match self.memory.read(session, access).await? {
@@ -372,6 +376,7 @@ fn the_suite_finds_each_fault() {
         (Fault::LogsInWithGrace, "makes a version"),
         (Fault::RenewsOldIds, "only the newest id"),
         (Fault::CountsPeeks, "ends on the millisecond"),
+        (Fault::TouchesByTheSettingsAlone, "a long touch resolution"),
         (Fault::DestroysNothing, "refuses what comes late"),
         (Fault::HasNoBound, "keeps its bound"),
         (Fault::TakesNoNewcomers, "keeps its bound"),

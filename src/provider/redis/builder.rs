@@ -174,7 +174,8 @@ impl RedisBuilder {
     /// tracking): the tiered provider. Default: none.
     ///
     /// A session in use then costs the server one command in each
-    /// [touch resolution](Settings::touch_resolution), however many requests there are. What this provider
+    /// [touch resolution](Settings::touch_resolution), however many requests there are; requests that come together
+    /// share it. The copies are also bounded by [`near_cache_bytes`](Self::near_cache_bytes). What this provider
     /// changes, it sees at once; what another one changes, as soon as the server says so, and if the
     /// connection is dead without anybody knowing, after [`staleness`](Self::staleness) at the latest.
     pub fn near_cache(mut self, sessions: usize) -> Self {

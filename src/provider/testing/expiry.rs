@@ -21,6 +21,11 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case("a session may have terms of its own", own_terms),
         case("setting terms is no access", terms_do_not_touch),
+        case_with(
+            settings().touch_resolution(IDLE / 2),
+            "a short idle timeout of its own outlives a long touch resolution",
+            own_idle_in_use,
+        ),
         case("the age counts from the creation", age),
         case("collection ends what is due and nothing else", collection),
         case("an id that was not issued is never adopted", unknown_ids),
@@ -125,6 +130,18 @@ fn own_terms(bench: &Bench<'_>) {
     bench.check(bench.read(&limited).is_none(), "a lifetime at once");
     bench.advance(IDLE * 9);
     bench.check(bench.read(&long).is_some(), "a longer idle timeout");
+}
+
+fn own_idle_in_use(bench: &Bench<'_>) {
+    let own = IDLE / 20;
+    let id = bench.init().id;
+    bench.wait(bench.provider.set_idle_timeout(By::Id(id), own));
+    for _ in 0..100 {
+        bench.advance(own / 4);
+        bench.check(bench.read(&id).is_some(), "a session in use to live");
+    }
+    bench.advance(own);
+    bench.check(bench.read(&id).is_none(), "its own idle timeout to count");
 }
 
 fn terms_do_not_touch(bench: &Bench<'_>) {
