@@ -18,22 +18,26 @@ mod backend {
     pub(crate) use core::sync::atomic::{
         AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence, fence,
     };
+    pub(crate) use std::thread_local;
 }
 
 #[cfg(dwell_shuttle)]
 mod backend {
     pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+    pub(crate) use shuttle::thread_local;
 }
 
 #[cfg(all(dwell_loom, not(dwell_rmw)))]
 mod backend {
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+    pub(crate) use loom::thread_local;
 }
 
 #[cfg(all(dwell_loom, dwell_rmw))]
 mod backend {
     use super::Ordering;
     pub(crate) use loom::sync::atomic::fence;
+    pub(crate) use loom::thread_local;
 
     macro_rules! integer {
         ($name:ident, $int:ty) => {

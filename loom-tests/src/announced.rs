@@ -8,6 +8,7 @@
 pub(crate) use core::sync::atomic::Ordering;
 use loom::sync::atomic::AtomicU32 as Announcements;
 pub(crate) use loom::sync::atomic::fence;
+pub(crate) use loom::thread_local;
 
 macro_rules! integer {
     ($name:ident, $int:ty) => {

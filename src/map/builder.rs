@@ -4,11 +4,12 @@ use super::calendar::Calendar;
 use super::handle::Handle;
 use super::life::LAST_TICK;
 use super::limbo::Limbo;
+use super::listener::Listener;
 use super::record::LONGEST_IDLE;
 use super::resize::bits_for;
 use super::stats::{Counters, RemovalCause};
 use super::table::Table;
-use super::{IdleMap, Listener, Protection, Settings, Weigher, lanes};
+use super::{IdleMap, Protection, Settings, Weigher, lanes};
 use crate::clock::{Clock, CoarseClock};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -91,7 +92,7 @@ pub struct Builder<K, V, S = ahash::RandomState> {
     initial_capacity: usize,
     hasher: S,
     clock: Option<Arc<dyn Clock>>,
-    listener: Option<Listener<K, V>>,
+    listener: Option<Arc<Listener<K, V>>>,
 }
 
 impl<K, V> Builder<K, V> {
@@ -268,15 +269,17 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Calls `listener` once for each record that ends, after it has ended, on the thread that ended it.
     ///
-    /// The listener may call the map. It should be short: it delays the operation that ended the record,
-    /// and the freeing of memory. If it panics, the panic is caught and counted, and nothing is lost.
+    /// The listener may call the map, and any other one. What it ends there is told when it has returned, before
+    /// the outermost call returns: listeners do not nest. (One that ends a record whenever it is told would
+    /// never come to an end: after 4,096 ends in a chain, what is left is told with the thread's next end.) It
+    /// should be short: it delays the operation that ended the record, and the freeing of memory. If it panics, the panic is caught and counted, and nothing is lost.
     /// `update` does not count as an end; `insert` over a live record does
     /// ([`Replaced`](RemovalCause::Replaced)).
     pub fn on_removal(
         mut self,
         listener: impl Fn(&Handle<K, V>, RemovalCause) + Send + Sync + 'static,
     ) -> Self {
-        self.listener = Some(Box::new(listener));
+        self.listener = Some(Listener::new(listener));
         self
     }
 }

@@ -78,7 +78,7 @@ where
                 }
             }
         };
-        self.tidy(&visit);
+        self.tidy(visit);
         replaced
     }
 
@@ -116,7 +116,7 @@ where
                 }
             }
         };
-        self.tidy(&visit);
+        self.tidy(visit);
         result
     }
 
@@ -156,7 +156,7 @@ where
                 }
             }
         };
-        self.tidy(&visit);
+        self.tidy(visit);
         handle
     }
 
@@ -208,7 +208,7 @@ where
         let (record, seen) = self.seen(key, &visit)?;
         Place::prefetch(record);
         let removed = self.remove_record(record, seen, &mut condition, &visit);
-        self.tidy(&visit);
+        self.tidy(visit);
         removed
     }
 
@@ -386,7 +386,7 @@ where
                 new.life.commit();
                 self.succeed(old, new, visit);
                 self.make_room(visit, new);
-                self.tell(old, RemovalCause::Replaced, visit);
+                self.tell(old, RemovalCause::Replaced);
                 return Ok(Handle::new(old));
             }
         }

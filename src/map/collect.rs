@@ -10,7 +10,7 @@ use super::life::{Observed, State};
 use super::reclaim::{Guard, Reclaim};
 use super::record::Record;
 use super::visit::Visit;
-use super::{IdleMap, RemovalCause};
+use super::{IdleMap, RemovalCause, nested};
 use std::time::Duration;
 
 /// Steps of a part of a collection.
@@ -112,7 +112,7 @@ where
                 ended += 1;
             }
         });
-        self.tidy(&visit);
+        self.tidy(visit);
         Some(ended)
     }
 
@@ -145,7 +145,9 @@ where
             let visit = self.visit_at(0);
             visit.guard.flush();
             self.limbo.sweep(visit.lane(), &visit.guard);
-            self.limbo.reap_all();
+            // Values are dropped while nobody waits for this thread.
+            drop(visit);
+            nested::free(|| self.limbo.reap_all());
         }
     }
 

@@ -1,11 +1,10 @@
 //! How a record's life ends, and what the winner of its death owes.
 
-use super::handle::Handle;
 use super::life::{Observed, State};
 use super::reclaim::Reclaim;
-use super::record::{Record, contain};
+use super::record::Record;
 use super::visit::Visit;
-use super::{IdleMap, RemovalCause};
+use super::{IdleMap, RemovalCause, nested};
 
 /// Batches of retired records that a writer frees in passing: more than it fills, so that they run dry.
 const REAPED: usize = 2;
@@ -129,18 +128,13 @@ where
         if self.settings.is_bounded {
             self.counters.vacate(record.weight());
         }
-        self.tell(record, cause, visit);
+        self.tell(record, cause);
     }
 
     /// Tells the listener.
-    pub(super) fn tell(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
+    pub(super) fn tell(&self, record: &Record<K, V>, cause: RemovalCause) {
         if let Some(listener) = &self.listener {
-            let handle = Handle::new(record);
-            if !contain(|| listener(&handle, cause)) {
-                self.counters.listener_panicked(visit.lane());
-            }
-            // Not the last owner: the table or the calendar is.
-            drop(handle);
+            listener.tell(record, cause);
         }
     }
 
@@ -168,16 +162,18 @@ where
         }
     }
 
-    /// What a writer does at its end: frees a little of what is ready to be freed, and takes a growing
-    /// table a little further.
-    pub(super) fn tidy(&self, visit: &Visit<'_, K, V>) {
+    /// What a writer does at its end: takes a growing table a little further, and frees a little of what is ready to be
+    /// freed. That is user code, which may take its time: the visit is over before.
+    pub(super) fn tidy(&self, visit: Visit<'_, K, V>) {
         let lines = self.table.lines(&visit.guard);
         if lines.is_taking_over() {
-            lines.take_along(UNITS, visit);
+            lines.take_along(UNITS, &visit);
         }
         visit.guard.count_writes(1);
-        self.limbo.sweep(visit.lane(), &visit.guard);
-        self.limbo.reap(visit.lane(), REAPED);
+        let lane = visit.lane();
+        self.limbo.sweep(lane, &visit.guard);
+        drop(visit);
+        nested::free(|| self.limbo.reap(lane, REAPED));
     }
 }
 

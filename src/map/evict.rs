@@ -64,7 +64,7 @@ where
                 break;
             }
             evicted += 1;
-            self.tidy(&visit);
+            self.tidy(visit);
         }
         evicted
     }

@@ -131,7 +131,7 @@ where
                     self.remove_record(record, seen, &mut condition, &visit);
                 }
             });
-            self.tidy(&visit);
+            self.tidy(visit);
         }
         self.settle();
     }

@@ -29,9 +29,11 @@ mod lanes;
 mod life;
 mod limbo;
 mod line;
+mod listener;
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 mod magazine;
 mod memory;
+mod nested;
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
 mod pages;
 #[cfg_attr(dwell_shuttle, path = "graveyard.rs")]
@@ -57,6 +59,7 @@ pub use stats::{RemovalCause, Stats};
 use crate::clock::Clock;
 use calendar::Calendar;
 use limbo::Limbo;
+use listener::Listener;
 use record::{NEVER, Terms};
 use stats::Counters;
 use std::fmt;
@@ -69,7 +72,6 @@ use visit::Visit;
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
-pub(crate) type Listener<K, V> = Box<dyn Fn(&Handle<K, V>, RemovalCause) + Send + Sync>;
 
 /// A lock-free concurrent map whose entries end when they are idle for too long.
 ///
@@ -108,7 +110,7 @@ where
     clock: Option<Arc<dyn Clock>>,
     weigher: Option<Weigher<K, V>>,
     protection: Option<Protection<K, V>>,
-    listener: Option<Listener<K, V>>,
+    listener: Option<Arc<Listener<K, V>>>,
     settings: Settings,
 }
 
@@ -283,6 +285,10 @@ where
             index_buckets: self.calendar.buckets(),
             table_slots: self.table.lines(&visit.guard).len() * line::SLOTS,
             drop_panics: self.limbo.panics(),
+            listener_panics: self
+                .listener
+                .as_ref()
+                .map_or(0, |listener| listener.panics()),
             ..Stats::default()
         };
         self.counters.fill(&mut stats);

@@ -63,7 +63,7 @@ where
                 }
             }
         };
-        self.tidy(&visit);
+        self.tidy(visit);
         inserted
     }
 }

@@ -91,7 +91,6 @@ struct Lane {
     evicted: AtomicU64,
     removed: AtomicU64,
     replaced: AtomicU64,
-    listener_panics: AtomicU64,
 }
 
 impl Lane {
@@ -102,7 +101,6 @@ impl Lane {
             evicted: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
-            listener_panics: AtomicU64::new(0),
         }
     }
 }
@@ -142,12 +140,6 @@ impl Counters {
             RemovalCause::Replaced => &lane.replaced,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn listener_panicked(&self, lane: usize) {
-        self.lanes[lane]
-            .listener_panics
-            .fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a record of a bounded map.
@@ -200,7 +192,6 @@ impl Counters {
         stats.removed = self.sum(|lane| &lane.removed);
         stats.created = self.sum(|lane| &lane.created);
         stats.replaced = self.sum(|lane| &lane.replaced);
-        stats.listener_panics = self.sum(|lane| &lane.listener_panics);
         stats.weight = self.weight();
     }
 }

@@ -26,7 +26,7 @@ where
     ///
     /// Atomic: of concurrent updates none is lost. `change` runs again if another thread replaced the value
     /// meanwhile, and as in [`with`](Self::with) the thread counts as being inside of an operation: it should
-    /// do nothing but compute. The record keeps its own timeouts. Returns the new
+    /// do nothing but compute. (If it replaces the same record each time, it runs for ever.) The record keeps its own timeouts. Returns the new
     /// value, or none if there is no record: an update never brings one back. Cost: an allocation, two or
     /// three cache misses, about ten atomic exchanges. Lock-free; linearizable.
     ///
@@ -141,7 +141,7 @@ where
                     let handle = Handle::new(new);
                     self.succeed(old, new, &visit);
                     self.make_room(&visit, new);
-                    self.tidy(&visit);
+                    self.tidy(visit);
                     return Ok(Some((handle, beside)));
                 }
                 let Found::Live(live, again) = self.look(old, &visit) else {
