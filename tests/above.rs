@@ -31,6 +31,8 @@ mod session_owner;
 mod session_renew;
 #[path = "session_seed.rs"]
 mod session_seed;
+#[path = "web_failures.rs"]
+mod web_failures;
 #[path = "web_hostile.rs"]
 mod web_hostile;
 #[path = "web_layer.rs"]

@@ -84,6 +84,7 @@ fn a_response_says_the_kind_of_an_error_and_nothing_else() {
         (wrong_type().into(), 500),
         (SessionError::Random(denied()), 503),
         (SessionError::Collision, 503),
+        (SessionError::Unavailable, 503),
         (SessionError::Backend(denied().into()), 503),
     ] {
         let shown = format!("{error:?}");

@@ -153,7 +153,10 @@ impl Manager {
                 // The cookie is left alone: another request may just have renewed the id, and its response
                 // brings the new one.
                 Ok(None) | Err(SessionError::Superseded) => (Outcome::Unknown, Ok(None)),
-                Err(error) => (Outcome::Failed, Err(error)),
+                Err(error) => {
+                    observe::failed(&error);
+                    (Outcome::Failed, Err(error))
+                }
             },
             Presented::Nothing => (Outcome::NoCookie, Ok(None)),
             Presented::Malformed => (Outcome::Malformed, Ok(None)),
@@ -173,6 +176,36 @@ impl Manager {
             Some(id) => Session::live(provider, id),
             None => Session::new(provider),
         })
+    }
+
+    /// A session for a request whose own could not be looked up, so that it can go on without.
+    ///
+    /// Its methods fail with [`SessionError::Unavailable`]. It reads nothing, writes nothing and takes the place
+    /// of nothing: the visitor's own session and cookie stay as they are, for when the provider answers again.
+    ///
+    /// ```
+    /// # use dwell::manager::{Manager, Session};
+    /// use dwell::session::SessionError;
+    /// use http::HeaderMap;
+    /// # use std::time::Duration;
+    ///
+    /// /// For a page that is better without a visitor's name than not there.
+    /// async fn start(manager: &Manager, request: &HeaderMap) -> Session {
+    ///     match manager.start(request).await {
+    ///         Ok(session) => session,
+    ///         Err(_) => manager.unavailable(),
+    ///     }
+    /// }
+    /// # pollster::block_on(async {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(60))?;
+    /// # start(&manager, &HeaderMap::new()).await;
+    /// let written = manager.unavailable().set("cart", 1_u32).await;
+    /// assert!(matches!(written, Err(SessionError::Unavailable)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn unavailable(&self) -> Session {
+        Session::unknown(Arc::clone(&self.provider))
     }
 
     /// Ends a request: if its session got an id, or was destroyed, tells the client so by `Set-Cookie`, and
@@ -285,7 +318,33 @@ impl Manager {
     /// # Errors
     /// If the provider fails.
     pub async fn gc(&self) -> Result<usize, SessionError> {
-        self.provider.gc().await
+        self.provider.gc().await.inspect_err(observe::failed)
+    }
+
+    /// Whether the provider answers, for a readiness probe: asks it for a session that there is not.
+    ///
+    /// A provider in this process always does. One that is asked over a network does what each request does, up
+    /// to its own timeout. Changes nothing and touches nothing.
+    ///
+    /// ```
+    /// use axum::{Router, http::StatusCode, routing::get};
+    /// use dwell::manager::Manager;
+    /// use std::sync::Arc;
+    ///
+    /// /// Outside of the session layer: the probe brings no cookie, and wants none.
+    /// fn probe(manager: Arc<Manager>) -> Router {
+    ///     let ready = async move || match manager.ping().await {
+    ///         Ok(()) => StatusCode::OK,
+    ///         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    ///     };
+    ///     Router::new().route("/ready", get(ready))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the provider fails.
+    pub async fn ping(&self) -> Result<(), SessionError> {
+        self.provider.ping().await.inspect_err(observe::failed)
     }
 
     /// What clients presented that was no session's id.

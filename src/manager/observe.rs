@@ -1,6 +1,7 @@
 //! What an operator sees of requests, with the features `tracing` and `metrics`. Neither is ever given an id.
 
 use super::cookie::Notice;
+use crate::session::SessionError;
 
 /// How the look-up of a request's session went.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,37 @@ pub(super) fn looked_up(outcome: Outcome) {
     tracing::Span::current().record("dwell.session.outcome", outcome.name());
     #[cfg(not(any(feature = "metrics", feature = "tracing")))]
     let _ = outcome;
+}
+
+/// Counts and logs what a provider fails at: `dwell.session.failures`, by kind. An error that is an answer, such as
+/// that a session has ended, is no failure.
+pub(super) fn failed(error: &SessionError) {
+    let Some(kind) = kind(error) else { return };
+    #[cfg(feature = "metrics")]
+    metrics::counter!("dwell.session.failures", "kind" => kind).increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        kind,
+        error = error as &dyn std::error::Error,
+        "the session provider failed"
+    );
+    #[cfg(not(any(feature = "metrics", feature = "tracing")))]
+    let _ = kind;
+}
+
+fn kind(error: &SessionError) -> Option<&'static str> {
+    match error {
+        #[cfg(feature = "redis")]
+        SessionError::Backend(_) => {
+            let failure = crate::provider::redis::RedisFailure::of(error);
+            Some(failure.map_or("backend", |failure| failure.kind()))
+        }
+        #[cfg(not(feature = "redis"))]
+        SessionError::Backend(_) => Some("backend"),
+        SessionError::Random(_) => Some("random"),
+        SessionError::Collision => Some("collision"),
+        _ => None,
+    }
 }
 
 /// Counts what clients are told: `dwell.session.cookies`.

@@ -1,6 +1,7 @@
 //! A session as a request holds it, over any provider.
 
 use super::cookie::Notice;
+use super::observe;
 use super::stage::{Link, Shared, Stage};
 use crate::provider::{Access, Answer, By, Provider};
 use crate::session::{
@@ -71,7 +72,7 @@ impl Session {
     pub fn id(&self) -> Option<SessionId> {
         match self.link() {
             Link::Live(id) => Some(id),
-            Link::New | Link::Ended => None,
+            Link::New | Link::Ended | Link::Unknown => None,
         }
     }
 
@@ -93,6 +94,7 @@ impl Session {
         match self.link() {
             Link::New => Ok(None),
             Link::Ended => Err(SessionError::Ended),
+            Link::Unknown => Err(SessionError::Unavailable),
             Link::Live(id) => self.read(id).await.map(Some),
         }
     }
@@ -114,7 +116,8 @@ impl Session {
         step: impl Fn(&'s dyn Provider, By) -> Answer<'s, T>,
     ) -> Result<T, SessionError> {
         loop {
-            match (step(self.provider(), By::Id(id)).await, self.link()) {
+            let result = step(self.provider(), By::Id(id)).await;
+            match (result.inspect_err(observe::failed), self.link()) {
                 (Err(SessionError::Superseded), Link::Live(newer))
                     if newer != id && newer.key() == id.key() =>
                 {
@@ -223,6 +226,7 @@ impl Session {
             let (live, old) = match self.link() {
                 Link::New => (None, Attributes::default()),
                 Link::Ended => return Err(SessionError::Ended),
+                Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(id) => {
                     let snapshot = self.read(id).await?;
                     (Some((id, snapshot.version)), snapshot.attributes)
@@ -278,7 +282,11 @@ impl Session {
     /// # }).unwrap();
     /// ```
     pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
-        let id = self.id().ok_or(SessionError::Ended)?;
+        let id = match self.link() {
+            Link::Live(id) => id,
+            Link::New | Link::Ended => return Err(SessionError::Ended),
+            Link::Unknown => return Err(SessionError::Unavailable),
+        };
         let version = Some(version);
         self.step_by(id, |provider, by| {
             provider.apply(by, changes.clone(), version)
@@ -290,6 +298,7 @@ impl Session {
         loop {
             match self.link() {
                 Link::Ended => return Err(SessionError::Ended),
+                Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(id) => {
                     let apply =
                         self.step_by(id, |provider, by| provider.apply(by, changes.clone(), None));
@@ -316,8 +325,8 @@ impl Session {
         if self.stage().is_finished {
             return Err(SessionError::Finished);
         }
-        let issued = self.provider().init(attributes).await?;
-        self.adopt(issued).await
+        let issued = self.provider().init(attributes).await;
+        self.adopt(issued.inspect_err(observe::failed)?).await
     }
 
     /// Makes a session that was just created the request's. False if a clone of this one was faster.
@@ -325,7 +334,8 @@ impl Session {
         let key = issued.id.key();
         let is_first = self.issued(issued, |link| matches!(link, Link::New));
         if !is_first {
-            self.provider().destroy(By::Key(key)).await?;
+            let destroyed = self.provider().destroy(By::Key(key)).await;
+            destroyed.inspect_err(observe::failed)?;
         }
         Ok(is_first)
     }
@@ -335,6 +345,7 @@ impl Session {
         loop {
             match self.link() {
                 Link::Ended => return Err(SessionError::Ended),
+                Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(id) => return Ok(id),
                 Link::New => self.create(Attributes::default()).await?,
             };
@@ -371,14 +382,16 @@ impl Session {
     async fn renew_after(&self, grace: Option<Duration>) -> Result<(), SessionError> {
         match self.link() {
             Link::Ended => Err(SessionError::Ended),
+            Link::Unknown => Err(SessionError::Unavailable),
             Link::New => self.stored().await.map(drop),
             Link::Live(_) if self.stage().is_finished => Err(SessionError::Finished),
-            Link::Live(id) => self.take_up(self.provider().renew(&id, grace).await?),
+            Link::Live(id) => self.take_up(self.provider().renew(&id, grace).await),
         }
     }
 
     /// Takes up the id that was issued in the place of the request's.
-    fn take_up(&self, issued: Issued) -> Result<(), SessionError> {
+    fn take_up(&self, issued: Result<Issued, SessionError>) -> Result<(), SessionError> {
+        let issued = issued.inspect_err(observe::failed)?;
         let key = issued.id.key();
         if self.issued(issued, |link| link.is_at(key)) {
             return Ok(());
@@ -386,7 +399,7 @@ impl Session {
         // Meanwhile a clone destroyed the session, or the response went off.
         match self.link() {
             Link::Live(_) => Err(SessionError::Finished),
-            Link::New | Link::Ended => Err(SessionError::Ended),
+            Link::New | Link::Ended | Link::Unknown => Err(SessionError::Ended),
         }
     }
 
@@ -441,13 +454,14 @@ impl Session {
         loop {
             match self.link() {
                 Link::Ended => return Err(SessionError::Ended),
+                Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(_) | Link::New if self.stage().is_finished => {
                     return Err(SessionError::Finished);
                 }
-                Link::Live(id) => return self.take_up(self.provider().log_in(&id, owner).await?),
+                Link::Live(id) => return self.take_up(self.provider().log_in(&id, owner).await),
                 Link::New => {
-                    let issued = self.create_owned(owner).await?;
-                    if self.adopt(issued).await? {
+                    let issued = self.create_owned(owner).await;
+                    if self.adopt(issued.inspect_err(observe::failed)?).await? {
                         return Ok(());
                     }
                 }
@@ -481,8 +495,10 @@ impl Session {
         tracing::instrument(name = "dwell.session.destroy", level = "debug", skip_all)
     )]
     pub async fn destroy(&self) -> Result<bool, SessionError> {
-        let Link::Live(id) = self.link() else {
-            return Ok(false);
+        let id = match self.link() {
+            Link::Live(id) => id,
+            Link::New | Link::Ended => return Ok(false),
+            Link::Unknown => return Err(SessionError::Unavailable),
         };
         let destroy = self.step_by(id, |provider, by| provider.destroy(by));
         let is_destroyed = destroy.await?;
@@ -500,7 +516,8 @@ impl Session {
     /// that lapsed since it was found, or whose id does not answer any more. It is created when something is
     /// stored in it, and the client gets its id then.
     ///
-    /// Ends nothing: destroy first what shall end.
+    /// Ends nothing: destroy first what shall end. Does nothing to a session that could not be looked up
+    /// ([`SessionError::Unavailable`]): the visitor may well have one.
     ///
     /// ```
     /// use dwell::manager::Manager;
@@ -520,7 +537,7 @@ impl Session {
     /// ```
     pub fn start_over(&self) {
         let _ = self.step(|stage| {
-            Some(Stage {
+            (!matches!(stage.link, Link::Unknown)).then_some(Stage {
                 link: Link::New,
                 ..stage
             })
@@ -545,6 +562,7 @@ impl Session {
         match self.link() {
             Link::New => Ok(()),
             Link::Ended => Err(SessionError::Ended),
+            Link::Unknown => Err(SessionError::Unavailable),
             Link::Live(id) => self.own(id, None).await,
         }
     }

@@ -35,6 +35,8 @@ pub(super) enum Link {
     Live(SessionId),
     /// None any more: this request destroyed it.
     Ended,
+    /// Nobody knows: it could not be looked up. It stays so, and nothing takes its place.
+    Unknown,
 }
 
 impl Link {
@@ -51,6 +53,10 @@ impl Session {
 
     pub(super) fn live(provider: Arc<dyn Provider>, id: SessionId) -> Self {
         Self::at(provider, Link::Live(id))
+    }
+
+    pub(super) fn unknown(provider: Arc<dyn Provider>) -> Self {
+        Self::at(provider, Link::Unknown)
     }
 
     fn at(provider: Arc<dyn Provider>, link: Link) -> Self {

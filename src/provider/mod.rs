@@ -161,6 +161,18 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// [`SessionError::Ended`]; [`SessionError::Superseded`].
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()>;
 
+    /// Whether the provider answers, for a readiness probe. The default asks for a session that there is not, as
+    /// each request asks for its own.
+    ///
+    /// # Errors
+    /// What keeps requests from being answered.
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let nobodys = By::Key(SessionId::generate()?.key());
+            self.read(nobodys, Access::Peek).await.map(drop)
+        })
+    }
+
     /// Frees what has ended. Returns how many sessions it ended. A provider whose storage does that by itself
     /// has nothing to do.
     fn gc(&self) -> Answer<'_, usize>;

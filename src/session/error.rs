@@ -50,6 +50,11 @@ pub enum SessionError {
     /// A new key is in use. It does not happen, unless the generator repeats itself.
     #[error("a new session key is in use already: the operating system's generator repeats itself")]
     Collision,
+    /// The provider failed when the request began, and the request went on without its session.
+    #[error(
+        "the session could not be looked up when the request began: let the client try again later"
+    )]
+    Unavailable,
     /// The provider's own storage failed.
     #[error("the session provider failed")]
     Backend(#[source] Box<dyn Error + Send + Sync>),

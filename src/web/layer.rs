@@ -1,7 +1,11 @@
 //! The tower layer: each request gets its session, each response the cookie that it needs.
 
+use super::on_error::{ErrorHook, OnError, Unavailable};
 use crate::manager::{Manager, Session};
-use http::{HeaderMap, Request, Response, StatusCode};
+use crate::session::SessionError;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -24,7 +28,8 @@ use tower_service::Service;
 /// ([`SessionError::Finished`](crate::session::SessionError::Finished)).
 ///
 /// If the provider fails when the session is looked up, the handler is not called, and the response is an
-/// empty `503 Service Unavailable`.
+/// empty `503 Service Unavailable`; [`on_error`](Self::on_error) decides otherwise. A visitor without a cookie
+/// needs no look-up, and gets the page.
 ///
 /// # Responses that are made further out
 ///
@@ -41,7 +46,7 @@ use tower_service::Service;
 /// # One layer within another
 ///
 /// - **Of the same manager**, or of two with one provider and one cookie name: the layer further out looks
-///   the session up and finishes it, and the one inside gives the same session. There is one session and one
+///   the session up and finishes it, and decides if that fails; the one inside gives the same session. There is one session and one
 ///   cookie, whatever middleware between the two and the handler do.
 /// - **Of different managers**: each has a session and a cookie of its own. Give their cookies different
 ///   names: of one name a browser keeps one. The extractor and the request's extensions give the session of
@@ -70,10 +75,11 @@ use tower_service::Service;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "it does nothing until it is put around a service"]
-pub struct SessionLayer {
+pub struct SessionLayer<H = Unavailable> {
     manager: Arc<Manager>,
+    hook: H,
 }
 
 impl SessionLayer {
@@ -81,16 +87,64 @@ impl SessionLayer {
     pub fn new(manager: impl Into<Arc<Manager>>) -> Self {
         Self {
             manager: manager.into(),
+            hook: Unavailable,
         }
     }
 }
 
-impl<S> Layer<S> for SessionLayer {
-    type Service = SessionService<S>;
+impl<H> SessionLayer<H> {
+    /// Decides what becomes of a request whose session could not be looked up, in the place of the empty
+    /// `503`: a response of yours, or a call of the handler without the visitor's session.
+    ///
+    /// The error has been counted and logged by then, with the features `metrics` and `tracing`. It is for
+    /// the operator: what the response says of it, everybody may read.
+    ///
+    /// ```
+    /// use axum::http::{StatusCode, request::Parts};
+    /// use axum::response::{Html, IntoResponse};
+    /// use dwell::manager::Manager;
+    /// use dwell::session::SessionError;
+    /// use dwell::web::{OnError, SessionLayer};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), dwell::manager::ManagerError> {
+    /// # let manager = Manager::new("memory", "sid", Duration::from_secs(30 * 60))?;
+    /// let layer = SessionLayer::new(manager).on_error(|_: &SessionError, request: &Parts| {
+    ///     if !request.uri.path().starts_with("/account") {
+    ///         return OnError::GoOn; // public pages do without
+    ///     }
+    ///     let page = Html("<p>Please try again in a minute.</p>");
+    ///     OnError::Refuse((StatusCode::SERVICE_UNAVAILABLE, page).into_response())
+    /// });
+    /// # let _: axum::Router = axum::Router::new().layer(layer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_error<F, B>(self, hook: F) -> SessionLayer<F>
+    where
+        F: Fn(&SessionError, &Parts) -> OnError<B> + Clone + Send + Sync + 'static,
+    {
+        SessionLayer {
+            manager: self.manager,
+            hook,
+        }
+    }
+}
+
+impl<H> fmt::Debug for SessionLayer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer")
+            .field("manager", &self.manager)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, H: Clone> Layer<S> for SessionLayer<H> {
+    type Service = SessionService<S, H>;
 
     fn layer(&self, inner: S) -> Self::Service {
         SessionService {
-            manager: Arc::clone(&self.manager),
+            layer: self.clone(),
             inner,
         }
     }
@@ -115,8 +169,8 @@ impl<S> Layer<S> for SessionLayer {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct SessionService<S> {
-    manager: Arc<Manager>,
+pub struct SessionService<S, H = Unavailable> {
+    layer: SessionLayer<H>,
     inner: S,
 }
 
@@ -154,12 +208,13 @@ impl Drop for Open {
 /// What a [`SessionService`] answers, in its own time.
 pub type SessionFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
-impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S>
+impl<S, H, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S, H>
 where
     S: Service<Request<RequestBody>, Response = Response<ResponseBody>> + Clone + Send + 'static,
     S::Future: Send,
+    H: ErrorHook<ResponseBody>,
     RequestBody: Send + 'static,
-    ResponseBody: Default + Send + 'static,
+    ResponseBody: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -170,7 +225,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let manager = Arc::clone(&self.manager);
+        let SessionLayer { manager, hook } = self.layer.clone();
         // The clone is for the next request; the one that said it is ready is for this.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
@@ -182,10 +237,16 @@ where
                 request.extensions_mut().insert(held);
                 return inner.call(request).await;
             }
-            let Ok(session) = manager.start(request.headers()).await else {
-                let mut response = Response::new(ResponseBody::default());
-                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                return Ok(response);
+            let session = match manager.start(request.headers()).await {
+                Ok(session) => session,
+                Err(error) => {
+                    let (parts, body) = request.into_parts();
+                    if let OnError::Refuse(response) = hook.decide(&error, &parts) {
+                        return Ok(response);
+                    }
+                    request = Request::from_parts(parts, body);
+                    manager.unavailable()
+                }
             };
             held.0.push((Arc::clone(&manager), session.clone()));
             request.extensions_mut().insert(held);

@@ -16,6 +16,8 @@ pub mod actix_session;
 mod extract;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(feature = "tower")]
+mod on_error;
 #[cfg(any(
     feature = "tower-sessions-014",
     feature = "tower-sessions-015",
@@ -38,6 +40,8 @@ mod tower_sessions;
 pub use extract::NoSessionLayer;
 #[cfg(feature = "tower")]
 pub use layer::{SessionFuture, SessionLayer, SessionService};
+#[cfg(feature = "tower")]
+pub use on_error::{ErrorHook, OnError, Unavailable};
 #[cfg(feature = "tower-sessions-014")]
 pub use tower_sessions::tower_sessions_014;
 #[cfg(feature = "tower-sessions-015")]

@@ -109,6 +109,26 @@ impl RedisFailure {
         }
     }
 
+    /// The kind, as counters and logs name it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Interrupted(_) => "interrupted",
+            Self::NotReady(_) => "not_ready",
+            Self::ReadOnly(_) => "read_only",
+            Self::OutOfMemory(_) => "out_of_memory",
+            Self::Evicts { .. } => "evicts",
+            Self::CannotKeep(_) => "cannot_keep",
+            Self::Denied(_) => "denied",
+            Self::NoTracking(_) => "no_tracking",
+            Self::WrongAnswer => "wrong_answer",
+            Self::NotASession(_) => "not_a_session",
+            Self::Encode(_) => "encode",
+            Self::Other(_) => "other",
+        }
+    }
+
     /// Whether the server may have done what it was asked, all of it. If not, nothing was done.
     pub fn may_have_been_done(&self) -> bool {
         matches!(
