@@ -8,6 +8,8 @@ mod common;
 use common::{MINUTE, Rig, assert_ledger, millis};
 use dwell::IdleMap;
 use dwell::RemovalCause::{Evicted, ExpiredIdle};
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -246,6 +248,61 @@ fn an_update_weighs_the_new_value() {
     rig.map.update(&40, |value| value.next()).unwrap();
     assert_eq!(rig.map.stats().weight, 91);
     rig.finish();
+}
+
+#[test]
+fn at_rest_no_map_is_above_its_capacity_however_small() {
+    for (capacity, threads) in [(1, 2), (1, 3), (2, 4)] {
+        let rig = full(capacity);
+        let turn = Barrier::new(threads as usize);
+        thread::scope(|scope| {
+            for thread in 1..=threads {
+                let (rig, turn) = (&rig, &turn);
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        turn.wait();
+                        (0..4).for_each(|key| drop(rig.insert(thread << 16 | round << 2 | key)));
+                        let is_first = turn.wait().is_leader();
+                        assert!(!is_first || rig.map.len() <= capacity as usize);
+                        turn.wait();
+                    }
+                });
+            }
+        });
+        assert_ledger(&rig.map);
+        rig.finish();
+    }
+}
+
+#[test]
+fn an_insertion_that_panics_takes_no_room() {
+    let map = IdleMap::<Grumpy, u32>::builder()
+        .capacity(2)
+        .build()
+        .unwrap();
+    map.insert(Grumpy(0), 0);
+    for _ in 0..10 {
+        let insert = || map.insert(Grumpy(1), 1);
+        assert!(catch_unwind(AssertUnwindSafe(insert)).is_err());
+    }
+    map.insert(Grumpy(2), 2);
+    assert_eq!((map.len(), map.stats().evicted), (2, 0));
+}
+
+/// All keys have one hash, and the first two cannot be compared.
+struct Grumpy(u32);
+
+impl PartialEq for Grumpy {
+    fn eq(&self, other: &Self) -> bool {
+        assert_ne!(self.0 + other.0, 1, "as planned");
+        self.0 == other.0
+    }
+}
+
+impl Eq for Grumpy {}
+
+impl Hash for Grumpy {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 #[test]

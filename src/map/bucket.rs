@@ -31,7 +31,7 @@
 //! **Progress.** All operations are wait-free. A thread that stops between claiming and accounting delays
 //! the reclamation of the bucket, and the collection of what it claimed.
 
-use super::calendar::Class;
+use super::calendar::{Class, STEP};
 use super::index::Key;
 use super::memory::prefetch;
 use super::reclaim::{Guard, Mark};
@@ -363,14 +363,26 @@ impl<K, V> Bucket<K, V> {
         cleared * SPARSE.1 >= self.size() * SPARSE.0
     }
 
-    /// Claims up to `most` entries for draining; empty if all are claimed.
+    /// Claims up to `most` entries for draining, or up to [`STEP`] if none of them was filled; empty if all are claimed.
     pub(crate) fn claim(&self, most: usize) -> Range<usize> {
-        if self.is_claimed() {
+        // Relaxed, all: who gets which entries orders nothing.
+        let cursor = self.cursor.load(Ordering::Relaxed);
+        if cursor >= self.size() {
             return 0..0;
         }
-        // Relaxed: who gets which entries orders nothing.
+        let most = if cursor < self.filled.load(Ordering::Relaxed) {
+            most
+        } else {
+            STEP
+        };
         let first = self.cursor.fetch_add(most, Ordering::Relaxed);
         first.min(self.size())..(first + most).min(self.size())
+    }
+
+    /// Whether all entries were filled, or are about to be.
+    pub(crate) fn is_filled(&self) -> bool {
+        // Relaxed: a hint.
+        self.filled.load(Ordering::Relaxed) >= self.size()
     }
 
     /// Whether all entries are claimed.

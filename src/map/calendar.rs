@@ -271,7 +271,10 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
                 Filed::Full => {}
                 Filed::Completed => self.retire(open, visit),
             }
-            size = (open.size() * 4).min(MOST);
+            // One that is being drained from may be nearly empty.
+            if open.is_filled() {
+                size = (open.size() * 4).min(MOST);
+            }
         }
         let key = Key {
             quantum,

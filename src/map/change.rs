@@ -341,6 +341,7 @@ where
         record: Unlinked<K, V>,
         visit: &'v Visit<'_, K, V>,
     ) -> Result<&'v Record<K, V>, Taken<'v, K, V>> {
+        let room = self.reserve(1, record.record().weight());
         let Inserted { record, crowded } = self.table.insert(
             hash,
             record,
@@ -348,12 +349,10 @@ where
             |existing| matches!(self.look(existing, visit), Found::Gone),
             visit,
         )?;
+        room.keep();
         self.calendar.file(record, Filing::New, visit);
         let created = self.counters.created(visit.lane());
-        if self.settings.is_bounded {
-            self.counters.occupy(record.weight());
-            self.make_room(visit, record);
-        }
+        self.make_room(record, visit);
         if crowded || created.is_multiple_of(FIT_INTERVAL) {
             self.fit(visit);
         }
@@ -381,11 +380,13 @@ where
             };
             old = live;
             record.record().set_hash(old.hash());
+            let room = self.reserve_more(old, record.record());
             if old.life.replace(seen, record.pointer().as_ptr()) {
+                room.keep();
                 let new = self.linked(record, visit);
                 new.life.commit();
                 self.succeed(old, new, visit);
-                self.make_room(visit, new);
+                self.make_room(new, visit);
                 self.tell(old, RemovalCause::Replaced);
                 return Ok(Handle::new(old));
             }

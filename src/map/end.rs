@@ -126,7 +126,7 @@ where
     fn announce(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
         self.counters.ended(visit.lane(), cause);
         if self.settings.is_bounded {
-            self.counters.vacate(record.weight());
+            self.counters.vacate(1, record.weight());
         }
         self.tell(record, cause);
     }
@@ -158,7 +158,8 @@ where
         }
         self.counters.ended(visit.lane(), RemovalCause::Replaced);
         if self.settings.is_bounded {
-            self.counters.reweigh(replaced.weight(), successor.weight());
+            let less = replaced.weight().saturating_sub(successor.weight());
+            self.counters.vacate(0, less);
         }
     }
 

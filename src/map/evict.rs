@@ -1,23 +1,59 @@
-//! Eviction: which records a full map ends, by draining the calendar from its front, one entry at a time.
+//! Eviction: how a bounded map stays within its bound, and which records it ends for that.
 //!
-//! Protected records are filed apart, and looked at only if nothing else was found: however many of them
-//! there are, none is in the way of a search for others.
+//! **Invariant.** The counts of records and weight are never less than what is in the map: what is to come is
+//! counted before anybody can find it ([`Room`]), and an end is counted after it.
+//!
+//! **A map at rest is within its bound.** Who has brought something reads the counts after that. It returns when
+//! they are within the bound, or when it has ended as much as it brought: another record, or its own if no other is
+//! to be found, because their tokens are in the hands of other threads. Of those that returned by such a look, take
+//! the one whose look comes last in the count's own order. The count was within the bound then, and held all
+//! that had been brought by those that looked. Each other one has ended as much as it brought.
+//!
+//! **Order.** The calendar is drained from its front, one entry at a time. Protected records are filed apart, and
+//! looked at only if nothing else was found: however many of them there are, none is in the way of a search for
+//! others.
+//!
+//! **Progress.** Lock-free, and bounded but for records that others touch at the same moment.
 
 use super::bucket::Place;
 use super::calendar::{Class, Filing};
 use super::collect::Reviewed;
-use super::life::{Observed, State};
+use super::end::Found;
+use super::life::Observed;
 use super::record::Record;
+use super::stats::Counters;
 use super::visit::Visit;
 use super::{IdleMap, RemovalCause};
 use std::ptr;
 
 /// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
 const LOOKS: usize = 256;
-/// Records that an insertion evicts at the most, unless what it added weighs more.
-const EVICTIONS: usize = 4;
 /// The part of the unprotected records that those keep which were never accessed: one in eight.
 const FRESH_SHARE: usize = 8;
+
+/// What is counted for a record that nobody can find yet. Given back, unless it is kept.
+#[must_use]
+pub(super) struct Room<'m> {
+    /// Of a bounded map.
+    counters: Option<&'m Counters>,
+    records: usize,
+    weight: u32,
+}
+
+impl Room<'_> {
+    /// The record is in the map: from now on its end gives the room back.
+    pub(super) fn keep(mut self) {
+        self.counters = None;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some(counters) = self.counters {
+            counters.vacate(self.records, self.weight);
+        }
+    }
+}
 
 /// A record that was accessed since it was filed, as it was seen.
 type Accessed<'v, K, V> = (&'v Record<K, V>, Observed);
@@ -69,32 +105,54 @@ where
         evicted
     }
 
-    /// Evicts, if the map holds more than it may. `newest`, which was just inserted, is spared, unless it
-    /// alone weighs too much.
-    pub(super) fn make_room(&self, visit: &Visit<'_, K, V>, newest: &Record<K, V>) {
+    /// Counts what is to come into a bounded map.
+    pub(super) fn reserve(&self, records: usize, weight: u32) -> Room<'_> {
+        let counters = self.settings.is_bounded.then_some(&self.counters);
+        if let Some(counters) = counters {
+            counters.occupy(records, weight);
+        }
+        Room {
+            counters,
+            records,
+            weight,
+        }
+    }
+
+    /// Counts what a record weighs more than the one that it is to replace.
+    pub(super) fn reserve_more(&self, replaced: &Record<K, V>, new: &Record<K, V>) -> Room<'_> {
+        self.reserve(0, new.weight().saturating_sub(replaced.weight()))
+    }
+
+    /// Evicts, if the map holds more than it may, until it does not, or as much has gone as `newest` brought.
+    /// `newest` is spared, unless it alone weighs too much, or no other record is to be found.
+    pub(super) fn make_room(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
         if !self.settings.is_bounded {
             return;
         }
         let weight = u64::from(newest.weight());
-        if weight > self.settings.weight_capacity
-            && let State::Live(seen) = newest.life.load()
-        {
-            self.end(newest, seen, RemovalCause::Evicted, visit);
+        if weight > self.settings.weight_capacity {
+            return self.evict_newest(newest, visit);
         }
-        let mut records = 0;
-        let mut weights = 0;
-        // Twice what was added, so that a bound that was exceeded is met again soon.
-        while records < EVICTIONS || weights < 2 * weight {
-            let is_full = self.counters.occupied() > self.settings.capacity;
-            let is_heavy = self.counters.weight() > self.settings.weight_capacity;
-            if !is_full && !is_heavy {
+        let mut evicted = 0;
+        while self.counters.occupied() > self.settings.capacity
+            || self.counters.weight() > self.settings.weight_capacity
+        {
+            match self.evict_one(Some(newest), visit) {
+                Some(other) => evicted += other,
+                None => return self.evict_newest(newest, visit),
+            }
+            if evicted >= weight {
                 return;
             }
-            let Some(weight) = self.evict_one(Some(newest), visit) else {
+        }
+    }
+
+    /// Ends a record that was just inserted, or what replaced it.
+    fn evict_newest(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
+        while let Found::Live(record, seen) = self.look(newest, visit) {
+            if self.end(record, seen, RemovalCause::Evicted, visit) {
                 return;
-            };
-            records += 1;
-            weights += weight;
+            }
         }
     }
 
@@ -173,7 +231,11 @@ where
                     *is_held = true;
                     return;
                 }
+                let is_done = evicted.is_some();
                 let judge = |record: &'v Record<K, V>, seen| {
+                    if is_done {
+                        return None;
+                    }
                     let cause = self.expired(record, seen, visit.now);
                     if cause.is_some() {
                         return cause;

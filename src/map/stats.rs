@@ -109,8 +109,8 @@ impl Lane {
 #[derive(Debug)]
 pub(crate) struct Counters {
     lanes: Box<[CachePadded<Lane>]>,
-    /// Records in the map and their weight, if the map is bounded. Shared. An end may be counted before
-    /// its beginning: for a moment they are negative, and wrap.
+    /// Records in the map and their weight, if the map is bounded, with those for which there is
+    /// [room](super::evict::Room). Shared.
     occupied: CachePadded<AtomicUsize>,
     weight: CachePadded<AtomicU64>,
 }
@@ -142,32 +142,26 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a record of a bounded map.
-    pub(crate) fn occupy(&self, weight: u32) {
-        self.occupied.fetch_add(1, Ordering::Relaxed);
+    /// Counts records and weight that are to come into a bounded map.
+    pub(crate) fn occupy(&self, records: usize, weight: u32) {
+        self.occupied.fetch_add(records, Ordering::Relaxed);
         self.weight.fetch_add(weight.into(), Ordering::Relaxed);
     }
 
-    /// Counts the end of a record of a bounded map.
-    pub(crate) fn vacate(&self, weight: u32) {
-        self.occupied.fetch_sub(1, Ordering::Relaxed);
+    /// Counts records and weight that have left a bounded map.
+    pub(crate) fn vacate(&self, records: usize, weight: u32) {
+        self.occupied.fetch_sub(records, Ordering::Relaxed);
         self.weight.fetch_sub(weight.into(), Ordering::Relaxed);
-    }
-
-    /// Counts a replacement in a bounded map.
-    pub(crate) fn reweigh(&self, from: u32, to: u32) {
-        self.weight.fetch_add(to.into(), Ordering::Relaxed);
-        self.weight.fetch_sub(from.into(), Ordering::Relaxed);
     }
 
     /// Records in a bounded map.
     pub(crate) fn occupied(&self) -> usize {
-        (self.occupied.load(Ordering::Relaxed) as isize).max(0) as usize
+        self.occupied.load(Ordering::Relaxed)
     }
 
     /// The weight of a bounded map.
     pub(crate) fn weight(&self) -> u64 {
-        (self.weight.load(Ordering::Relaxed) as i64).max(0) as u64
+        self.weight.load(Ordering::Relaxed)
     }
 
     fn sum(&self, counter: impl Fn(&Lane) -> &AtomicU64) -> u64 {

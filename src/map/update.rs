@@ -136,13 +136,17 @@ where
                     if self.end(old, seen, cause, &visit) {
                         return Ok(None);
                     }
-                } else if old.life.replace(seen, new.pointer().as_ptr()) {
-                    let new = self.linked(new, &visit);
-                    let handle = Handle::new(new);
-                    self.succeed(old, new, &visit);
-                    self.make_room(&visit, new);
-                    self.tidy(visit);
-                    return Ok(Some((handle, beside)));
+                } else {
+                    let room = self.reserve_more(old, new.record());
+                    if old.life.replace(seen, new.pointer().as_ptr()) {
+                        room.keep();
+                        let new = self.linked(new, &visit);
+                        let handle = Handle::new(new);
+                        self.succeed(old, new, &visit);
+                        self.make_room(new, &visit);
+                        self.tidy(visit);
+                        return Ok(Some((handle, beside)));
+                    }
                 }
                 let Found::Live(live, again) = self.look(old, &visit) else {
                     return Ok(None);

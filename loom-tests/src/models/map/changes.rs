@@ -85,13 +85,76 @@ fn a_full_map_stays_within_its_bound() {
                 |map| try_insert(map, 3, 3),
             );
             assert!(one && two);
-            // One more than the bound for each thread, while they insert.
-            assert!(map.len() <= 3);
+            assert!(map.len() <= 1);
             at(1);
             assert!(try_insert(&map, 4, 4));
             assert_eq!(map.len(), 1);
             let stats = conclude(map);
             assert_eq!((stats.created, stats.evicted), (4, 3));
+        },
+    );
+}
+
+#[test]
+fn a_full_map_stays_within_its_bound_beside_a_collection() {
+    explore(
+        "map: insert at capacity, and collect",
+        Size::LongPair,
+        || {
+            let map = fill(builder().capacity(1).build().unwrap(), &[1]);
+            at(5);
+            assert!(map.touch(&1));
+            let (inserted, ended) = both(
+                &map,
+                |map| {
+                    at(DUE);
+                    try_insert(map, 2, 2)
+                },
+                collect_at(DUE),
+            );
+            assert!(inserted && ended == 0);
+            assert_eq!(conclude(map).live, 1);
+        },
+    );
+}
+
+#[test]
+fn a_session_that_is_too_heavy_goes_alone_though_it_is_touched() {
+    explore(
+        "map: insert what is too heavy, and touch",
+        Size::LongPair,
+        || {
+            let weigher = |_: &Key, value: &Value| value.number() as u32;
+            let map = builder().weight_capacity(10, weigher).build().unwrap();
+            let map = fill(map, &[1]);
+            both(
+                &map,
+                |map| insert(map, 2, 50),
+                |map| {
+                    at(1);
+                    map.touch(&2)
+                },
+            );
+            assert_eq!(get(&map, 1), Some(1));
+            assert_eq!(conclude(map).weight, 1);
+        },
+    );
+}
+
+#[test]
+fn a_session_that_is_removed_before_it_is_counted_makes_no_room() {
+    explore(
+        "map: insert, remove and insert, at capacity",
+        Size::LongTrio,
+        || {
+            let map = fill(builder().capacity(1).build().unwrap(), &[1]);
+            three(
+                &map,
+                |map| try_insert(map, 2, 2),
+                |map| remove(map, 2),
+                |map| try_insert(map, 3, 3),
+            );
+            assert!(conclude(map).live <= 1);
         },
     );
 }
