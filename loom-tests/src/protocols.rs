@@ -44,3 +44,5 @@ pub(crate) mod resize;
 pub(crate) mod table;
 #[path = "../../src/map/visit.rs"]
 pub(crate) mod visit;
+#[path = "../../src/map/walk.rs"]
+pub(crate) mod walk;

@@ -46,6 +46,7 @@ mod stats;
 mod table;
 mod update;
 mod visit;
+mod walk;
 
 pub use builder::{BuildError, Builder};
 pub use change::Occupied;

@@ -1,6 +1,6 @@
 //! The table: a lock-free hash map from keys to records, two cache misses a look-up.
 //!
-//! An array of lines (see `line`), indexed by the high bits of the hash. A record is in one slot of the
+//! An array of lines (see `line`; `walk` goes through all of them), indexed by the high bits of the hash. A record is in one slot of the
 //! chain of its line; the slot changes only when the record is replaced, withdrawn, or unlinked after
 //! its death. The array is replaced when the number of records, or the length of chains, asks for it (see `resize`).
 //!
@@ -282,44 +282,12 @@ impl<K: 'static, V: 'static> Table<K, V> {
         let lines = self.lines(&visit.guard);
         prefetch(lines.line(lines.index(hash)));
     }
-
-    /// Calls `each` for every live record in the line that holds `position` of the hash space, from
-    /// `position` on. Returns where the next line begins.
-    pub(crate) fn visit_line<'v>(
-        &self,
-        position: u64,
-        visit: &'v Visit<'_, K, V>,
-        mut each: impl FnMut(&'v Record<K, V>, Observed),
-    ) -> u64 {
-        loop {
-            let lines = self.lines(&visit.guard);
-            let hash = position as u32;
-            let head = lines.ready_line(hash, visit);
-            if last_door(head).1.is_frozen() {
-                continue;
-            }
-            for line in chain(head) {
-                for slot in &line.slots {
-                    if let Some(record) = slot.load().record() {
-                        // SAFETY: read from a slot during the visit.
-                        let record = unsafe { visit.at(record) };
-                        if u64::from(record.hash()) >= position
-                            && let Some((live, seen)) = live(head, slot, record, visit)
-                        {
-                            each(live, seen);
-                        }
-                    }
-                }
-            }
-            return (lines.index(hash) as u64 + 1) << (32 - lines.bits());
-        }
-    }
 }
 
 /// Follows a record that was found in a slot to the live one of its key, if there is one. Hands the slot
 /// of a replaced record over on the way.
 #[cold]
-fn live<'v, K: 'static, V: 'static>(
+pub(super) fn live<'v, K: 'static, V: 'static>(
     head: &Line<K, V>,
     slot: &Slot<K, V>,
     mut record: &'v Record<K, V>,
@@ -400,7 +368,7 @@ fn scan<'v, K: 'static, V: 'static>(
     scan
 }
 
-fn last_door<K, V>(head: &Line<K, V>) -> (&Door<K, V>, DoorWord<K, V>) {
+pub(super) fn last_door<K, V>(head: &Line<K, V>) -> (&Door<K, V>, DoorWord<K, V>) {
     let mut line = head;
     loop {
         let word = line.door.load();

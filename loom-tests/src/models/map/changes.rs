@@ -330,3 +330,40 @@ fn a_new_session_in_a_full_map_is_spared() {
         conclude(map);
     });
 }
+
+#[test]
+fn an_iteration_meets_a_session_once_while_two_create_it() {
+    explore("map: iterate, insert and insert", Size::LongTrio, || {
+        let map = map(&[]);
+        let (found, ..) = three(
+            &map,
+            |map| map.iter().map(|value| value.number()).collect::<Vec<_>>(),
+            |map| insert(map, 1, 10),
+            |map| insert(map, 1, 20),
+        );
+        assert!(found.len() <= 1, "{found:?}");
+        conclude(map);
+    });
+}
+
+#[test]
+fn retain_asks_about_a_session_once_while_it_is_created_anew() {
+    explore("map: retain, insert and insert", Size::LongTrio, || {
+        let map = map(&[1]);
+        let (asked, ..) = three(
+            &map,
+            |map| {
+                let mut asked = 0;
+                map.retain(|_, _| {
+                    asked += 1;
+                    true
+                });
+                asked
+            },
+            |map| insert(map, 1, 10),
+            |map| insert(map, 1, 20),
+        );
+        assert_eq!(asked, 1);
+        conclude(map);
+    });
+}
