@@ -145,7 +145,7 @@ fn a_session_that_is_too_heavy_goes_alone_though_it_is_touched() {
 fn a_session_that_is_removed_before_it_is_counted_makes_no_room() {
     explore(
         "map: insert, remove and insert, at capacity",
-        Size::LongTrio,
+        Size::Longest,
         || {
             let map = fill(builder().capacity(1).build().unwrap(), &[1]);
             three(
@@ -348,7 +348,7 @@ fn an_iteration_meets_a_session_once_while_two_create_it() {
 
 #[test]
 fn retain_asks_about_a_session_once_while_it_is_created_anew() {
-    explore("map: retain, insert and insert", Size::LongTrio, || {
+    explore("map: retain, insert and insert", Size::Longest, || {
         let map = map(&[1]);
         let (asked, ..) = three(
             &map,
