@@ -231,6 +231,12 @@ impl World {
         self.table.lines(&visit.guard).finish(&visit);
     }
 
+    /// Takes over one of the units that are left. False if none was.
+    pub(crate) fn take_part(&self) -> bool {
+        let visit = self.visit();
+        self.table.lines(&visit.guard).go_on(1, &visit)
+    }
+
     /// Takes over the next unit.
     pub(crate) fn take_along(&self) {
         let visit = self.visit();

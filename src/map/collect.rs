@@ -15,6 +15,12 @@ use std::time::Duration;
 
 /// Steps of a part of a collection.
 const PART: usize = 1_024 / STEP;
+/// Units of a table whose array is being replaced that one step takes over: each copies some ten records' words.
+const UNITS: usize = 256;
+/// Such steps in a part of a collection.
+const PART_OF_TABLE: usize = 4;
+/// Batches of ended records that a part of a collection frees: 1,024 records.
+const BATCHES: usize = 32;
 
 /// What became of a token that was drained.
 pub(super) enum Reviewed {
@@ -64,9 +70,13 @@ where
         ended
     }
 
-    /// A bounded part of a collection, for who must not be away for long: looks at 1,024 records at most. Returns how many it
-    /// ended; or none if nothing was due, and then it has freed what is ready to be freed, as [`collect`](Self::collect)
-    /// does at its end. Lock-free.
+    /// A bounded part of a collection, for a thread that must not be away for long. Returns how many records it
+    /// ended, which may be none; or `None` if nothing was left to do.
+    ///
+    /// A part looks at 1,024 records at most that are due; or it takes over 1,024 lines at most of a table that
+    /// grows or shrinks, and frees 1,024 ended records at most. It is not pinned between its steps, of 32
+    /// records or 256 lines. The last part gives memory back to the system: one system call for each 2 MiB.
+    /// Lock-free.
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -92,7 +102,16 @@ where
             *ended.get_or_insert(0) += more;
         }
         if ended.is_none() {
-            self.settle();
+            let has_settled = (0..PART_OF_TABLE)
+                .take_while(|_| self.settle_step())
+                .count()
+                > 0;
+            // An array that was replaced waits for its grace period as ended records do.
+            let may_free = has_settled || self.limbo.garbage() > 0;
+            if may_free && self.free_part(BATCHES) || has_settled {
+                return Some(0);
+            }
+            self.give_back();
         }
         ended
     }
@@ -118,28 +137,36 @@ where
 
     /// After a collection: lets the table shrink, and frees what can be freed now.
     pub(super) fn settle(&self) {
-        /// A table shrinks in steps; others may make it grow again.
-        const STEPS: usize = 8;
         let mut has_garbage = self.limbo.garbage() > 0;
-        for _ in 0..STEPS {
-            // At no time: nothing is judged by it.
-            let visit = self.visit_at(0);
-            has_garbage |= self.table.lines(&visit.guard).go_on(&visit);
-            if !self.fit(&visit) {
-                break;
-            }
+        while self.settle_step() {
+            has_garbage = true;
         }
         if has_garbage {
             self.free_garbage();
         }
+        self.give_back();
+    }
+
+    /// Takes a growing or shrinking table a bounded step further, or lets it begin to shrink. False if there is
+    /// nothing to do.
+    fn settle_step(&self) -> bool {
+        // At no time: nothing is judged by it.
+        let visit = self.visit_at(0);
+        self.table.lines(&visit.guard).go_on(UNITS, &visit) || self.fit(&visit)
+    }
+
+    /// Gives memory back to the system that no record is in.
+    fn give_back(&self) {
         if self.limbo.cells().is_worth_clearing() {
             self.limbo.cells().clear();
         }
     }
 
-    /// Frees what has ended, unless somebody is pinned and may be reading it.
-    pub(super) fn free_garbage(&self) {
+    /// Frees up to so many batches of what has ended, unless somebody is pinned and may be reading it. False if there
+    /// were none to free.
+    fn free_part(&self, batches: usize) -> bool {
         self.limbo.send_all(&Guard::pin());
+        let mut freed = 0;
         // A grace period is over when the epoch has moved on three times.
         for _ in 0..4 {
             let visit = self.visit_at(0);
@@ -147,8 +174,14 @@ where
             self.limbo.sweep(visit.lane(), &visit.guard);
             // Values are dropped while nobody waits for this thread.
             drop(visit);
-            nested::free(|| self.limbo.reap_all());
+            nested::free(|| freed += self.limbo.reap_any(batches - freed));
         }
+        freed > 0
+    }
+
+    /// Frees all that has ended, unless somebody is pinned and may be reading it.
+    pub(super) fn free_garbage(&self) {
+        self.free_part(usize::MAX);
     }
 
     /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for

@@ -174,7 +174,9 @@ where
         let lane = visit.lane();
         self.limbo.sweep(lane, &visit.guard);
         drop(visit);
-        nested::free(|| self.limbo.reap(lane, REAPED));
+        nested::free(|| {
+            self.limbo.reap(lane, REAPED);
+        });
     }
 }
 

@@ -154,26 +154,26 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         }
     }
 
-    /// Frees up to `batches` batches of a lane that are ready.
-    pub(crate) fn reap(&self, lane: usize, batches: usize) {
+    /// Frees up to `batches` batches of a lane that are ready. Returns how many.
+    pub(crate) fn reap(&self, lane: usize, batches: usize) -> usize {
         let ready = &self.lanes[lane].ready;
         let mut taken = ready.take_all();
         if taken.0.is_null() {
-            return;
+            return 0;
         }
         let own: Vec<_> = taken.by_ref().take(batches).collect();
         // First, so that others can free these while values are dropped here.
         ready.push_all(taken);
-        for batch in own {
+        for batch in &own {
             self.free(&batch.records, lane);
         }
+        own.len()
     }
 
-    /// Frees all batches that are ready.
-    pub(crate) fn reap_all(&self) {
-        for lane in 0..self.lanes.len() {
-            self.reap(lane, usize::MAX);
-        }
+    /// Frees up to `batches` batches that are ready, of all lanes. Returns how many.
+    pub(crate) fn reap_any(&self, batches: usize) -> usize {
+        let lanes = 0..self.lanes.len();
+        lanes.fold(0, |freed, lane| freed + self.reap(lane, batches - freed))
     }
 
     pub(crate) fn lanes(&self) -> usize {

@@ -62,6 +62,8 @@ pub(crate) struct Lines<K, V> {
     cursor: AtomicUsize,
     /// Units that were taken over.
     taken_over: AtomicUsize,
+    /// All units below this one were taken over, as far as collections know.
+    settled: AtomicUsize,
     /// Lines that were linked to chains since this array is the current one.
     further: CachePadded<AtomicUsize>,
 }
@@ -96,6 +98,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             previous: AtomicPtr::new(previous),
             cursor: AtomicUsize::new(0),
             taken_over: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
             further: CachePadded::new(AtomicUsize::new(0)),
         }));
         // SAFETY: just made, and nobody else knows it.
@@ -173,12 +176,6 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         !self.previous.load(Ordering::Relaxed).is_null()
     }
 
-    /// Whether this array is to replace one of its own size.
-    fn is_renewal(&self, visit: &Visit<'_, K, V>) -> bool {
-        self.previous(visit)
-            .is_some_and(|previous| previous.bits == self.bits)
-    }
-
     /// Takes over the next few units.
     pub(crate) fn take_along(&self, units: usize, visit: &Visit<'_, K, V>) {
         let Some(old) = self.previous(visit) else {
@@ -186,36 +183,38 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         };
         let total = 1 << self.unit_bits(old);
         // Relaxed: the cursor only spreads the work. Units that somebody claimed and did not get to are
-        // taken over on first use, or by `finish`.
+        // taken over on first use, or by `go_on`.
         let first = self.cursor.fetch_add(units, Ordering::Relaxed);
         for unit in first.min(total)..total.min(first + units) {
             self.take_over(unit, old, visit);
         }
     }
 
-    /// Takes over all that is left; only some of it if the size stays the same, for then nothing waits for that. False if
-    /// there was nothing.
-    pub(crate) fn go_on(&self, visit: &Visit<'_, K, V>) -> bool {
-        const SOME: usize = 1024;
-        if self.is_renewal(visit) {
-            self.take_along(SOME, visit);
-            true
-        } else {
-            self.finish(visit)
-        }
-    }
-
-    /// Takes over all that is left. False if there was nothing.
-    pub(crate) fn finish(&self, visit: &Visit<'_, K, V>) -> bool {
+    /// Takes over up to so many of the units that are left, in order, also those that somebody has claimed and not got to.
+    /// False if none was left.
+    pub(crate) fn go_on(&self, units: usize, visit: &Visit<'_, K, V>) -> bool {
         let Some(old) = self.previous(visit) else {
             return false;
         };
-        for unit in 0..1 << self.unit_bits(old) {
+        let total = 1 << self.unit_bits(old);
+        // Acquire: pairs with the exchange below, so that who detaches comes after all units are open.
+        let first = self.settled.load(Ordering::Acquire);
+        let end = first.saturating_add(units).min(total);
+        for unit in first..end {
             self.take_over(unit, old, visit);
         }
-        // Somebody who has opened a unit may have stopped before counting it.
-        self.detach(old, visit);
+        if end < total {
+            self.settled.fetch_max(end, Ordering::AcqRel);
+        } else {
+            // Somebody who has opened a unit may have stopped before counting it.
+            self.detach(old, visit);
+        }
         true
+    }
+
+    /// Takes over all that is left.
+    pub(crate) fn finish(&self, visit: &Visit<'_, K, V>) {
+        self.go_on(usize::MAX, visit);
     }
 
     fn take_over(&self, unit: usize, old: &Self, visit: &Visit<'_, K, V>) {

@@ -429,3 +429,26 @@ fn an_iteration_of_a_shrinking_table_visits_what_is_there_all_the_time_once() {
         assert_eq!(visited, [1, 2, 3].map(|key| (key, key)));
     });
 }
+
+#[test]
+fn a_key_is_found_while_two_take_over_in_parts() {
+    explore(
+        "resize: shrink, by two in parts, and find",
+        Size::Longest,
+        || {
+            let world = large(&[1, 2]);
+            world.shrink();
+            let in_parts = |world: &World| {
+                world.take_part();
+                world.take_part();
+            };
+            let ((), (), found) = three(&world, in_parts, in_parts, |world| {
+                [world.get(1), world.get(2)]
+            });
+            assert_eq!(found, [Some(1), Some(2)]);
+            let world = alone(world);
+            assert!(!world.take_part(), "not all was taken over");
+            assert_eq!(world.contents(), [(1, 1), (2, 2)]);
+        },
+    );
+}
