@@ -11,6 +11,10 @@ mod by;
 mod error;
 #[path = "../../src/session/event.rs"]
 mod event;
+#[path = "../../src/session/fingerprint.rs"]
+mod fingerprint;
+#[path = "../../src/session/footprint.rs"]
+mod footprint;
 #[path = "../../src/session/id.rs"]
 mod id;
 #[path = "../../src/session/list.rs"]

@@ -204,7 +204,10 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             self.take_over(unit, old, visit);
         }
         if end < total {
-            self.settled.fetch_max(end, Ordering::AcqRel);
+            // Relaxed on failure: somebody else has got further.
+            let _ = self
+                .settled
+                .compare_exchange(first, end, Ordering::AcqRel, Ordering::Relaxed);
         } else {
             // Somebody who has opened a unit may have stopped before counting it.
             self.detach(old, visit);

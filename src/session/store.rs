@@ -364,7 +364,7 @@ impl SessionStore {
         self.store.sessions.collect()
     }
 
-    /// A bounded part of that, as [`IdleMap::collect_part`]: none if nothing was due.
+    /// A bounded part of that, as [`IdleMap::collect_part`]: none if nothing was left to do.
     ///
     /// ```
     /// use dwell::session::SessionStore;
