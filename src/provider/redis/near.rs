@@ -27,7 +27,8 @@
 //! at its flight, or the next; and if the copy is replaced by a flight before that, the flight is owed it. Were it
 //! another one, the owed message removes the copy: that costs a read, not a promise.
 //!
-//! **Writes from here** remove the copy when they are over, whether they succeeded, failed, or were dropped.
+//! **Writes from here** remove the copy when they begin, and what they find when they are over, whether they
+//! succeeded, failed, or were dropped. The server tells of them, too: the flight after a write is owed that message.
 
 use super::link::{Place, Spot};
 use super::names::{Name, Names};
@@ -66,6 +67,8 @@ enum Kept {
     Asked(Arc<Flight>, u32),
     /// And whether the server has yet to tell of the touch that came with it.
     Copy(Arc<Copied>, bool),
+    /// It is being written to over a connection, or was. Since then the server has told of so many changes.
+    Written(Option<Place>, u32),
     /// It changed.
     Gone,
 }
@@ -172,13 +175,18 @@ impl Near {
 
     fn flight(&self, spot: &Spot, before: Option<&Kept>) -> Arc<Flight> {
         let place = self.heard.peek(spot).map(|heard| Arc::clone(&heard.place));
-        let is_here = |copy: &Copied| {
+        let is_here = |other: &Place| {
             place
                 .as_ref()
-                .is_some_and(|place| Arc::ptr_eq(place, &copy.place))
+                .is_some_and(|place| Arc::ptr_eq(place, other))
+        };
+        let is_owed = match before {
+            Some(Kept::Copy(copy, true)) => is_here(&copy.place),
+            Some(Kept::Written(Some(written), 0)) => is_here(written),
+            _ => false,
         };
         Arc::new(Flight {
-            is_owed: matches!(before, Some(Kept::Copy(copy, true)) if is_here(copy)),
+            is_owed,
             place,
             asked: Instant::now(),
             asked_millis: self.clock.now_millis(),
@@ -202,7 +210,7 @@ impl Near {
                 let record = || copy.record.later_by(now.saturating_sub(copy.fetched));
                 (is_coherent && now < copy.until).then(|| Found::Copy(record()))
             }
-            Kept::Gone => None,
+            Kept::Written(..) | Kept::Gone => None,
         }
     }
 
@@ -252,11 +260,24 @@ impl Near {
         self.sessions.remove(&name);
     }
 
+    /// A write over a connection begins.
+    fn begin_to_write(&self, name: Name, spot: &Spot) {
+        let place = self.heard.peek(spot).map(|heard| Arc::clone(&heard.place));
+        self.sessions.insert(name, Kept::Written(place, 0));
+    }
+
+    /// A write is over, and the server tells of it once, or did so. If not, whoever asks next is owed that.
+    fn end_to_write(&self, name: Name) {
+        let is_of_no_use = |kept: &Kept| !matches!(kept, Kept::Written(_, 0));
+        self.sessions.remove_if(&name, is_of_no_use);
+    }
+
     /// The server says that a session changed.
     fn changed(&self, name: Name) {
         self.sessions.update(&name, |kept| match kept {
             Kept::Asked(flight, told) => Kept::Asked(Arc::clone(flight), told.saturating_add(1)),
             Kept::Copy(copy, true) => Kept::Copy(Arc::clone(copy), false),
+            Kept::Written(place, told) => Kept::Written(place.clone(), told.saturating_add(1)),
             Kept::Copy(_, false) | Kept::Gone => Kept::Gone,
         });
         self.clear_away(name);
@@ -323,7 +344,7 @@ impl Kept {
     fn size(&self) -> u32 {
         match self {
             Self::Copy(copy, _) => u32::try_from(copy.size()).unwrap_or(u32::MAX),
-            Self::Asked(..) | Self::Gone => OVERHEAD as u32,
+            Self::Asked(..) | Self::Written(..) | Self::Gone => OVERHEAD as u32,
         }
     }
 }
@@ -341,18 +362,33 @@ impl fmt::Debug for Near {
 pub(super) struct Writing<'a> {
     near: Option<&'a Near>,
     name: Name,
+    is_told_once: bool,
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn to(near: Option<&'a Near>, name: Name) -> Self {
-        Self { near, name }
+    pub(super) fn to(near: Option<&'a Near>, name: Name, spot: &Spot) -> Self {
+        if let Some(near) = near {
+            near.begin_to_write(name, spot);
+        }
+        Self {
+            near,
+            name,
+            is_told_once: false,
+        }
+    }
+
+    /// The server has written, in one script: it tells of that once.
+    pub(super) fn is_done(&mut self) {
+        self.is_told_once = true;
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        if let Some(near) = self.near {
-            near.forget(self.name);
+        match self.near {
+            Some(near) if self.is_told_once => near.end_to_write(self.name),
+            Some(near) => near.forget(self.name),
+            None => {}
         }
     }
 }

@@ -65,7 +65,8 @@ impl Remote {
 
     /// To be kept while a session is written to.
     pub(super) fn writing(&self, name: Name) -> Writing<'_> {
-        Writing::to(self.link.near(), name)
+        let spot = self.link.spot(Target::Session(name));
+        Writing::to(self.link.near(), name, &spot)
     }
 
     async fn ask<T: FromRedisValue>(
@@ -209,7 +210,7 @@ impl Remote {
         end: Instant,
     ) -> Result<Record, SessionError> {
         let name = Name::of(&session.key());
-        let _writing = self.writing(name);
+        let mut writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.apply, name, id_of(session));
         call.arg(version.map_or(String::new(), |version| version.to_string()));
         call.arg(self.resolution());
@@ -229,6 +230,8 @@ impl Remote {
             }
             (answer, _) => answer.session()?,
         };
+        writing.is_done();
+        drop(writing);
         self.hold_longer(name, &record.terms, record.now, end).await;
         Ok(record)
     }
