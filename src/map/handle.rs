@@ -72,8 +72,8 @@ impl<K, V> Handle<K, V> {
         Some(self.record().limit()).filter(|limit| *limit != NEVER)
     }
 
-    /// Whether the record has not ended yet: not removed, evicted, replaced by another value, or found
-    /// expired by anybody. A slow request checks here whether what it works on still counts.
+    /// Whether the record has not ended yet: not removed, evicted, replaced by another value, found expired by
+    /// anybody, or gone with its map. A slow request checks here whether what it works on still counts.
     ///
     /// It does not look at the clock: a record that is past its deadline counts as live until a read or
     /// a collection meets it.

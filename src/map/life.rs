@@ -7,9 +7,11 @@
 //!                    touch +--+   +---- replace ------------> FORWARD(successor)
 //! ```
 //!
-//! **Invariant.** `DEAD` and `FORWARD` are absorbing, and a live word only ever grows. So a word that
-//! was observed is still the word exactly if nothing happened in between: an exchange from an observed
-//! live word to `DEAD` fails if the record was touched, and a touch cannot raise the dead.
+//! **Invariant.** `DEAD` and `FORWARD` are absorbing. An access makes a live word grow or leaves it as it is; a change
+//! of the deadlines gives it another generation. So a word that was observed is still the word exactly if nothing
+//! happened in between: an exchange from an observed live word to `DEAD` fails if the record was touched, and a touch
+//! cannot raise the dead. (A thread that stops between its look and its exchange, while others change the deadlines
+//! of this one record a multiple of 16,384 times and nobody accesses it, goes by the deadlines that it saw.)
 //!
 //! A pending word carries the time of birth already, so that whoever commits for an inserter starts the same
 //! life.
@@ -22,8 +24,8 @@
 //! exchange fails only because another one succeeded.
 //!
 //! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses:
-//! `tick << 14 | generation << 2 | touched << 1 | 1`. The generation makes the word grow where the tick
-//! does not; if it overflows, the tick grows by one. A pending word is `tick << 14 | 4`. Records are aligned
+//! `tick << 16 | generation << 2 | touched << 1 | 1`. The generation begins again at zero when it is used up: the
+//! tick is that of the last access, whatever else happens. A pending word is `tick << 16 | 4`. Records are aligned
 //! to 8, so an address is none of these.
 
 use crate::sync::{AtomicPtr, Ordering};
@@ -32,8 +34,9 @@ use core::ptr;
 /// The last tick that a map tells apart: 2^47 milliseconds, 4,400 years.
 pub(crate) const LAST_TICK: u64 = 1 << 47;
 
-const TICK_SHIFT: u32 = 14;
+const TICK_SHIFT: u32 = 16;
 const GENERATION: usize = 0b100;
+const GENERATIONS: usize = (1 << TICK_SHIFT) - GENERATION;
 const LIVE: usize = 0b01;
 const TOUCHED: usize = 0b10;
 const PENDING: usize = 0b100;
@@ -77,9 +80,9 @@ impl Observed {
         self.touched() && now < self.tick() + resolution && 2 * now < 2 * self.tick() + idle
     }
 
-    /// A greater word of the same access.
+    /// Another word of the same access.
     fn next_generation(self) -> Self {
-        Self(self.0 + GENERATION)
+        Self(self.0 & !GENERATIONS | (self.0 + GENERATION) & GENERATIONS)
     }
 }
 

@@ -59,6 +59,7 @@ pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
 use calendar::Calendar;
+use life::State;
 use limbo::Limbo;
 use listener::Listener;
 use record::{NEVER, Terms};
@@ -82,6 +83,9 @@ pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
 ///
 /// Values are not changed in place: [`update`](Self::update) puts a new one in the place of the old, and
 /// who still holds a handle keeps the old one. Put atomics or locks into the value if you want more.
+///
+/// A value that holds an `Arc` of its own map keeps the map, and itself, in memory: also one that was removed, while it
+/// waits to be freed, which is done by the map's own operations. Let values hold a `Weak` of their map.
 ///
 /// A record that has ended is never found again, but stays in memory until a collection: start one in the
 /// background with [`spawn_collector`](Self::spawn_collector), or call [`collect`](Self::collect) at
@@ -333,10 +337,15 @@ where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Frees every record that no handle keeps. The listener is not called.
+    /// Ends every record, and frees those that no handle keeps. The listener is not called.
     fn drop(&mut self) {
         let visit = Visit::new(&self.limbo, 0);
-        let left = |record: &record::Record<K, V>| self.limbo.free_if_last(record);
+        let left = |record: &record::Record<K, V>| {
+            if let State::Live(seen) = record.life.load() {
+                record.life.kill(seen);
+            }
+            self.limbo.free_if_last(record);
+        };
         self.calendar.dismantle(&visit, left);
         self.table.dismantle(&visit, left);
         drop(visit);

@@ -1,8 +1,8 @@
-//! Maps whose records do not end by being idle.
+//! When records end, at the edges: maps without an idle timeout, many changes of terms, the end of the map.
 
 mod common;
 
-use common::{MINUTE, Rig, YEAR, millis};
+use common::{MINUTE, Rig, Value, YEAR, millis};
 use dwell::IdleMap;
 use dwell::RemovalCause::{ExpiredIdle, ExpiredLifetime};
 
@@ -98,4 +98,34 @@ fn a_map_is_used_across_a_caught_panic() {
     assert!(caught.is_err());
     assert!(std::panic::catch_unwind(|| *handle + 1).is_ok());
     assert_eq!(map.with(&1, |value| *value), Some(10));
+}
+
+#[test]
+fn changes_of_terms_do_not_count_as_accesses_however_many_they_are() {
+    let rig = Rig::new();
+    rig.insert(1);
+    for n in 0..100_000 {
+        rig.map.set_idle_timeout(&1, MINUTE * (1 + n % 2));
+    }
+    rig.map.set_idle_timeout(&1, MINUTE);
+    assert_eq!(rig.map.expires_at(&1), Some(YEAR + MINUTE));
+    assert_eq!(rig.map.stats().live, 1);
+    rig.map.touch(&1);
+    rig.clock.advance(MINUTE);
+    assert!(!rig.map.contains_key(&1));
+    rig.finish();
+}
+
+#[test]
+fn no_handle_is_live_when_its_map_is_gone() {
+    let rig = Rig::new();
+    rig.insert_all(1..=3);
+    rig.map.touch(&2);
+    let mut handles: Vec<_> = rig.map.iter().collect();
+    handles.push(rig.map.update(&3, Value::next).unwrap());
+    assert_eq!(handles.iter().filter(|handle| handle.is_live()).count(), 3);
+    drop(rig.map);
+    assert!(handles.iter().all(|handle| !handle.is_live()));
+    drop(handles);
+    rig.tally.assert_alive(0);
 }
