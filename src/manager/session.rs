@@ -95,15 +95,17 @@ impl Session {
             Link::New => Ok(None),
             Link::Ended => Err(SessionError::Ended),
             Link::Unknown => Err(SessionError::Unavailable),
-            Link::Live(id) => self.read(id).await.map(Some),
+            Link::Live(id) => {
+                let access = match self.stage().is_created {
+                    true => Access::Peek,
+                    false => Access::Touch,
+                };
+                self.read(id, access).await.map(Some)
+            }
         }
     }
 
-    async fn read(&self, id: SessionId) -> Result<Snapshot, SessionError> {
-        let access = match self.stage().is_created {
-            true => Access::Peek,
-            false => Access::Touch,
-        };
+    async fn read(&self, id: SessionId, access: Access) -> Result<Snapshot, SessionError> {
         let read = self.step_by(id, |provider, by| provider.read(by, access));
         read.await?.ok_or(SessionError::Ended)
     }
@@ -228,7 +230,8 @@ impl Session {
                 Link::Ended => return Err(SessionError::Ended),
                 Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(id) => {
-                    let snapshot = self.read(id).await?;
+                    // If nothing is written, the session is not touched.
+                    let snapshot = self.read(id, Access::Peek).await?;
                     (Some((id, snapshot.version)), snapshot.attributes)
                 }
             };

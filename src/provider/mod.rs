@@ -68,6 +68,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + 
 ///   asks for another type than was set gets what that type reads from the JSON. [`Attributes`] see to that
 ///   if a provider keeps each [`Value`](crate::session::Value), or its [JSON](crate::session::Value::to_json).
 /// - [`apply`](Self::apply) and [`renew`](Self::renew) are one step each, whatever else goes on.
+/// - What is refused changes nothing: the session has its version, and its idle time goes on.
 /// - An error tells the caller that nothing was changed; only after [`SessionError::Backend`] it may have
 ///   been.
 ///
@@ -96,9 +97,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>>;
 
     /// Applies changes in one step, if the session is at a version or, without one, at any. Touches the
-    /// session, and returns it as it is then.
+    /// session, makes a version, and returns the session as it is then. Changes that only delete what is not
+    /// there do neither.
     ///
     /// # Errors
+    /// [`SessionError::TooLarge`] if it would be larger than
+    /// [`max_session_bytes`](crate::session::Settings::max_session_bytes);
     /// [`SessionError::Ended`]; [`SessionError::Superseded`]; [`SessionError::Conflict`] if it is at another
     /// version.
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot>;

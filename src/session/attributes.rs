@@ -113,6 +113,16 @@ impl Attributes {
         *self = Self::default();
     }
 
+    /// Whether these are the very values that `others` are, not just equal ones.
+    pub(super) fn are(&self, others: &Self) -> bool {
+        let is_same =
+            |((key, value), (other_key, other)): ((&Arc<str>, &Value), (&Arc<str>, &Value))| {
+                key == other_key && value.is(other)
+            };
+        Arc::ptr_eq(&self.values, &others.values)
+            || self.len() == others.len() && self.values.iter().zip(&*others.values).all(is_same)
+    }
+
     /// The values with their keys, whatever their types: for a provider that encodes them.
     pub fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.values.iter().map(|(key, value)| (&**key, value))

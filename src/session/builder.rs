@@ -109,6 +109,11 @@ impl Builder {
                 setting: "max_per_owner",
             });
         }
+        if settings.max_session_bytes == 0 {
+            return Err(BuildError::ZeroCapacity {
+                setting: "max_session_bytes",
+            });
+        }
         let shared = Arc::new(Shared::new(self.listener.map(Events::new)));
         let told = Arc::clone(&shared);
         let mut map = IdleMap::<SessionKey, State>::builder()

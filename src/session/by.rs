@@ -193,16 +193,17 @@ impl SessionStore {
         version: Option<u64>,
     ) -> Result<Snapshot, SessionError> {
         let store = self.store();
-        let (entry, ()) = store.write(by, |old, new| {
+        let (entry, ()) = store.change(by, |old, attributes| {
             if let Some(expected) = version
                 && old.version != expected
             {
                 let current = old.version;
                 return Err(SessionError::Conflict { expected, current });
             }
-            changes.apply_to(&mut new.attributes);
+            changes.apply_to(attributes);
             Ok(())
         })?;
+        let entry = entry.map_or_else(|| store.peek(by), Ok)?;
         Ok(store.snapshot(&entry))
     }
 

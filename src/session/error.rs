@@ -44,6 +44,17 @@ pub enum SessionError {
     /// An attribute does not decode as the type that was asked for, or would not come back as what was set.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
+    /// The session would be larger than one may be. Nothing was changed.
+    #[error(
+        "the session would take {bytes} bytes, and {bound} are allowed: store less in it, \
+         or allow more (Settings::max_session_bytes, capacity_bytes)"
+    )]
+    TooLarge {
+        /// What it would take: in memory, or at the provider.
+        bytes: u64,
+        /// What it may take.
+        bound: u64,
+    },
     /// The operating system's generator failed, so no id was issued.
     #[error("the operating system gives no random bytes for an id, so no id was issued")]
     Random(#[source] io::Error),

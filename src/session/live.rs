@@ -172,11 +172,11 @@ impl LiveSession {
         mut change: impl FnMut(Option<&T>) -> T,
     ) -> Result<Arc<T>, SessionError> {
         let store = self.store.store();
-        let (entry, ()) = store.write(self.by(), |_, new| {
-            Ok(new.attributes.update(key, &mut change)?)
+        let (_, value) = store.change(self.by(), |_, attributes| {
+            attributes.update(key, &mut change)?;
+            Ok(attributes.get(key)?)
         })?;
-        let value = entry.attributes.get(key)?;
-        Ok(value.expect("the state that was just written holds the value"))
+        Ok(value.expect("the value was just set"))
     }
 
     /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
@@ -219,7 +219,8 @@ impl LiveSession {
         })
     }
 
-    /// Changes any number of attributes in one step. If `change` fails, nothing is changed.
+    /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it changes
+    /// nothing, nothing is written.
     ///
     /// # Errors
     /// If the session has ended, if the id does not answer any more, or with what `change` returns.
@@ -241,7 +242,7 @@ impl LiveSession {
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
         let store = self.store.store();
-        let (_, result) = store.write(self.by(), |_, new| Ok(change(&mut new.attributes)?))?;
+        let (_, result) = store.change(self.by(), |_, attributes| Ok(change(attributes)?))?;
         Ok(result)
     }
 

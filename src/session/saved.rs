@@ -4,7 +4,7 @@
 //! a store that restores the session gives it its own settings' terms.
 
 use super::id::SessionKey;
-use super::settings::Settings;
+use super::settings::{GREATEST_SESSION_BYTES, Settings};
 use super::state::{Known, MOST_REPLACED, Replaced, Secrets, State};
 use super::store::SessionStore;
 use super::value::Value;
@@ -263,6 +263,11 @@ impl SessionStore {
     /// As a new session: counted, and in the index, before anybody can end it.
     fn put_in(&self, key: SessionKey, state: State, history: History) -> bool {
         let store = self.store();
+        // It may be larger than the settings allow, if other ones applied when it was written; but it is counted.
+        let bound = GREATEST_SESSION_BYTES.min(store.settings.capacity_bytes.unwrap_or(u64::MAX));
+        if state.check(bound).is_err() {
+            return false;
+        }
         let (owner, size) = (state.owner.clone(), state.size());
         store.shared.bytes.up(size);
         if let Some(owner) = &owner {

@@ -9,6 +9,12 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// that logs in and keeps no cookie.
 const DEFAULT_PER_OWNER: usize = 1_000;
 
+/// Far more than a session should have, and little enough that a few do no harm.
+const DEFAULT_SESSION_BYTES: u64 = 4 << 20;
+
+/// A session may outgrow this by what its renewals take, and still weighs what the map can hold.
+pub(crate) const GREATEST_SESSION_BYTES: u64 = 16_000_000;
+
 /// How long sessions live, and how many there may be.
 ///
 /// ```
@@ -37,15 +43,17 @@ pub struct Settings {
     pub grace: Duration,
     /// How many sessions there may be. None: no bound.
     pub capacity: Option<usize>,
-    /// How many bytes they may take, by estimate. None: no bound.
+    /// How many bytes they may take. None: no bound.
     pub capacity_bytes: Option<u64>,
+    /// How many bytes one session may take. More than 16,000,000 counts as that.
+    pub max_session_bytes: u64,
     /// How many sessions an owner may have: 1,000 by default. None: no bound.
     pub max_per_owner: Option<usize>,
 }
 
 impl Settings {
-    /// Sessions that end when they were not accessed for so long, and of which an owner may have
-    /// 1,000. No other limit; a grace of five seconds.
+    /// Sessions that end when they were not accessed for so long, that take 4 MiB at the most, and of which an
+    /// owner may have 1,000. No other limit; a grace of five seconds.
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             idle_timeout,
@@ -54,6 +62,7 @@ impl Settings {
             grace: DEFAULT_GRACE,
             capacity: None,
             capacity_bytes: None,
+            max_session_bytes: DEFAULT_SESSION_BYTES,
             max_per_owner: Some(DEFAULT_PER_OWNER),
         }
     }
@@ -87,10 +96,36 @@ impl Settings {
         self
     }
 
-    /// Sets [`capacity_bytes`](Self::capacity_bytes).
+    /// Sets [`capacity_bytes`](Self::capacity_bytes). A full store ends sessions as it does for
+    /// [`capacity`](Self::capacity).
+    ///
+    /// All that belongs to a session is counted: its record, its attributes and their names
+    /// ([`Value::size`](super::Value::size)), its owner and its place in the owner index. What is counted is what it
+    /// takes at most: it is more than what the allocator gave, by MMM at the worst that was measured. Not counted:
+    /// states that were replaced or have ended and that somebody still reads; what the map keeps ready; events that
+    /// wait for a slow listener; and what values take that [`Value::size`](super::Value::size) does not see.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity_bytes = Some(bytes);
         self
+    }
+
+    /// Sets [`max_session_bytes`](Self::max_session_bytes): a write that would make a session larger is refused
+    /// with [`SessionError::TooLarge`](super::SessionError::TooLarge), and changes nothing. So is one for which
+    /// [`capacity_bytes`](Self::capacity_bytes) has no room. A session that is larger already, since it was written
+    /// under other settings, can be made smaller.
+    ///
+    /// In memory the bytes are those of [`capacity_bytes`](Self::capacity_bytes); in Redis those of the attributes'
+    /// names and JSON and of the owner. There each request fetches the whole session, so that large ones hold up
+    /// others: give less, say 64 KiB.
+    pub fn max_session_bytes(mut self, bytes: u64) -> Self {
+        self.max_session_bytes = bytes;
+        self
+    }
+
+    /// How many bytes a session of a store may take.
+    pub(crate) fn session_bound(&self) -> u64 {
+        let bound = self.max_session_bytes.min(GREATEST_SESSION_BYTES);
+        bound.min(self.capacity_bytes.unwrap_or(u64::MAX))
     }
 
     /// Sets [`max_per_owner`](Self::max_per_owner): a session more ends the owner's that was idle for the

@@ -1,6 +1,8 @@
 //! What a session is at a moment: an immutable value. A write puts a new one in its place.
 
 use super::attributes::Attributes;
+use super::error::SessionError;
+use super::footprint::{block, shared};
 use super::id::Secret;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use subtle::ConstantTimeEq;
 pub(super) const MOST_REPLACED: usize = 8;
 /// Bytes that a session takes in the map, beside its state: record, slot, token.
 const RECORD_OVERHEAD: usize = 128;
+/// Bytes that a session with an owner takes in the owner index, beside the owner's name.
+const OWNED_OVERHEAD: usize = 512;
 
 /// Times are readings of the store's clock in milliseconds.
 #[derive(Clone)]
@@ -37,9 +41,34 @@ impl State {
         }
     }
 
-    /// An estimate of what it takes in memory, in bytes.
+    /// Bytes that it takes in memory, at most.
     pub(crate) fn size(&self) -> u64 {
-        (size_of::<Self>() + RECORD_OVERHEAD + self.attributes.size()) as u64
+        let replaced = block(self.secrets.replaced.capacity() * size_of::<Replaced>());
+        (size_of::<Self>() + RECORD_OVERHEAD + replaced + self.content()) as u64
+    }
+
+    /// What of that the application decides: attributes and owner.
+    fn content(&self) -> usize {
+        let owner = self.owner.as_ref();
+        let owner = owner.map_or(0, |owner| OWNED_OVERHEAD + 2 * shared(owner.len()));
+        owner + self.attributes.size()
+    }
+
+    /// Refuses a session that takes more than `bound`.
+    pub(super) fn check(&self, bound: u64) -> Result<(), SessionError> {
+        let bytes = self.size();
+        match bytes > bound {
+            true => Err(SessionError::TooLarge { bytes, bound }),
+            false => Ok(()),
+        }
+    }
+
+    /// The same for one that is written. What is too large already may still be made smaller, and renewed.
+    pub(super) fn check_growth(&self, old: &Self, bound: u64) -> Result<(), SessionError> {
+        match self.content() > old.content() {
+            true => self.check(bound),
+            false => Ok(()),
+        }
     }
 }
 

@@ -105,6 +105,18 @@ impl Shared {
     }
 }
 
+/// Why nothing was written.
+enum Declined<R> {
+    Unchanged(R),
+    Refused(SessionError),
+}
+
+impl<R> From<SessionError> for Declined<R> {
+    fn from(error: SessionError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 impl Store {
     pub(super) fn now(&self) -> u64 {
         self.clock.now_millis()
@@ -119,28 +131,52 @@ impl Store {
     }
 
     /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
-    /// a copy of the next version. If `change` fails, nothing is changed, and the session is not touched.
-    pub(super) fn write<R>(
+    /// a copy of the next version. If `change` fails, or makes the session too large, nothing is changed, and
+    /// the session is not touched.
+    pub(super) fn write<R, E: From<SessionError>>(
         &self,
         by: By,
-        mut change: impl FnMut(&State, &mut State) -> Result<R, SessionError>,
-    ) -> Result<(Entry, R), SessionError> {
+        mut change: impl FnMut(&State, &mut State) -> Result<R, E>,
+    ) -> Result<(Entry, R), E> {
         let now = self.now();
+        let bound = self.settings.session_bound();
         let written = self.sessions.try_update_and_return(&by.key(), |old| {
             if !by.is_admitted(old, now) {
-                return Err(SessionError::Superseded);
+                return Err(E::from(SessionError::Superseded));
             }
             let mut new = old.successor(now);
             let result = change(old, &mut new)?;
+            new.check_growth(old, bound)?;
             Ok((new, (result, old.size())))
         })?;
         let Some((entry, (result, old_size))) = written else {
             self.shared.refused_writes.one();
-            return Err(SessionError::Ended);
+            return Err(E::from(SessionError::Ended));
         };
         self.shared.bytes.up(entry.size());
         self.shared.bytes.down(old_size);
         Ok((entry, result))
+    }
+
+    /// Writes attributes. If `change` leaves all as they are, nothing is written, there is no entry, and the
+    /// session is not touched.
+    pub(super) fn change<R>(
+        &self,
+        by: By,
+        mut change: impl FnMut(&State, &mut Attributes) -> Result<R, SessionError>,
+    ) -> Result<(Option<Entry>, R), SessionError> {
+        let written = self.write(by, |old, new| {
+            let result = change(old, &mut new.attributes)?;
+            match new.attributes.are(&old.attributes) {
+                true => Err(Declined::Unchanged(result)),
+                false => Ok(result),
+            }
+        });
+        match written {
+            Ok((entry, result)) => Ok((Some(entry), result)),
+            Err(Declined::Unchanged(result)) => Ok((None, result)),
+            Err(Declined::Refused(error)) => Err(error),
+        }
     }
 
     /// Gives a session a new id in the place of its newest one, in the write that also makes `change`.
@@ -244,7 +280,7 @@ impl SessionStore {
     /// Creates a session that has its first attributes from the beginning.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// As [`create`](Self::create), or [`SessionError::TooLarge`].
     ///
     /// ```
     /// use dwell::session::{Attributes, SessionStore};
@@ -267,6 +303,7 @@ impl SessionStore {
             version: 1,
             created: now,
         };
+        state.check(store.settings.session_bound())?;
         if store.sessions.contains_key(&key) {
             return Err(SessionError::Collision);
         }

@@ -34,7 +34,8 @@ const MOST_IN_VAIN: u64 = 16;
 pub struct Restored {
     /// Sessions that are live again.
     pub sessions: u64,
-    /// Sessions that ended since they were written, or that the store's settings do not let live any more.
+    /// Sessions that ended since they were written, that the store's settings do not let live any more, or that are
+    /// larger than the store has room for.
     pub lapsed: u64,
     /// Sessions that [`on_restore`](SnapshotFile::on_restore) did not want.
     pub left_out: u64,

@@ -67,6 +67,7 @@ impl IntoResponse for SessionError {
         let status = match self {
             Self::Ended => StatusCode::GONE,
             Self::Superseded | Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Finished | Self::Attribute(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::Random(_) | Self::Collision | Self::Backend(_) => {
                 StatusCode::SERVICE_UNAVAILABLE

@@ -169,7 +169,7 @@ impl Remote {
     ) -> Result<(), SessionError> {
         let name = Name::of(&session.key());
         let mut call = self.call_session(&self.scripts.set_owner, name, id_of(session));
-        call.arg(self.resolution());
+        call.arg(self.resolution()).arg(self.session_bound());
         call.arg(u8::from(owner.is_some()));
         call.arg(owner.unwrap_or_default());
         let record = self.own(name, owner, call, end).await?;
@@ -186,7 +186,7 @@ impl Remote {
         let name = Name::of(&id.key());
         let new = id.renewed()?;
         let mut call = self.call_renew(id, &new, Duration::ZERO);
-        call.arg(owner);
+        call.arg(self.session_bound()).arg(owner);
         let record = self.own(name, Some(owner), call, end).await?;
         // The login is done, and only its caller knows the new id: it is not lost for what comes after. What the
         // index of another owner holds lapses, and the next login ends what is too much.

@@ -45,6 +45,10 @@ pub(super) enum Answer<T> {
     Conflict {
         current: u64,
     },
+    TooLarge {
+        bytes: u64,
+        bound: u64,
+    },
 }
 
 impl<T> Answer<T> {
@@ -59,6 +63,7 @@ impl<T> Answer<T> {
                 expected: current,
                 current,
             }),
+            Self::TooLarge { bytes, bound } => Err(SessionError::TooLarge { bytes, bound }),
         }
     }
 }
@@ -82,6 +87,12 @@ pub(super) fn answer<T>(
             let Value::Array(fields) = second else {
                 return Err(RedisFailure::NotASession("no fields"));
             };
+            if let (Value::BulkString(word), [bytes, bound]) = (&first, &fields[..])
+                && word == b"too large"
+            {
+                let (bytes, bound) = (number(bytes)?, number(bound)?);
+                return Ok(Answer::TooLarge { bytes, bound });
+            }
             read(number(&first)?, fields).map(Answer::Session)
         }
         _ => Err(RedisFailure::NotASession("an answer of another kind")),

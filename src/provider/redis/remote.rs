@@ -84,6 +84,15 @@ impl Remote {
         resolution(&self.settings)
     }
 
+    /// How many bytes a session may take. The server bounds all of them together.
+    pub(super) fn session_bound(&self) -> u64 {
+        let settings = Settings {
+            capacity_bytes: None,
+            ..self.settings
+        };
+        settings.session_bound()
+    }
+
     pub(super) async fn init(
         &self,
         attributes: &Attributes,
@@ -95,9 +104,20 @@ impl Remote {
         call.arg(id.key().to_text()).arg(hash_of(&id));
         call.arg(millis(self.settings.idle_timeout));
         call.arg(self.settings.max_lifetime.map_or(String::new(), to_text));
+        let mut pairs = Vec::with_capacity(attributes.len());
+        let mut bytes = 0;
         for (key, value) in attributes.values() {
-            call.arg(key)
-                .arg(value.to_json().map_err(RedisFailure::Encode)?);
+            let json = value.to_json().map_err(RedisFailure::Encode)?;
+            // As the scripts count.
+            bytes += 1 + key.len() + json.len();
+            pairs.push((key, json));
+        }
+        let (bytes, bound) = (bytes as u64, self.session_bound());
+        if bytes > bound {
+            return Err(SessionError::TooLarge { bytes, bound });
+        }
+        for (key, json) in pairs {
+            call.arg(key).arg(json);
         }
         let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
         let record = answer(value, Record::read)?.session()?;
@@ -213,7 +233,7 @@ impl Remote {
         let mut writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.apply, name, id_of(session));
         call.arg(version.map_or(String::new(), |version| version.to_string()));
-        call.arg(self.resolution());
+        call.arg(self.resolution()).arg(self.session_bound());
         for change in changes.iter() {
             match change {
                 Change::Set(key, value) => {

@@ -53,6 +53,13 @@ fn in_order(bench: &Bench<'_>) {
         get::<u64>(&session, "twice").is_none() && get(&session, "once") == Some(2_u64),
         "the last change of each key to count",
     );
+    let changes = Changes::default().delete("once").set("once", 3_u64);
+    let changes = changes.expect("the suite's values are JSON");
+    let session = bench.wait(bench.provider.apply(By::Key(key), changes, None));
+    bench.check(
+        get(&session, "once") == Some(3_u64),
+        "so the other way round",
+    );
 }
 
 fn versions(bench: &Bench<'_>) {

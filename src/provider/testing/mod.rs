@@ -32,6 +32,7 @@ mod admission;
 mod attributes;
 mod expiry;
 mod owners;
+mod refusals;
 mod renewal;
 mod resurrection;
 mod values;
@@ -96,6 +97,7 @@ pub fn conformance(subject: &dyn Subject) -> Report {
         renewal::cases(),
         admission::cases(),
         owners::cases(),
+        refusals::cases(),
     ];
     for case in cases.into_iter().flatten() {
         match subject.provider(&case.settings) {

@@ -1,5 +1,5 @@
--- ARGV: 5 the version that the session must have, or nothing; 6 the resolution of a touch; then the changes:
--- '=' NAME VALUE sets, '-' NAME deletes.
+-- ARGV: 5 the version that the session must have, or nothing; 6 the resolution of a touch; 7 how many bytes it
+-- may take; then the changes: '=' NAME VALUE sets, '-' NAME deletes.
 if not live() then
   return false
 elseif not admitted() then
@@ -8,15 +8,39 @@ elseif ARGV[5] ~= '' and ARGV[5] ~= it.v then
   return { 'conflict', it.v }
 end
 fetch_attributes()
-local sets, deletes, at = access({ v = whole(it.v + 1) }, ARGV[6]), {}, 7
+-- What becomes of each attribute: its JSON, or false.
+local new, bytes, is_changed, at = {}, size(), false, 8
 while at <= #ARGV do
-  local field = 'a:' .. ARGV[at + 1]
+  local field, json = 'a:' .. ARGV[at + 1], false
+  local old = new[field]
+  if old == nil then
+    old = it[field]
+  end
   if ARGV[at] == '=' then
-    sets[field] = ARGV[at + 2]
+    json = ARGV[at + 2]
     at = at + 3
   else
-    table.insert(deletes, field)
     at = at + 2
+  end
+  is_changed = is_changed or json or old
+  bytes = bytes + taken(field, json) - taken(field, old)
+  new[field] = json
+end
+if not is_changed then
+  -- A server that takes no writes refuses even so, as in `touch`.
+  redis.call('HDEL', key, '')
+  return answer()
+end
+local refused = too_large(bytes, ARGV[7])
+if refused then
+  return refused
+end
+local sets, deletes = access({ v = whole(it.v + 1) }, ARGV[6]), {}
+for field, json in pairs(new) do
+  if json then
+    sets[field] = json
+  else
+    table.insert(deletes, field)
   end
 end
 write(sets, deletes)

@@ -24,6 +24,29 @@ local function fetch_attributes()
   end
 end
 
+-- How many bytes an attribute takes: its name, its JSON and one more.
+local function taken(field, json)
+  return json and #field - 1 + #json or 0
+end
+
+-- How many bytes the application has in the session: attributes, once they are fetched, and owner.
+local function size()
+  local bytes = #(it.o or '')
+  for field, value in pairs(it) do
+    if string.sub(field, 1, 2) == 'a:' then
+      bytes = bytes + taken(field, value)
+    end
+  end
+  return bytes
+end
+
+-- What is answered if the session would take so many bytes and not fewer than before, and that is too many.
+local function too_large(bytes, bound)
+  if bytes > size() and bytes > tonumber(bound) then
+    return { 'too large', { whole(bytes), bound } }
+  end
+end
+
 -- When the session ends if it is not accessed any more.
 local function deadline()
   return math.min(it.t + it.i, tonumber(it.d) or math.huge, tonumber(it.x) or math.huge)
