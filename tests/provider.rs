@@ -382,7 +382,7 @@ fn the_suite_finds_each_fault() {
         (Fault::TakesNoNewcomers, "keeps its bound"),
         (Fault::ForgetsOwners, "makes a version"),
         (Fault::ListsTheDead, "a peek does not"),
-        (Fault::CountsTheDead, "a login names the owner"),
+        (Fault::CountsTheDead, "are not ended again"),
         (Fault::ListsWithoutDeadlines, "what is left"),
         (Fault::RenewsWithoutDeadlines, "keeps everything but its id"),
         (Fault::HasNoAge, "the age counts"),
