@@ -35,7 +35,7 @@ fn write_owner(store: &SessionStore, key: &SessionKey, owner: &str) {
         .store
         .write(By::Key(*key), |_, new| {
             new.owner = Some(owner.into());
-            Ok(())
+            Ok::<_, SessionError>(())
         })
         .expect("the session is live");
 }
