@@ -47,7 +47,8 @@ pub struct SessionStats {
     pub refused_writes: u64,
     /// Ids shown that answer to no session: ended, renewed long ago, or never issued.
     pub unknown_ids: u64,
-    /// What the sessions take in memory, by estimate.
+    /// What the sessions take in memory at most, as [`Settings::capacity_bytes`](super::Settings::capacity_bytes)
+    /// counts.
     pub bytes: u64,
     /// Calls of the event listener that panicked.
     pub listener_panics: u64,

@@ -31,7 +31,7 @@ impl SessionStats {
         describe_gauge!(
             "dwell.session.size",
             Unit::Bytes,
-            "memory of the sessions, estimated"
+            "memory of the sessions, at most"
         );
         describe_counter!("dwell.session.created", Unit::Count, "sessions created");
         describe_counter!("dwell.session.ended", Unit::Count, "sessions ended");

@@ -101,7 +101,8 @@ impl Settings {
     ///
     /// All that belongs to a session is counted: its record, its attributes and their names
     /// ([`Value::size`](super::Value::size)), its owner and its place in the owner index. What is counted is what it
-    /// takes at most: it is more than what the allocator gave, by MMM at the worst that was measured. Not counted:
+    /// takes at most. Of 38 shapes of sessions none took more from the allocator, and most took half of it or more;
+    /// the worst was a `VecDeque<u16>`, which took an eighth. Not counted:
     /// states that were replaced or have ended and that somebody still reads; what the map keeps ready; events that
     /// wait for a slow listener; and what values take that [`Value::size`](super::Value::size) does not see.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {

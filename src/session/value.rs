@@ -170,7 +170,9 @@ impl Value {
     /// Bytes that the value takes in memory, at most.
     ///
     /// Counted while it is decoded: the length of each text, and for each collection the most that one of its
-    /// kind and length takes. Collections of small elements are counted up to NN times as large as they are.
+    /// length takes. For a `Vec` that is at most twice what it takes. Of other collections the kind is not known: those
+    /// of large elements are counted up to two and a half times as large as they are, those of elements of a few
+    /// bytes more, a `VecDeque<u16>` 8 times. One from outside counts as its JSON twice and 256 bytes.
     /// What a type's own `Deserialize` allocates beside what it reads does not show; nor what is larger than its JSON
     /// and is behind a flattened field or in an enum without tags.
     pub fn size(&self) -> usize {
