@@ -158,9 +158,13 @@ fn lost(events: &[Event]) -> u64 {
     lost.sum()
 }
 
-/// What waits for the listener, in bytes; and what an event takes at the least.
+/// What waits for the listener, in bytes.
 const QUEUE: usize = 16 << 20;
-const EVENT: usize = 256;
+
+/// How many events without attributes and owner have room.
+fn room() -> usize {
+    QUEUE.div_ceil(256 + Attributes::default().size())
+}
 
 #[test]
 fn no_operation_waits_for_a_listener_and_what_it_is_too_slow_for_is_counted() {
@@ -170,11 +174,11 @@ fn no_operation_waits_for_a_listener_and_what_it_is_too_slow_for_is_counted() {
     }
     assert!(slow.store.is_empty());
     let stats = slow.store.stats();
-    let taken = (QUEUE / EVENT) as u64;
-    assert_eq!(stats.lost_events, 80_000 - taken);
+    let taken = room();
+    assert_eq!(stats.lost_events, 80_000 - taken as u64);
     let events = slow.all();
     // Those that are told are the first, in their order, and then comes the loss.
-    let told = &events[..taken as usize];
+    let told = &events[..taken];
     assert!(told.iter().step_by(2).all(|event| event.kind == Created));
     assert!(
         told.iter()
@@ -186,10 +190,9 @@ fn no_operation_waits_for_a_listener_and_what_it_is_too_slow_for_is_counted() {
     let last = events.last().unwrap();
     assert_eq!(last.kind, Lost(stats.lost_events));
     assert!(last.attributes.is_empty() && last.owner.is_none());
-    assert!(
-        told.iter().all(|event| event.key != last.key),
-        "a lost session's"
-    );
+    // The session of the first that was lost: its end if its creation was told last.
+    let told_of = told.iter().filter(|event| event.key == last.key).count();
+    assert_eq!(told_of, taken % 2);
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn a_listener_that_catches_up_hears_of_all_that_follows_and_of_each_loss() {
     let mut expected = 0;
     let mut told = 0;
     for round in 0..3 {
-        let flood = QUEUE / EVENT + 100 * (round + 1);
+        let flood = room() + 100 * (round + 1);
         (0..flood).for_each(|_| drop(slow.store.create().unwrap()));
         expected += flood as u64;
         // The listener hears all of it, and the loss, and has room again.
@@ -274,8 +277,8 @@ fn each_event_is_told_or_counted_as_lost_exactly_once_whatever_races() {
         })
         .build()
         .unwrap();
-    // Values of 4 MB: the queue is full and empty in turn.
-    let value = "a".repeat(4 << 20);
+    // Values of 3 MB: the queue is full and empty in turn.
+    let value = "a".repeat(3 << 20);
     let mut large = Attributes::default();
     large.set("value", value).unwrap();
     let let_go_on = Mutex::new(Some(let_go_on));
