@@ -83,6 +83,7 @@ fn a_response_says_the_kind_of_an_error_and_nothing_else() {
         (SessionError::Finished, 500),
         (wrong_type().into(), 500),
         (SessionError::Random(denied()), 503),
+        (SessionError::Contended, 503),
         (SessionError::Collision, 503),
         (SessionError::Unavailable, 503),
         (SessionError::Backend(denied().into()), 503),

@@ -52,12 +52,15 @@ fn server(
                         return;
                     };
                     let is_error = answer.first().is_none_or(|first| *first == b'-');
-                    let head = match is_script && !is_error {
+                    let (head, tail) = match is_script && !is_error {
                         // To which request this is the answer.
-                        true => format!("*2\r\n${}\r\n{}\r\n", command[4].len(), command[4]),
-                        false => String::new(),
+                        true => {
+                            let number = format!("${}\r\n{}\r\n", command[4].len(), command[4]);
+                            (format!("*3\r\n{number}"), number)
+                        }
+                        false => Default::default(),
                     };
-                    let answer = [head.as_bytes(), answer].concat();
+                    let answer = [head.as_bytes(), answer, tail.as_bytes()].concat();
                     if stream.write_all(&answer).is_err() {
                         return;
                     }
@@ -173,6 +176,11 @@ fn what_the_server_says_becomes_an_error_that_says_what_to_do() {
         ),
         (
             in_script!("-READONLY You can't write against a read only replica."),
+            read_only,
+            true,
+        ),
+        (
+            "-ERR READONLY You can't write against a read only replica. script: 6b1b, on @user_script:9.",
             read_only,
             true,
         ),

@@ -5,15 +5,20 @@
 
 mod redis_server;
 
-use dwell::provider::redis::RedisFailure;
+use dwell::ManualClock;
+use dwell::provider::redis::{RedisBuilder, RedisFailure};
 use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Settings};
 use redis_server::asking::{peek, run, set};
 use redis_server::relay::Relay;
-use redis_server::{LONG, Server};
+use redis_server::{LONG, Server, free_port};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
+
+fn settings() -> Settings {
+    Settings::new(IDLE).touch_resolution(IDLE / 10)
+}
 
 /// A server, its replica, and where programs connect.
 struct Pair {
@@ -42,13 +47,15 @@ impl Pair {
     }
 
     fn provider(&self, near_cache: bool) -> RedisProvider {
-        let settings = Settings::new(IDLE).touch_resolution(IDLE / 10);
-        let mut builder =
-            RedisProvider::builder(&*self.relay.address, "test", settings).timeout(LONG);
-        if near_cache {
-            builder = builder.near_cache(1_000).staleness(LONG);
+        self.builder(near_cache).build().expect("an address")
+    }
+
+    fn builder(&self, near_cache: bool) -> RedisBuilder {
+        let builder = RedisProvider::builder(&*self.relay.address, "test", settings());
+        match near_cache {
+            true => builder.timeout(LONG).near_cache(1_000).staleness(LONG),
+            false => builder.timeout(LONG),
         }
-        builder.build().expect("an address")
     }
 
     /// The master is gone for good, and the replica is the master.
@@ -116,6 +123,46 @@ fn what_was_replicated_is_there_after_a_failover_and_a_read_meanwhile_waits() {
             written.unwrap();
         }
         assert_eq!(peek(&plain, &key, "n").await, Some(3));
+    });
+}
+
+/// A planned failover: the old master is a replica now, and no client is disconnected.
+#[test]
+fn readers_of_a_master_that_became_a_replica_stay_logged_in() {
+    run(async {
+        for near_cache in [false, true] {
+            let pair = Pair::start(&[]);
+            let clock = ManualClock::new();
+            clock.set(Duration::from_secs(1_000_000));
+            let provider = pair.builder(near_cache).clock(clock.clone());
+            let provider = provider.build().unwrap();
+            let mut ids = Vec::new();
+            for _ in 0..40 {
+                ids.push(provider.init(Attributes::default()).await.unwrap().id);
+            }
+            let ended = provider.init(Attributes::default()).await.unwrap().id;
+            pair.master.wait_for_replica(&pair.replica);
+            pair.replica.must("REPLICAOF NO ONE");
+            pair.relay.turn_to(&pair.replica);
+            let port = pair.replica.port();
+            pair.master.must(&format!("REPLICAOF 127.0.0.1 {port}"));
+            // Another machine knows the new master, and the old one has not heard of it.
+            pair.master
+                .must(&format!("REPLICAOF 127.0.0.1 {}", free_port()));
+            let elsewhere = RedisProvider::builder(pair.replica.address(), "test", settings());
+            let elsewhere = elsewhere.clock(clock.clone()).build().unwrap();
+            assert!(elsewhere.destroy(By::Key(ended.key())).await.unwrap());
+            let read = provider.read(By::Id(ended), Access::Touch).await;
+            assert!(read.unwrap().is_none(), "the logout counts here too");
+            // Together longer than they may be idle.
+            for _ in 0..4 {
+                clock.advance(IDLE / 3);
+                for id in &ids {
+                    let read = provider.read(By::Id(*id), Access::Touch).await;
+                    assert!(read.unwrap().is_some(), "near cache: {near_cache}");
+                }
+            }
+        }
     });
 }
 

@@ -7,7 +7,10 @@ use dwell::provider::redis::RedisFailure;
 use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, SessionId, Settings};
 use redis_server::asking::{failure, peek, reason, run, set};
-use redis_server::{LONG, Server, free_port};
+use redis_server::relay::Relay;
+use redis_server::{LONG, Server, free_port, runtime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -246,7 +249,13 @@ fn a_server_that_became_a_replica_takes_no_writes_until_one_takes_over() {
         let refused = reason(async || hasty.apply(By::Key(key), set("n", 2), None).await).await;
         assert!(matches!(refused, RedisFailure::ReadOnly(_)), "{refused}");
         assert!(!refused.may_have_been_done());
-        assert_eq!(peek(&hasty, &key, "n").await, Some(1), "it can be read");
+        let used = reason(async || hasty.read(By::Key(key), Access::Touch).await).await;
+        assert!(matches!(used, RedisFailure::ReadOnly(_)), "{used}");
+        assert_eq!(
+            peek(&hasty, &key, "n").await,
+            Some(1),
+            "it can be looked at"
+        );
         // A caller with time waits for the failover, and is done in the end.
         let waiting =
             tokio::spawn(async move { patient.apply(By::Key(key), set("n", 3), None).await });
@@ -331,6 +340,99 @@ fn a_provider_that_is_gone_leaves_no_connections() {
             while !server.must("INFO clients").contains(only_this) {
                 tokio::task::yield_now().await;
             }
+        }
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_its_connections_to_the_others() {
+    let server = Server::start();
+    let builder = RedisProvider::builder(server.address(), "test", Settings::new(IDLE));
+    let provider = builder.timeout(LONG).build().unwrap();
+    let keys = runtime().block_on(async {
+        let mut keys = Vec::new();
+        for _ in 0..16 {
+            let id = provider.init(Attributes::default()).await.unwrap().id;
+            keys.push(id.key());
+        }
+        keys
+    });
+    let clients = || {
+        let info = server.must("INFO clients");
+        let line = info.lines().find(|line| line.starts_with("connected_"));
+        line.expect("a number").to_owned()
+    };
+    let before = clients();
+    run(async {
+        for key in keys {
+            let written = provider.apply(By::Key(key), set("n", 1), None).await;
+            written.unwrap();
+        }
+    });
+    assert_eq!(clients(), before, "the same connections");
+}
+
+#[test]
+fn a_runtime_that_stands_still_delays_nobody_else() {
+    let server = Server::start();
+    let provider = provider(server.address(), LONG);
+    // It runs while it is waited for, and no longer.
+    let standing = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let id = standing.block_on(provider.init(Attributes::default()));
+    let id = id.unwrap().id;
+    run(async {
+        for _ in 0..10 {
+            let read = provider.read(By::Id(id), Access::Touch).await;
+            assert!(read.unwrap().is_some());
+        }
+    });
+    drop(standing);
+}
+
+#[test]
+fn an_answer_that_comes_twice_is_never_taken_for_another_one() {
+    run(async {
+        let server = Server::start();
+        let relay = Relay::to(&server);
+        let provider = provider(relay.address.clone(), LONG);
+        let mut sessions = Vec::new();
+        for n in 0..16 {
+            let key = provider.init(Attributes::default()).await.unwrap().id.key();
+            let written = provider.apply(By::Key(key), set("n", n), None).await;
+            written.unwrap();
+            sessions.push((key, n));
+        }
+        let found_out = Arc::new(AtomicUsize::new(0));
+        let tasks = sessions.into_iter().map(|(key, n)| {
+            let (provider, found_out) = (provider.clone(), Arc::clone(&found_out));
+            tokio::spawn(async move {
+                while found_out.load(Ordering::Relaxed) < 20 {
+                    let read = provider.read(By::Key(key), Access::Touch).await;
+                    let read = read.unwrap().expect("it is live");
+                    assert_eq!(read.key, key, "another session's");
+                    match provider.apply(By::Key(key), set("n", n), None).await {
+                        Ok(written) => assert_eq!(written.key, key, "another session's"),
+                        Err(error) => {
+                            let failure = RedisFailure::of(&error).expect("the server's");
+                            assert!(failure.may_have_been_done(), "{failure}");
+                            let is_found_out = matches!(failure, RedisFailure::WrongAnswer);
+                            found_out.fetch_add(usize::from(is_found_out), Ordering::Relaxed);
+                        }
+                    }
+                    assert_eq!(peek(&provider, &key, "n").await, Some(n));
+                }
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        while found_out.load(Ordering::Relaxed) < 20 {
+            relay.repeat_answers(1);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for task in tasks {
+            task.await.unwrap();
         }
     });
 }

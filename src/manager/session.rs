@@ -3,7 +3,7 @@
 use super::cookie::Notice;
 use super::observe;
 use super::stage::{Link, Shared, Stage};
-use crate::provider::{Access, Answer, By, Provider};
+use crate::provider::{Access, Answer, By, Provider, Turn};
 use crate::session::{
     Attribute, AttributeError, Attributes, Changes, Issued, SessionError, SessionId, SessionKey,
     Snapshot,
@@ -218,18 +218,29 @@ impl Session {
     /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it changes
     /// nothing, nothing is written.
     ///
+    /// If another writer comes between, `change` runs again. Over a network callers of one process come one
+    /// after the other, so that each needs one attempt, and several processes compete; after the provider's
+    /// time for a [turn](crate::provider::Provider::turn) no attempt is begun.
+    ///
     /// # Errors
-    /// If the session has ended, with what `change` returns, or if the provider fails.
+    /// If the session has ended, with what `change` returns, with [`SessionError::Contended`] if others changed
+    /// the session all the time, or if the provider fails.
     pub async fn update_all<R>(
         &self,
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
+        let mut turn: Option<Turn> = None;
         loop {
             let (live, old) = match self.link() {
                 Link::New => (None, Attributes::default()),
                 Link::Ended => return Err(SessionError::Ended),
                 Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(id) => {
+                    if turn.is_none()
+                        && let Some(waiting) = self.provider().turn(&id.key())
+                    {
+                        turn = Some(waiting.await?);
+                    }
                     // If nothing is written, the session is not touched.
                     let snapshot = self.read(id, Access::Peek).await?;
                     (Some((id, snapshot.version)), snapshot.attributes)
@@ -253,6 +264,9 @@ impl Session {
             });
             match apply.await {
                 Ok(_) => return Ok(result),
+                Err(SessionError::Conflict { .. }) if turn.as_ref().is_some_and(Turn::is_over) => {
+                    return Err(SessionError::Contended);
+                }
                 // Somebody else wrote.
                 Err(SessionError::Conflict { .. }) => {}
                 Err(error) => return Err(error),

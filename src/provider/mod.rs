@@ -26,12 +26,14 @@ pub mod redis;
 mod registry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod turn;
 
 pub use crate::session::{Access, By};
 pub use memory::MemoryProvider;
 #[cfg(feature = "redis")]
 pub use redis::RedisProvider;
 pub use registry::{Registry, RegistryError, register};
+pub use turn::Turn;
 
 use crate::Collector;
 use crate::session::{
@@ -175,6 +177,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
             let nobodys = By::Key(SessionId::generate()?.key());
             self.read(nobodys, Access::Peek).await.map(drop)
         })
+    }
+
+    /// A place in the queue of those who change a session by reading it first, and writing at the version that
+    /// they read. None, the default, if nobody has to wait: where a change takes long, as over a network, callers
+    /// that come all at once would make each other's attempts void. The answer fails with
+    /// [`SessionError::Contended`] if the turn does not come in time; nothing has been done then.
+    fn turn(&self, session: &SessionKey) -> Option<Answer<'_, Turn>> {
+        let _ = session;
+        None
     }
 
     /// Frees what has ended. Returns how many sessions it ended. A provider whose storage does that by itself

@@ -41,6 +41,10 @@ pub enum SessionError {
         /// The version that the session has.
         current: u64,
     },
+    /// So many others change the session that this change found no time: each attempt met another writer, or
+    /// its turn did not come. Nothing was changed.
+    #[error("too many change this session at once, so nothing was changed: try again later")]
+    Contended,
     /// An attribute does not decode as the type that was asked for, or would not come back as what was set.
     #[error(transparent)]
     Attribute(#[from] AttributeError),

@@ -46,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 /// | `Ended` | `410 Gone` |
 /// | `Superseded`, `Conflict` | `409 Conflict`: the client may try again |
 /// | `Finished`, `Attribute` | `500 Internal Server Error`: a mistake in the program, which is logged with the feature `tracing` |
-/// | `Unavailable`, `Random`, `Collision`, `Backend` | `503 Service Unavailable` |
+/// | `Unavailable`, `Contended`, `Random`, `Collision`, `Backend` | `503 Service Unavailable` |
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -69,9 +69,11 @@ impl IntoResponse for SessionError {
             Self::Superseded | Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Finished | Self::Attribute(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable | Self::Random(_) | Self::Collision | Self::Backend(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unavailable
+            | Self::Contended
+            | Self::Random(_)
+            | Self::Collision
+            | Self::Backend(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         // What the provider fails at is logged where it fails.
         #[cfg(feature = "tracing")]

@@ -46,8 +46,10 @@ impl Relay {
                 };
                 let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 let (one, two) = (Arc::clone(&state), Arc::clone(&state));
-                std::thread::spawn(move || one.pass(client, server, |bytes| one.rename(bytes)));
-                std::thread::spawn(move || two.pass(back.0, back.1, |bytes| two.repeat(bytes)));
+                std::thread::spawn(move || one.pass(client, server, |_, piece| one.rename(piece)));
+                std::thread::spawn(move || {
+                    two.pass(back.0, back.1, |from, piece| two.repeat(from, piece))
+                });
             }
         });
         relay
@@ -70,11 +72,16 @@ impl Relay {
 }
 
 impl State {
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream, change: impl Fn(&mut Vec<u8>)) {
+    fn pass(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        change: impl Fn(&mut TcpStream, &mut Vec<u8>),
+    ) {
         let mut bytes = vec![0; 1 << 16];
         while let Ok(length @ 1..) = from.read(&mut bytes) {
             let mut piece = bytes[..length].to_vec();
-            change(&mut piece);
+            change(&mut from, &mut piece);
             // Or it is lost on the way.
             if !self.is_silent.load(Ordering::Relaxed) && to.write_all(&piece).is_err() {
                 break;
@@ -98,10 +105,18 @@ impl State {
         }
     }
 
-    fn repeat(&self, piece: &mut Vec<u8>) {
+    fn repeat(&self, from: &mut TcpStream, piece: &mut Vec<u8>) {
         let less = |left: usize| left.checked_sub(1);
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
         if self.twice.fetch_update(set, get, less).is_ok() {
+            // Whole answers: a part of one would only be rubbish.
+            let pause = std::time::Duration::from_millis(5);
+            from.set_read_timeout(Some(pause)).unwrap();
+            let mut more = [0; 1 << 12];
+            while let Ok(length @ 1..) = from.read(&mut more) {
+                piece.extend_from_slice(&more[..length]);
+            }
+            from.set_read_timeout(None).unwrap();
             piece.extend_from_within(..);
         }
     }

@@ -6,6 +6,7 @@ use super::names::Names;
 use super::near::{Limits, Near};
 use super::nodes::Nodes;
 use super::owners::nothing_seen;
+use super::queue::Queues;
 use super::remote::{Remote, resolution};
 use super::scripts::Scripts;
 #[cfg(feature = "redis-tls")]
@@ -277,6 +278,7 @@ impl RedisBuilder {
             .map_err(RedisBuildError::Thread)?,
             names,
             scripts: Scripts::new(),
+            queues: Queues::new(),
             settings,
             seen: nothing_seen(),
             clock: self.clock,
@@ -287,7 +289,9 @@ impl RedisBuilder {
         let info = address.into_connection_info()?;
         // In this one a server says by itself what changed, and the client when a connection is closed.
         let settings = info.redis_settings().clone();
-        let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
+        // A name for this client is of no use, and not all servers take one: an error would be an answer more.
+        let settings = settings.set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_redis_settings(settings.set_skip_set_lib_name());
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         // Requests are small, and none waits for the answer to the one before.
         let tcp = TcpSettings::default().set_nodelay(true);

@@ -260,13 +260,16 @@ impl Refusal {
         let text = error.detail().unwrap_or_default();
         let small = text.to_lowercase();
         let said = PHRASES.iter().find(|(phrase, _)| small.contains(phrase));
-        // Inside of a text the word has the dash that begins an error on the wire; without one, it may be a value.
+        // A script that raises it again leaves the word at the beginning. Further inside it has the dash that begins
+        // an error on the wire; without one, it may be a value.
+        let mut words = text.split(' ');
+        let first = words.next().and_then(means);
         let inside = || {
-            text.split(' ')
+            words
                 .filter_map(|word| word.strip_prefix('-'))
                 .find_map(means)
         };
-        said.or_else(inside).map(|(_, refusal)| *refusal)
+        said.or(first).or_else(inside).map(|(_, refusal)| *refusal)
     }
 }
 

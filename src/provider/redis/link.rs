@@ -313,8 +313,9 @@ async fn ask<T: FromRedisValue>(
     let Value::Array(parts) = answer.map_err(RedisFailure::to_answer)? else {
         return Err(RedisFailure::WrongAnswer);
     };
-    match <[Value; 2]>::try_from(parts) {
-        Ok([Value::BulkString(to), answer]) if to == number.to_string().as_bytes() => {
+    let is_number = |value: &Value| matches!(value, Value::BulkString(text) if text == number.to_string().as_bytes());
+    match <[Value; 3]>::try_from(parts) {
+        Ok([begin, answer, end]) if is_number(&begin) && is_number(&end) => {
             let read = redis::from_redis_value(answer);
             read.map_err(|_| RedisFailure::NotASession("an answer of another kind"))
         }

@@ -4,7 +4,7 @@
 //! Each session is one hash in the server, and each operation on it one script: what machines do at the same
 //! time is done one after the other, and nothing is lost. The server removes what has ended. It keeps a hash
 //! of each secret, not the secret, and names sessions by a hash of their keys: nobody logs in with a copy of
-//! its data. It should be Redis 6 or newer, or Valkey, with `maxmemory-policy noeviction`: one that evicts is refused
+//! its data. It should be Redis 6.2 or newer, or Valkey, with `maxmemory-policy noeviction`: one that evicts is refused
 //! ([`RedisBuilder::allow_eviction`]). `appendonly yes` lets sessions survive its restart. How it is done, and what becomes of each fault, is
 //! told in `docs/providers.md`.
 //!
@@ -34,6 +34,7 @@ mod names;
 mod near;
 mod nodes;
 mod owners;
+mod queue;
 mod record;
 mod remote;
 mod scripts;
@@ -45,7 +46,7 @@ mod tls;
 pub use builder::{RedisBuildError, RedisBuilder};
 pub use failure::RedisFailure;
 
-use super::{Access, Answer, By, Provider};
+use super::{Access, Answer, By, Provider, Turn};
 use crate::session::{
     Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
@@ -194,6 +195,12 @@ impl Provider for RedisProvider {
             let set = self.remote.set_terms(&session, None, Some(lifetime), end);
             set.await
         })
+    }
+
+    fn turn(&self, session: &SessionKey) -> Option<Answer<'_, Turn>> {
+        let end = self.remote.link.end();
+        let name = Name::of(session);
+        Some(Box::pin(self.remote.queues.turn(name, end)))
     }
 
     /// Nothing to do: the server removes what has ended.

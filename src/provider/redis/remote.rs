@@ -5,6 +5,7 @@ use super::link::{Link, Repeat, Spot};
 use super::names::{Name, Names, Target};
 use super::near::{Fetched, Flight, Found, Near, Writing};
 use super::owners::Seen;
+use super::queue::Queues;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::{Call, Script, Scripts};
 use crate::Clock;
@@ -34,6 +35,7 @@ pub(super) struct Remote {
     pub(super) link: Link,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
+    pub(super) queues: Queues,
     pub(super) settings: Settings,
     pub(super) seen: Seen,
     /// None for the server's.

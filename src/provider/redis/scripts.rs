@@ -8,7 +8,7 @@ macro_rules! script {
             include_str!("scripts/prelude.lua"),
             "local function run()\n",
             $(include_str!(concat!("scripts/", $name, ".lua")),)+
-            "end\nreturn { ARGV[1], run() }"
+            "end\nlocal answer = run()\nreturn { ARGV[1], answer, ARGV[1] }"
         ))
     };
 }

@@ -4,9 +4,10 @@ use super::link::{Link, Place, Spot};
 use super::names::{Name, Names, Target};
 use super::near::{Flight, Found, Limits, Near};
 use super::nodes::Nodes;
+use super::queue::Queues;
 use super::record::Record;
 use crate::CoarseClock;
-use crate::session::SessionId;
+use crate::session::{SessionError, SessionId};
 use redis::{Client, PushInfo, PushKind, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -227,4 +228,28 @@ fn the_copy_that_the_server_tells_of_goes_and_no_other() {
     session.fetch();
     session.told(None);
     assert!(!session.is_found(), "the server is empty");
+}
+
+#[tokio::test]
+async fn turns_come_in_order_and_leave_no_queue() {
+    let queues = Queues::new();
+    let name = Session::new().name;
+    let soon = || tokio::time::Instant::now() + BOUND;
+    let first = queues.turn(name, soon()).await.expect("nobody else");
+    let other = Session::new().name;
+    let of_another = queues.turn(other, soon()).await;
+    assert!(of_another.is_ok(), "another session waits for nobody");
+    let late = queues.turn(name, tokio::time::Instant::now()).await;
+    assert!(matches!(late, Err(SessionError::Contended)), "{late:?}");
+    let mut second = tokio::spawn(async move {
+        let turn = queues.turn(name, soon()).await;
+        (turn, queues)
+    });
+    tokio::task::yield_now().await;
+    assert!(!second.is_finished(), "it waits");
+    drop(first);
+    let (turn, queues) = (&mut second).await.expect("it ends");
+    assert!(!turn.expect("its turn").is_over());
+    drop(of_another);
+    assert_eq!(queues.len(), 0);
 }

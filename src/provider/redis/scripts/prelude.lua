@@ -1,6 +1,6 @@
 -- Begins every script. KEYS[1] is the one key that a script may touch, so that it runs in a cluster.
--- ARGV[1]: the request's number, which its answer begins with: so nobody takes another request's answer for
--- its own. ARGV[2]: the time in milliseconds, or nothing: the server's. ARGV[3]: by how many milliseconds the
+-- ARGV[1]: the request's number, which its answer begins and ends with: so nobody takes another request's
+-- answer for its own. ARGV[2]: the time in milliseconds, or nothing: the server's. ARGV[3]: by how many milliseconds the
 -- server may remove a key later than it ends, if the time is not the server's.
 --
 -- A server may refuse any single command (an ACL, READONLY, MISCONF), and what needs memory (OOM), the latter
