@@ -34,15 +34,56 @@ fn the_cookie_is_for_this_host_over_https_and_not_for_scripts() {
     assert!(!format!("{response:?}").contains(&id));
 }
 
+fn max_age(response: &HeaderMap) -> Option<String> {
+    let attributes = attributes(response).into_iter();
+    attributes
+        .filter_map(|attribute| attribute.strip_prefix("Max-Age=").map(str::to_owned))
+        .next()
+}
+
+#[test]
+fn a_lifetime_that_is_set_later_is_the_cookies_too() {
+    let settings = Settings::new(IDLE).max_lifetime(seconds(3_600));
+    let site = Site::with(settings.grace(seconds(5)));
+    let id = site.visit();
+    let month = 30 * 24 * 3_600;
+    for lifetime in [month, 60] {
+        let session = site.start_as(&id);
+        block_on(session.set_lifetime(seconds(lifetime))).unwrap();
+        let response = site.finish(session);
+        assert_eq!(issued(&response).as_ref(), Some(&id), "the same id");
+        assert_eq!(max_age(&response).unwrap(), lifetime.to_string());
+        assert_eq!(response[header::CACHE_CONTROL], "no-store");
+    }
+    block_on(site.start_as(&id).set_lifetime(seconds(month))).unwrap();
+
+    // Of an old id the client must not hear again: it has the newest, or is about to get it.
+    let late = site.start_as(&id);
+    let renewing = site.start_as(&id);
+    block_on(renewing.renew()).unwrap();
+    block_on(late.set_lifetime(seconds(7_200))).unwrap();
+    assert!(set_cookie(&site.finish(late)).is_none());
+    let newest = issued(&site.finish(renewing)).unwrap();
+    let session = site.start_as(&newest);
+    let seen = block_on(session.snapshot()).unwrap().unwrap();
+    assert_eq!(seen.lifetime_left, Some(seconds(7_200)), "it was set");
+
+    // A clone that renews meanwhile has the newest.
+    block_on(session.clone().renew()).unwrap();
+    block_on(session.set_lifetime(seconds(600))).unwrap();
+    let id = session.id().unwrap().to_cookie();
+    let response = site.finish(session.clone());
+    assert_eq!(issued(&response), Some(id));
+    assert_eq!(max_age(&response).as_deref(), Some("600"));
+
+    // When the response is off, the lifetime is set at the server alone.
+    block_on(session.set_lifetime(seconds(700))).unwrap();
+    assert!(set_cookie(&site.finish(session)).is_none());
+}
+
 #[test]
 fn the_cookie_lasts_as_long_as_the_session_can() {
     let site = Site::with(Settings::new(IDLE).max_lifetime(seconds(100)));
-    let max_age = |response: &HeaderMap| {
-        let attributes = attributes(response).into_iter();
-        attributes
-            .filter_map(|attribute| attribute.strip_prefix("Max-Age=").map(str::to_owned))
-            .next()
-    };
     let session = site.start(&[]);
     block_on(session.set("visits", 1_u64)).unwrap();
     let response = site.finish(session);

@@ -35,6 +35,7 @@ enum Fault {
     AdmitsOnce,
     LogsInWithGrace,
     RenewsOldIds,
+    TakesOldIdsForNewest,
     CountsPeeks,
     TouchesByTheSettingsAlone,
     DestroysNothing,
@@ -70,6 +71,7 @@ impl Flawed {
     fn told(&self, mut session: Snapshot) -> Snapshot {
         match self.fault {
             Fault::HasNoAge => session.age = Duration::ZERO,
+            Fault::TakesOldIdsForNewest => session.is_superseded = false,
             Fault::CountsVersionsFromZero => session.version -= 1,
             _ => {}
         }
@@ -375,6 +377,7 @@ fn the_suite_finds_each_fault() {
         (Fault::AdmitsOnce, "does not answer"),
         (Fault::LogsInWithGrace, "makes a version"),
         (Fault::RenewsOldIds, "only the newest id"),
+        (Fault::TakesOldIdsForNewest, "answers for its grace"),
         (Fault::CountsPeeks, "ends on the millisecond"),
         (Fault::TouchesByTheSettingsAlone, "a long touch resolution"),
         (Fault::DestroysNothing, "refuses what comes late"),
@@ -503,7 +506,8 @@ fn registering_nothing_or_a_name_twice_is_an_error_that_says_so() {
     let refused = registry
         .open("one", &Settings::new(Duration::ZERO))
         .unwrap_err();
-    assert!(refused.to_string().contains("idle_timeout"), "{refused}");
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains("idle_timeout"), "{why}");
 }
 
 #[test]

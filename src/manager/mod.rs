@@ -33,6 +33,7 @@ mod cookie;
 mod observe;
 mod session;
 mod stage;
+mod terms;
 
 pub use ::cookie::SameSite;
 pub use builder::{Builder, ManagerError};

@@ -112,7 +112,7 @@ impl Session {
 
     /// Takes a step at the provider, under an id of the request. If a clone of this session renewed that id
     /// meanwhile, the step is taken under the new one: the request has it.
-    async fn step_by<'s, T>(
+    pub(super) async fn step_by<'s, T>(
         &'s self,
         mut id: SessionId,
         step: impl Fn(&'s dyn Provider, By) -> Answer<'s, T>,
@@ -358,7 +358,7 @@ impl Session {
     }
 
     /// The id of the session, which is created if there is none yet.
-    async fn stored(&self) -> Result<SessionId, SessionError> {
+    pub(super) async fn stored(&self) -> Result<SessionId, SessionError> {
         loop {
             match self.link() {
                 Link::Ended => return Err(SessionError::Ended),
@@ -559,73 +559,6 @@ impl Session {
                 ..stage
             })
         });
-    }
-
-    /// Says whose session this is, under the id that it has. Creates the session if there is none yet. For a
-    /// login, take [`log_in`](Self::log_in): an id that was known before would go on to answer.
-    ///
-    /// # Errors
-    /// If the session has ended, or the provider fails.
-    pub async fn set_owner(&self, owner: &str) -> Result<(), SessionError> {
-        let id = self.stored().await?;
-        self.own(id, Some(owner)).await
-    }
-
-    /// Makes the session anonymous again.
-    ///
-    /// # Errors
-    /// If the session has ended, or the provider fails.
-    pub async fn clear_owner(&self) -> Result<(), SessionError> {
-        match self.link() {
-            Link::New => Ok(()),
-            Link::Ended => Err(SessionError::Ended),
-            Link::Unknown => Err(SessionError::Unavailable),
-            Link::Live(id) => self.own(id, None).await,
-        }
-    }
-
-    async fn own(&self, id: SessionId, owner: Option<&str>) -> Result<(), SessionError> {
-        self.step_by(id, |provider, by| provider.set_owner(by, owner))
-            .await
-    }
-
-    /// Whose session this is.
-    ///
-    /// # Errors
-    /// If the session has ended, or the provider fails.
-    pub async fn owner(&self) -> Result<Option<Arc<str>>, SessionError> {
-        Ok(self.snapshot().await?.and_then(|snapshot| snapshot.owner))
-    }
-
-    /// Gives this session its own idle timeout. Creates the session if there is none yet.
-    ///
-    /// # Errors
-    /// If the session has ended, or the provider fails.
-    pub async fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
-        let id = self.stored().await?;
-        self.step_by(id, |provider, by| provider.set_idle_timeout(by, timeout))
-            .await
-    }
-
-    /// Lets this session live for so long from now on. Creates the session if there is none yet.
-    ///
-    /// The client's cookie gets the new lifetime only along with a new id: [`renew`](Self::renew) in the
-    /// same request.
-    ///
-    /// # Errors
-    /// If the session has ended, or the provider fails.
-    pub async fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
-        let id = self.stored().await?;
-        self.step_by(id, |provider, by| provider.set_lifetime(by, lifetime))
-            .await?;
-        let _ = self.step(|stage| match stage.notice {
-            Notice::Issued(id, _) => Some(Stage {
-                notice: Notice::Issued(id, Some(lifetime)),
-                ..stage
-            }),
-            Notice::Nothing | Notice::Ended => None,
-        });
-        Ok(())
     }
 }
 

@@ -92,7 +92,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// [`SessionError::Random`] if no id could be drawn.
     fn init(&self, attributes: Attributes) -> Answer<'_, Issued>;
 
-    /// The session that is named; none if there is none, or none any more. Creates none.
+    /// The session that is named; none if there is none, or none any more. Creates none. Says whether it was
+    /// read by an old id ([`Snapshot::is_superseded`]).
     ///
     /// # Errors
     /// [`SessionError::Superseded`].

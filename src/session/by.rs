@@ -56,6 +56,14 @@ impl By {
             Self::Key(_) => true,
         }
     }
+
+    /// Whether it is an id that is not the newest any more.
+    fn is_superseded(&self, state: &State) -> bool {
+        match self {
+            Self::Id(id) => !state.secrets.is_current(id.secret()),
+            Self::Key(_) => false,
+        }
+    }
 }
 
 impl From<SessionId> for By {
@@ -171,7 +179,11 @@ impl SessionStore {
             store.shared.unknown_ids.one();
         }
         match entry {
-            Ok(entry) => Ok(Some(store.snapshot(&entry))),
+            Ok(entry) => {
+                let mut snapshot = store.snapshot(&entry);
+                snapshot.is_superseded = by.is_superseded(&entry);
+                Ok(Some(snapshot))
+            }
             Err(SessionError::Ended) => Ok(None),
             Err(error) => Err(error),
         }

@@ -223,6 +223,7 @@ impl Store {
             lifetime_left: entry
                 .limit()
                 .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
+            is_superseded: false,
         }
     }
 }

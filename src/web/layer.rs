@@ -22,8 +22,8 @@ use tower_service::Service;
 /// routes that have to do with sessions. Nothing is loaded and saved as a whole: each call on the session is
 /// one step at the provider, so that concurrent requests of one session lose nothing.
 ///
-/// The response gets a `Set-Cookie` when the session was created, renewed or destroyed, and only then,
-/// whatever its status is. Bodies pass through as they are. While a body is streamed, the session can be
+/// The response gets a `Set-Cookie` when the session was created, renewed or destroyed, or when its lifetime was
+/// set, and only then, whatever its status is. Bodies pass through as they are. While a body is streamed, the session can be
 /// used; but an id that is issued then could not reach the client, so it is not issued
 /// ([`SessionError::Finished`](crate::session::SessionError::Finished)).
 ///

@@ -130,7 +130,7 @@ impl Provider for RedisProvider {
             };
             let name = Name::of(&session.key());
             let record = self.remote.read_near(name, look, end).await?;
-            Ok(record.map(|record| record.snapshot()))
+            Ok(record.map(|record| record.snapshot_by(id_of(&session))))
         })
     }
 

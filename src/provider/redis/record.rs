@@ -1,7 +1,10 @@
 //! A session as the server has it.
 
 use super::failure::RedisFailure;
-use crate::session::{Attributes, Listed, SessionError, SessionKey, Snapshot, Value as Json};
+use super::remote::hash_of;
+use crate::session::{
+    Attributes, Listed, SessionError, SessionId, SessionKey, Snapshot, Value as Json,
+};
 use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +178,15 @@ impl Record {
         let owner = self.terms.owner.as_ref().map_or(0, |owner| owner.len());
         let secrets = self.replaced.iter().map(|(secret, _)| secret.len());
         self.attributes.size() + owner + secrets.sum::<usize>()
+    }
+
+    /// The session, as it was read by an id.
+    pub(super) fn snapshot_by(self, id: Option<&SessionId>) -> Snapshot {
+        let is_newest = |id| self.replaced.is_empty() || self.secret == hash_of(id);
+        let is_superseded = id.is_some_and(|id| !is_newest(id));
+        let mut snapshot = self.snapshot();
+        snapshot.is_superseded = is_superseded;
+        snapshot
     }
 
     pub(super) fn snapshot(self) -> Snapshot {

@@ -385,7 +385,7 @@ pub(super) fn resolution(settings: &Settings) -> u64 {
     millis(settings.touch_resolution).min(most)
 }
 
-fn hash_of(id: &SessionId) -> String {
+pub(super) fn hash_of(id: &SessionId) -> String {
     URL_SAFE_NO_PAD.encode(id.secret().digest())
 }
 

@@ -46,7 +46,18 @@ fn keeps(bench: &Bench<'_>) {
 fn grace(bench: &Bench<'_>) {
     let old = bench.init().id;
     let new = bench.renew(&old).id;
-    bench.check(bench.read(&old).is_some(), "the old id to answer");
+    bench.check(
+        bench
+            .read(&old)
+            .is_some_and(|session| session.is_superseded),
+        "the old id to answer, and to be told for what it is",
+    );
+    bench.check(
+        bench
+            .read(&new)
+            .is_some_and(|session| !session.is_superseded),
+        "the new id to be told for the newest",
+    );
     bench.advance(GRACE - MILLI);
     bench.check(
         bench.read(&old).is_some(),
