@@ -45,6 +45,7 @@ async fn all_fail(
         provider.destroy_owned_by("ann", None).await.err(),
         provider.set_idle_timeout(By::Key(key), IDLE).await.err(),
         provider.set_lifetime(By::Key(key), IDLE).await.err(),
+        provider.ping().await.err(),
     ];
     for (number, error) in failures.iter().enumerate() {
         let error = error
@@ -100,6 +101,7 @@ fn a_server_that_stands_still_is_given_up_in_time_and_found_again() {
         let _ = patient.read(By::Id(id), Access::Touch).await.unwrap();
         let key = patient.init(Attributes::default()).await.unwrap().id.key();
         while hasty.apply(By::Key(key), set("n", 1), None).await.is_err() {}
+        patient.ping().await.unwrap();
         assert_eq!(peek(&patient, &key, "n").await, Some(1));
     });
 }
