@@ -118,7 +118,9 @@ fn map(clock: &ManualClock) -> Arc<Map> {
 }
 
 /// What is done to a map by what is called; `key` is a new one each time.
-const INNER: [(&str, fn(&Map, u64)); 9] = [
+type Inner = (&'static str, fn(&Map, u64));
+
+const INNER: [Inner; 9] = [
     ("insert", |map, key| drop(map.insert(Key(key), Value(0)))),
     ("insert and remove", |map, key| {
         map.insert(Key(key), Value(0));
@@ -206,7 +208,7 @@ fn what_the_map_calls_may_call_the_same_map_or_another_one() {
                         let map: Option<Arc<Map>> = Weak::upgrade(&called);
                         next.set(next.get() + 1);
                         // A listener that inserts into a full map each time would not come to an end.
-                        if by != Listener || next.get() % 2 == 0 {
+                        if by != Listener || next.get().is_multiple_of(2) {
                             map.inspect(|map| inner(map, next.get()));
                         }
                     };

@@ -29,7 +29,7 @@ fn flood(rig: &Rig, returns: usize) -> Vec<LiveSession> {
         let session = rig.create();
         for _ in 0..returns {
             rig.advance(millis(1));
-            assert!(rig.store.find(&session.id()).is_some());
+            assert!(rig.store.find(session.id()).is_some());
         }
         session
     };
@@ -59,7 +59,7 @@ fn a_flood_of_visitors_who_write_ends_no_session_with_an_owner() {
 #[test]
 fn a_store_full_of_owned_sessions_admits_a_login_in_the_place_of_the_longest_idle_one() {
     let (rig, users) = full_store(CAPACITY);
-    rig.store.find(&users[0].id()).unwrap();
+    rig.store.find(users[0].id()).unwrap();
     let login = rig.owned("bob");
     assert_eq!(live(&rig, &users), CAPACITY - 1);
     assert_eq!(live(&rig, &users[..1]), 1, "it was the last that was used");

@@ -6,7 +6,7 @@
 #[path = "../../tests/redis_server/mod.rs"]
 mod redis_server;
 
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, Settings};
 use redis_server::Server;
 use std::error::Error;
@@ -87,12 +87,17 @@ async fn dwell_logout(
 ) -> Result<Option<Duration>, Failure> {
     let id = one.init(Attributes::default()).await?.id;
     for _ in 0..3 {
-        one.read(&id).await?.ok_or("no session")?;
-        other.read(&id).await?.ok_or("no session")?;
+        one.read(By::Id(id), Access::Touch)
+            .await?
+            .ok_or("no session")?;
+        other
+            .read(By::Id(id), Access::Touch)
+            .await?
+            .ok_or("no session")?;
     }
-    one.destroy(&id.key()).await?;
+    one.destroy(By::Key(id.key())).await?;
     let began = Instant::now();
-    while other.read(&id).await?.is_some() {
+    while other.read(By::Id(id), Access::Touch).await?.is_some() {
         if began.elapsed() > PATIENCE {
             return Ok(None);
         }
@@ -122,14 +127,20 @@ async fn dwell_keeps(one: RedisProvider, other: RedisProvider) -> Result<usize, 
     let id = one.init(Attributes::default()).await?.id;
     let add = async |machine: &RedisProvider, letter| {
         for number in 0..EACH {
-            machine.read(&id).await?.ok_or("no session")?;
+            machine
+                .read(By::Id(id), Access::Touch)
+                .await?
+                .ok_or("no session")?;
             let changes = Changes::default().set(&format!("{letter}{number}"), number)?;
-            machine.apply(&id.key(), changes, None).await?;
+            machine.apply(By::Key(id.key()), changes, None).await?;
         }
         Ok::<_, Failure>(())
     };
     tokio::try_join!(add(&one, 'a'), add(&other, 'b'))?;
-    let session = one.read(&id).await?.ok_or("no session")?;
+    let session = one
+        .read(By::Id(id), Access::Touch)
+        .await?
+        .ok_or("no session")?;
     Ok(session.attributes.len())
 }
 

@@ -6,7 +6,7 @@
 mod redis_server;
 
 use clap::Parser;
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionId, Settings};
 use redis_server::Server;
 use redis_tests::Usage;
@@ -85,11 +85,15 @@ impl Store for Dwell {
     }
 
     async fn request(&self, id: SessionId, writes: Option<u64>) -> Result<(), Failure> {
-        let session = self.0.read(&id).await?.ok_or("the session ended")?;
+        let session = self
+            .0
+            .read(By::Id(id), Access::Touch)
+            .await?
+            .ok_or("the session ended")?;
         session.attributes.get::<String>("name")?.ok_or("no name")?;
         if let Some(number) = writes {
             let changes = Changes::default().set("visits", number)?;
-            self.0.apply(&id.key(), changes, None).await?;
+            self.0.apply(By::Key(id.key()), changes, None).await?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 mod redis_server;
 
 use clap::Parser;
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{By, Provider, RedisProvider};
 use dwell::session::{Attributes, Settings};
 use futures_util::future::try_join_all;
 use redis_server::Server;
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Failure> {
                     let key = provider.init(some(attributes, number)?).await?.id.key();
                     if owner {
                         provider
-                            .set_owner(&key, Some(&format!("user-{number}")))
+                            .set_owner(By::Key(key), Some(&format!("user-{number}")))
                             .await?;
                     }
                 }

@@ -8,7 +8,7 @@
 mod redis_server;
 
 use clap::Parser;
-use dwell::provider::{Access, Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, SessionId, Settings};
 use redis_server::Server;
 use redis_tests::Usage;
@@ -148,7 +148,7 @@ fn provider(address: &str, options: &Options, near: bool) -> Result<RedisProvide
 }
 
 async fn count(provider: &RedisProvider, id: &SessionId) -> Result<u64, Failure> {
-    let session = provider.load(&id.key(), Access::Peek).await?;
+    let session = provider.read(By::Key(id.key()), Access::Peek).await?;
     let session = session.ok_or("the session ended")?;
     Ok(session.attributes.get::<u64>("n")?.map_or(0, |n| *n))
 }
@@ -175,7 +175,10 @@ async fn work(address: &str, options: &Options) -> Result<(), Failure> {
                     told[2] += count_up(&provider, id).await?;
                     told[1] += 1;
                 } else {
-                    provider.read(id).await?.ok_or("the session ended")?;
+                    provider
+                        .read(By::Id(*id), Access::Touch)
+                        .await?
+                        .ok_or("the session ended")?;
                 }
                 tokio::task::consume_budget().await;
             }
@@ -197,11 +200,14 @@ async fn work(address: &str, options: &Options) -> Result<(), Failure> {
 async fn count_up(provider: &RedisProvider, id: &SessionId) -> Result<u64, Failure> {
     let mut conflicts = 0;
     loop {
-        let session = provider.read(id).await?.ok_or("the session ended")?;
+        let session = provider
+            .read(By::Id(*id), Access::Touch)
+            .await?
+            .ok_or("the session ended")?;
         let n = session.attributes.get::<u64>("n")?.map_or(0, |n| *n);
         let changes = Changes::default().set("n", n + 1)?;
         let key = id.key();
-        let applied = provider.apply(&key, changes, Some(session.version));
+        let applied = provider.apply(By::Key(key), changes, Some(session.version));
         match applied.await {
             Ok(_) => return Ok(conflicts),
             Err(SessionError::Conflict { .. }) => conflicts += 1,

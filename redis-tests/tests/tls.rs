@@ -5,7 +5,7 @@ mod redis_server;
 
 use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};
 use dwell::provider::testing::conformance;
-use dwell::provider::{Provider, RedisProvider};
+use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, SessionError, Settings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use redis_server::asking::{run, set, touch};
@@ -150,9 +150,14 @@ fn a_near_cache_is_told_of_changes_over_tls() {
         let (near, plain) = (near.unwrap(), secured.trusted().build().unwrap());
         let id = plain.init(Attributes::default()).await.unwrap().id;
         for round in 1..=20_u64 {
-            assert!(near.read(&id).await.unwrap().is_some());
+            assert!(
+                near.read(By::Id(id), Access::Touch)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
             let changes = set("n", round);
-            plain.apply(&id.key(), changes, None).await.unwrap();
+            plain.apply(By::Key(id.key()), changes, None).await.unwrap();
             while touch(&near, &id.key(), "n").await != Some(round) {
                 tokio::task::yield_now().await;
             }

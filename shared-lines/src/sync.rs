@@ -3,6 +3,7 @@
 use crate::recorder::{Kind, note};
 
 pub(crate) use core::sync::atomic::{Ordering, compiler_fence};
+pub(crate) use std::thread_local;
 
 #[track_caller]
 pub(crate) fn fence(order: Ordering) {

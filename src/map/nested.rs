@@ -23,7 +23,10 @@ const MOST: usize = 1 << 12;
 type Telling = Box<dyn FnOnce()>;
 
 thread_local! {
+    // loom's thread-locals have no `const` form.
+    #[allow(clippy::missing_const_for_thread_local)]
     static IS_FREEING: Cell<bool> = Cell::new(false);
+    #[allow(clippy::missing_const_for_thread_local)]
     static IS_TELLING: Cell<bool> = Cell::new(false);
     static QUEUED: RefCell<Vec<Telling>> = RefCell::new(Vec::new());
 }

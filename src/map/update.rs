@@ -105,6 +105,7 @@ where
     /// assert_eq!((new.len(), last), (1, Some("b")));
     /// # Ok::<(), Infallible>(())
     /// ```
+    #[allow(clippy::type_complexity)] // each part of it is what its name says
     pub fn try_update_and_return<Q, R, E>(
         &self,
         key: &Q,

@@ -13,10 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
+type Build = dyn Fn(&str, Settings) -> RedisBuilder + Send + Sync;
+
 pub struct Lab {
     pub clock: ManualClock,
     pub runtime: Runtime,
-    build: Box<dyn Fn(&str, Settings) -> RedisBuilder + Send + Sync>,
+    build: Box<Build>,
     has_near_cache: bool,
     prefixes: AtomicUsize,
 }

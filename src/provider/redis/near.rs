@@ -147,6 +147,7 @@ impl Near {
     }
 
     /// The session as it is known here, or the flight that will tell: one that is under way, or a new one.
+    #[allow(clippy::result_large_err)] // the usual case is the error: a copy that is handed out
     pub(super) fn find_or_ask(&self, name: Name, spot: &Spot) -> Found {
         if let Some(record) = self.find(name, spot) {
             return Found::Copy(record);
