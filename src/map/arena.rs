@@ -135,21 +135,27 @@ impl Arena {
         ((HUGE_PAGE - NAME) / self.cell).min(MOST_CELLS)
     }
 
-    /// Takes a cell. The caller is pinned, and writes the cell's first word only atomically.
-    pub(crate) fn take(&self, lane: usize) -> NonNull<u8> {
+    /// Takes a cell.
+    ///
+    /// # Safety
+    /// The caller is pinned since before the call, and writes the cell's first word only atomically.
+    pub(crate) unsafe fn take(&self, lane: usize) -> NonNull<u8> {
         let lane = &self.lanes[lane];
-        if let Some(cell) = lane.magazine.take() {
+        // SAFETY: the caller is pinned.
+        if let Some(cell) = unsafe { lane.magazine.take() } {
             return cell;
         }
         let current = &lane.chunk;
         loop {
             // Acquire: pairs with the exchange in `go_on`.
             let chunk = current.load(Ordering::Acquire);
-            // SAFETY: chunks live as long as the arena.
-            if let Some(chunk) = unsafe { chunk.as_ref() }
-                && let Some(cell) = chunk.take()
-            {
-                return chunk.memory.address(cell);
+            if !chunk.is_null() {
+                // SAFETY: chunks live as long as the arena, and the pointer is the one that `add` made; the rest is
+                // the caller's.
+                if let Some(cell) = unsafe { Chunk::take(chunk) } {
+                    // SAFETY: the chunk lives.
+                    return unsafe { (*chunk).memory.address(cell) };
+                }
             }
             self.go_on(current, chunk);
         }
@@ -203,7 +209,7 @@ impl Arena {
     pub(crate) fn clear(&self) {
         self.unload();
         self.cleared.set(emptied::count());
-        self.chunks().for_each(Chunk::clear);
+        self.chunks().for_each(|(_, chunk)| chunk.clear());
     }
 
     /// Finds another chunk for a lane that has used up this one.
@@ -211,32 +217,27 @@ impl Arena {
     fn go_on(&self, current: &AtomicPtr<PageChunk>, used_up: *mut PageChunk) {
         let chunk = self.find().unwrap_or_else(|| self.add(!used_up.is_null()));
         // Release: publishes a new chunk. If it fails, another thread of the lane found one: this one stays for later.
-        let _ = current.compare_exchange(
-            used_up,
-            ptr::from_ref(chunk).cast_mut(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
+        let _ = current.compare_exchange(used_up, chunk, Ordering::Release, Ordering::Relaxed);
     }
 
     /// A chunk with enough free cells that no lane uses, if there is one among those that are looked at next.
-    fn find(&self) -> Option<&PageChunk> {
+    fn find(&self) -> Option<*mut PageChunk> {
         // Acquire: pairs with `add`, here and in `chunks`; the cursor points to what was found there.
         let cursor = self.cursor.load(Ordering::Acquire);
         let mut next = ptr::null_mut();
         let mut chunks = self.chunks_from(cursor).chain(self.chunks()).take(LOOKS);
-        let found = chunks.find(|chunk| {
+        let found = chunks.find(|&(pointer, chunk)| {
             next = chunk.next;
             let is_taken =
-                |lane: &CachePadded<Lane>| ptr::eq(lane.chunk.load(Ordering::Relaxed), *chunk);
+                |lane: &CachePadded<Lane>| ptr::eq(lane.chunk.load(Ordering::Relaxed), pointer);
             chunk.free() * ENOUGH >= self.cells() && !self.lanes.iter().any(is_taken)
         });
         // Release: passes on what the Acquire above saw.
         self.cursor.store(next, Ordering::Release);
-        found
+        found.map(|(pointer, _)| pointer)
     }
 
-    fn add(&self, prefers_huge: bool) -> &PageChunk {
+    fn add(&self, prefers_huge: bool) -> *mut PageChunk {
         let pages = Pages::new(HUGE_PAGE);
         if prefers_huge {
             pages.prefer_huge();
@@ -257,24 +258,28 @@ impl Arena {
                 .chunks
                 .compare_exchange(head, chunk, Ordering::Release, Ordering::Relaxed)
             {
-                // SAFETY: chunks live as long as the arena.
-                Ok(_) => return unsafe { &*chunk },
+                Ok(_) => return chunk,
                 Err(newer) => head = newer,
             }
         }
     }
 
-    fn chunks(&self) -> impl Iterator<Item = &PageChunk> {
+    /// All chunks, each with the pointer that it is freed by.
+    fn chunks(&self) -> impl Iterator<Item = (*mut PageChunk, &PageChunk)> {
         // Acquire: pairs with `add`.
         self.chunks_from(self.chunks.load(Ordering::Acquire))
     }
 
-    fn chunks_from(&self, mut next: *mut PageChunk) -> impl Iterator<Item = &PageChunk> {
+    fn chunks_from(
+        &self,
+        mut next: *mut PageChunk,
+    ) -> impl Iterator<Item = (*mut PageChunk, &PageChunk)> {
         std::iter::from_fn(move || {
+            let pointer = next;
             // SAFETY: chunks live as long as the arena.
-            let chunk = unsafe { next.as_ref() }?;
+            let chunk = unsafe { pointer.as_ref() }?;
             next = chunk.next;
-            Some(chunk)
+            Some((pointer, chunk))
         })
     }
 }

@@ -119,9 +119,18 @@ impl<M: Memory> Chunk<M> {
         }
     }
 
-    /// Takes a cell: its index. None if there is no free one. The caller is pinned since before the call, and writes
+    /// Takes a cell: its index. None if there is no free one.
+    ///
+    /// # Safety
+    /// The pointer is that of the chunk's allocation, which lives. The caller is pinned since before the call, and writes
     /// the cell's first word only atomically.
-    pub(crate) fn take(&self) -> Option<usize> {
+    pub(crate) unsafe fn take(chunk: *const Self) -> Option<usize> {
+        // SAFETY: the chunk lives, as the caller says.
+        unsafe { (*chunk).take_named(chunk.cast_mut()) }
+    }
+
+    /// `own` is what the chunk may be freed by, where a reference may not be used for that.
+    fn take_named(&self, own: *mut Self) -> Option<usize> {
         // Acquire, here and below: pairs with `give_back`, so that what the cell was used for comes before, and the
         // link is seen; and with `clear`, so that the memory is seen as it was cleared. Relaxed for the exchange that
         // succeeds: the cell it takes was free in the word that was loaded, and has been since (see above).
@@ -152,7 +161,7 @@ impl<M: Memory> Chunk<M> {
                 Ok(_) => {
                     // Relaxed: everybody who takes a cell writes the same, before the cell's address goes to
                     // anybody who may give it back.
-                    let (name, own) = (self.memory.name(), ptr::from_ref(self).cast_mut());
+                    let name = self.memory.name();
                     if name.load(Ordering::Relaxed) != own {
                         name.store(own, Ordering::Relaxed);
                     }

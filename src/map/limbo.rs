@@ -275,7 +275,7 @@ impl<K: 'static, V: 'static> Lane<K, V> {
         let mut next = top.map_addr(|word| word & ADDRESS);
         while let Some(record) = NonNull::new(next) {
             // SAFETY: retired, and freed only by whoever took it off the stack.
-            let link = unsafe { (*record.as_ptr()).place.load(Ordering::Relaxed) };
+            let link = unsafe { record.as_ref() }.place.load(Ordering::Relaxed);
             next = link.map_addr(|address| address & !LINK).cast();
             records.push(record);
         }

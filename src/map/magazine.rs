@@ -92,8 +92,11 @@ impl Magazine {
         }
     }
 
-    /// Takes a cell. The caller is pinned since before the call.
-    pub(crate) fn take(&self) -> Option<NonNull<u8>> {
+    /// Takes a cell.
+    ///
+    /// # Safety
+    /// The caller is pinned since before the call.
+    pub(crate) unsafe fn take(&self) -> Option<NonNull<u8>> {
         // Acquire, here and below: pairs with `put`, so that what the cell was used for comes before, and the link is seen.
         // Relaxed for the exchange that succeeds: its cell was on top in the word that was loaded, and did not leave since.
         let mut seen = self.head.load(Ordering::Acquire);

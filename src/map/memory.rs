@@ -32,14 +32,18 @@ mod cells {
             }
         }
 
-        /// Keeps a value. The caller is pinned.
-        pub(crate) fn put(&self, value: T, lane: usize) -> NonNull<T> {
+        /// Keeps a value.
+        ///
+        /// # Safety
+        /// The caller is pinned since before the call.
+        pub(crate) unsafe fn put(&self, value: T, lane: usize) -> NonNull<T> {
             if !Self::IN_ARENA {
                 return NonNull::from(Box::leak(Box::new(value)));
             }
             let value = ManuallyDrop::new(value);
             let source = ptr::from_ref(&value).cast::<u8>();
-            let cell = self.arena.take(lane);
+            // SAFETY: the caller is pinned. The cell's first word is written atomically, below and by the value.
+            let cell = unsafe { self.arena.take(lane) };
             // SAFETY: the cell is as large as the value, and nobody else's. Its first word is written atomically, as the
             // arena demands.
             unsafe {
@@ -135,7 +139,9 @@ mod cells {
             Self(PhantomData)
         }
 
-        pub(crate) fn put(&self, value: T, _lane: usize) -> NonNull<T> {
+        /// # Safety
+        /// None is needed here: see the other one.
+        pub(crate) unsafe fn put(&self, value: T, _lane: usize) -> NonNull<T> {
             NonNull::from(Box::leak(Box::new(value)))
         }
 

@@ -21,6 +21,7 @@ use crate::sync::fence;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace};
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
+use core::ops::Deref;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -40,11 +41,26 @@ const OWNER: u32 = 8;
 const PROTECTED: u32 = 4;
 const STRUCTURES: u32 = PROTECTED - 1;
 
+/// A record. All of it is in one cell, what lies between its fields included: it is freed through pointers that were
+/// made of shared references, and such a pointer may free only what a shared reference may change.
+#[repr(transparent)]
+pub(crate) struct Record<K, V>(UnsafeCell<Fields<K, V>>);
+
+impl<K, V> Deref for Record<K, V> {
+    type Target = Fields<K, V>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Fields<K, V> {
+        // SAFETY: nobody has a mutable reference to the fields as a whole: each is atomic, or a cell of its own.
+        unsafe { &*self.0.get() }
+    }
+}
+
 /// Fields stand in the order in which a look-up reads them; `repr(C)` keeps the first ones in one
 /// cache line. The alignment leaves the low bits of a record's address to `life` and `table`.
 #[repr(C, align(8))]
-pub(crate) struct Record<K, V> {
-    pub(crate) life: Life<Self>,
+pub(crate) struct Fields<K, V> {
+    pub(crate) life: Life<Record<K, V>>,
     /// Where the calendar keeps the record's token, or one of the other uses above.
     pub(crate) place: AtomicPtr<()>,
     /// `owners * 8 + is_protected * 4 + structures`.
@@ -56,8 +72,6 @@ pub(crate) struct Record<K, V> {
     allowance: AtomicU64,
     mark: Mark,
     trace: Trace,
-    // All that is not atomic is in a cell, so that a record may be freed through a pointer that was made
-    // of a shared reference.
     key: UnsafeCell<ManuallyDrop<K>>,
     value: UnsafeCell<ManuallyDrop<V>>,
 }
@@ -205,7 +219,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
         terms: Terms,
         put: impl FnOnce(Record<K, V>) -> NonNull<Record<K, V>>,
     ) -> Self {
-        let record = put(Record {
+        let record = put(Record(UnsafeCell::new(Fields {
             life: Life::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(OWNER + 2 + PROTECTED * u32::from(terms.is_protected)),
@@ -219,7 +233,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
             trace: Trace::new(),
             key: UnsafeCell::new(ManuallyDrop::new(key)),
             value: UnsafeCell::new(ManuallyDrop::new(value)),
-        });
+        })));
         assert_address(record.as_ptr());
         let unlinked = Self {
             record,
@@ -325,7 +339,7 @@ pub(crate) unsafe fn disown<K, V>(
     release: impl FnMut(NonNull<Record<K, V>>),
 ) {
     // SAFETY: the caller's ownership keeps the record alive until the count is lowered.
-    let count = unsafe { &(*record.as_ptr()).count };
+    let count = unsafe { &(*record.cast::<Fields<K, V>>().as_ptr()).count };
     // Release: what this owner did comes before the record is freed.
     if count.fetch_sub(OWNER, Ordering::Release) / OWNER == 1 {
         // Acquire: pairs with that Release of every other owner.

@@ -43,7 +43,8 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
 
     /// Keeps a new record.
     pub(crate) fn put(&self, record: Record<K, V>) -> NonNull<Record<K, V>> {
-        self.limbo.cells().put(record, self.lane())
+        // SAFETY: the visit's guard is held.
+        unsafe { self.limbo.cells().put(record, self.lane()) }
     }
 
     /// A record that was found during this visit.

@@ -25,7 +25,8 @@ impl World {
     }
 
     fn take(&self, lane: usize) -> Taken {
-        let taken = self.0.take(lane).cast::<Cell>();
+        // SAFETY: the models give no cell back while somebody takes one that was there before.
+        let taken = unsafe { self.0.take(lane) }.cast::<Cell>();
         // SAFETY: a cell that is in use keeps its page.
         let cell = unsafe { taken.as_ref() };
         let was_owned = cell.is_owned.swap(true, Ordering::Relaxed);

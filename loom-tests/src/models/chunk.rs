@@ -79,7 +79,8 @@ impl World {
     }
 
     fn take(&self) -> Option<usize> {
-        let index = self.0.take()?;
+        // SAFETY: the chunk lives, and the model says which cells come back while others take.
+        let index = unsafe { Chunk::take(&raw const self.0) }?;
         let cell = &self.page().cells[index];
         assert!(
             !cell.is_owned.swap(true, Ordering::Relaxed),

@@ -61,7 +61,8 @@ impl World {
     }
 
     fn take(&self) -> Option<usize> {
-        self.magazine.take().map(|cell| self.own(cell))
+        // SAFETY: no cell comes back while somebody who saw it takes.
+        unsafe { self.magazine.take() }.map(|cell| self.own(cell))
     }
 
     fn take_all(&self) -> Vec<usize> {
