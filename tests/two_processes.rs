@@ -178,7 +178,11 @@ async fn obey(provider: &RedisProvider, command: &str) -> Result<String, Failure
             id.to_cookie()
         }
         ["who", cookie] => {
-            let session = provider.read(By::Id(id(cookie)?), Access::Touch).await?;
+            let read = provider.read(By::Id(id(cookie)?), Access::Touch).await;
+            let session = match read {
+                Err(SessionError::Superseded) => None,
+                read => read?,
+            };
             let owner = session.and_then(|session| session.owner);
             owner.as_deref().unwrap_or("nobody").to_owned()
         }
