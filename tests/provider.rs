@@ -52,6 +52,9 @@ enum Fault {
     RoundsIntegers,
     DropsNulls,
     KeepsNamesOnly,
+    TouchesWhatItRefuses,
+    WritesDeletionsOfNothing,
+    HasNoSessionBound,
 }
 
 #[derive(Debug)]
@@ -183,6 +186,17 @@ impl Provider for Flawed {
             match self.memory.apply(session, changes, version).await {
                 Err(SessionError::Ended) if self.is(Fault::BringsSessionsBack) => {
                     Ok(self.init(Attributes::default()).await?.snapshot)
+                }
+                Err(error @ SessionError::Conflict { .. })
+                    if self.is(Fault::TouchesWhatItRefuses) =>
+                {
+                    self.memory.touch(session).await?;
+                    Err(error)
+                }
+                Ok(_) if self.is(Fault::WritesDeletionsOfNothing) => {
+                    self.memory.touch(session).await?;
+                    let written = self.memory.read(session, Access::Peek).await?;
+                    written.ok_or(SessionError::Ended)
                 }
                 result => result.map(|session| self.told(session)),
             }
@@ -330,6 +344,9 @@ impl Subject for Lab {
         if self.fault == Fault::HasNoBound {
             settings.capacity = None;
         }
+        if self.fault == Fault::HasNoSessionBound {
+            settings.max_session_bytes = u64::MAX;
+        }
         let store = SessionStore::builder(settings).clock(self.clock.clone());
         Some(Arc::new(Flawed {
             memory: MemoryProvider::new(store.build().unwrap()),
@@ -394,6 +411,12 @@ fn the_suite_finds_each_fault() {
         (Fault::RoundsIntegers, "numbers come back"),
         (Fault::DropsNulls, "null is a value"),
         (Fault::KeepsNamesOnly, "any key and any value"),
+        (
+            Fault::TouchesWhatItRefuses,
+            "a refused write does not touch",
+        ),
+        (Fault::WritesDeletionsOfNothing, "changes nothing is none"),
+        (Fault::HasNoSessionBound, "too large is refused"),
     ];
     for (fault, check) in faults {
         let lab = Lab::new(fault);
