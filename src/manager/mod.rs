@@ -30,6 +30,7 @@
 
 mod builder;
 mod cookie;
+mod ids;
 mod observe;
 mod session;
 mod stage;
