@@ -6,6 +6,7 @@ use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};
 use dwell::provider::testing::{Subject, conformance};
 use dwell::provider::{Access, By, Provider, RedisProvider};
 use dwell::session::{Attributes, Changes, SessionError, Settings};
+use dwell::{Clock, ManualClock};
 use redis_server::asking::run;
 use redis_server::lab::Lab;
 use redis_server::{LONG, Server};
@@ -532,5 +533,46 @@ fn an_index_that_is_lost_again_is_put_back_again_a_resolution_later() {
             assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
         }
         assert_eq!(provider.destroy_owned_by("ann", None).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn settings_that_are_shorter_now_reach_sessions_that_are_there() {
+    let server = Server::start();
+    let clock = ManualClock::new();
+    clock.set(Duration::from_secs(1_000_000));
+    let with = |settings: Settings| {
+        let builder = RedisProvider::builder(server.address(), "test", settings);
+        builder.timeout(LONG).clock(clock.clone()).build().unwrap()
+    };
+    let before = with(Settings::new(IDLE * 60).max_lifetime(IDLE * 120));
+    let now = with(Settings::new(IDLE).max_lifetime(IDLE * 2));
+    run(async {
+        let new = async || before.init(Attributes::default()).await.unwrap().id;
+        let (idle, used, own, owned) = (new().await, new().await, new().await, new().await);
+        let by = By::Id(own);
+        before.set_idle_timeout(by, IDLE * 10).await.unwrap();
+        before.set_lifetime(by, IDLE * 20).await.unwrap();
+        before.set_owner(By::Id(owned), Some("ann")).await.unwrap();
+        let peek = async |id| now.read(By::Id(id), Access::Peek).await.unwrap();
+        let left = peek(used).await.unwrap().lifetime_left;
+        assert_eq!(left, Some(IDLE * 2));
+        for _ in 0..4 {
+            clock.advance(IDLE / 2);
+            let read = now.read(By::Id(used), Access::Touch).await.unwrap();
+            let is_over = clock.now_millis() >= 1_000_000_000 + (IDLE * 2).as_millis() as u64;
+            assert_eq!(
+                read.is_none(),
+                is_over,
+                "its lifetime is that of the settings"
+            );
+        }
+        assert!(peek(idle).await.is_none(), "it was idle for longer");
+        assert!(now.owned_by("ann").await.unwrap().is_empty());
+        assert_eq!(now.destroy_owned_by("ann", None).await.unwrap(), 0);
+        let kept = peek(own).await.expect("its terms are its own");
+        assert_eq!(kept.lifetime_left, Some(IDLE * 18));
+        clock.advance(IDLE * 8);
+        assert!(peek(own).await.is_none(), "its own idle timeout is over");
     });
 }

@@ -62,6 +62,8 @@ impl Remote {
     ) -> Call<'a> {
         let mut call = self.call(script, self.names.session(name));
         call.arg(id.map_or(String::new(), hash_of));
+        call.arg(millis(self.settings.idle_timeout));
+        call.arg(self.settings.max_lifetime.map_or(String::new(), to_text));
         call
     }
 
@@ -104,8 +106,6 @@ impl Remote {
         let name = Name::of(&id.key());
         let mut call = self.call_session(&self.scripts.init, name, None);
         call.arg(id.key().to_text()).arg(hash_of(&id));
-        call.arg(millis(self.settings.idle_timeout));
-        call.arg(self.settings.max_lifetime.map_or(String::new(), to_text));
         let mut pairs = Vec::with_capacity(attributes.len());
         let mut bytes = 0;
         for (key, value) in attributes.values() {
@@ -252,7 +252,9 @@ impl Remote {
             }
             (answer, _) => answer.session()?,
         };
-        writing.is_done();
+        if record.is_touched {
+            writing.is_done();
+        }
         drop(writing);
         self.hold_longer(name, &record.terms, record.now, end).await;
         Ok(record)

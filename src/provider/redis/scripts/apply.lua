@@ -1,15 +1,15 @@
--- ARGV: 5 the version that the session must have, or nothing; 6 the resolution of a touch; 7 how many bytes it
+-- ARGV: 7 the version that the session must have, or nothing; 8 the resolution of a touch; 9 how many bytes it
 -- may take; then the changes: '=' NAME VALUE sets, '-' NAME deletes.
 if not live() then
   return false
 elseif not admitted() then
   return 'superseded'
-elseif ARGV[5] ~= '' and ARGV[5] ~= it.v then
+elseif ARGV[7] ~= '' and ARGV[7] ~= it.v then
   return { 'conflict', it.v }
 end
 fetch_attributes()
 -- What becomes of each attribute: its JSON, or false.
-local new, bytes, is_changed, at = {}, size(), false, 8
+local new, bytes, is_changed, at = {}, size(), false, 10
 while at <= #ARGV do
   local field, json = 'a:' .. ARGV[at + 1], false
   local old = new[field]
@@ -31,11 +31,11 @@ if not is_changed then
   redis.call('HDEL', key, '')
   return answer()
 end
-local refused = too_large(bytes, ARGV[7])
+local refused = too_large(bytes, ARGV[9])
 if refused then
   return refused
 end
-local sets, deletes = access({ v = whole(it.v + 1) }, ARGV[6]), {}
+local sets, deletes = access({ v = whole(it.v + 1) }, ARGV[8]), {}
 for field, json in pairs(new) do
   if json then
     sets[field] = json

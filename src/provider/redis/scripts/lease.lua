@@ -1,8 +1,8 @@
--- ARGV: 5 until when the owner index holds the session, 6 the owner. Only if it is still the owner's.
-if not live() or it.o ~= ARGV[6] then
+-- ARGV: 7 until when the owner index holds the session, 8 the owner. Only if it is still the owner's.
+if not live() or it.o ~= ARGV[8] then
   return false
 end
-if tonumber(ARGV[5]) > tonumber(it.x or '0') then
-  write({ x = ARGV[5] }, {})
+if tonumber(ARGV[7]) > tonumber(it.x or '0') then
+  write({ x = ARGV[7] }, {})
 end
 return 1

@@ -1,12 +1,12 @@
--- ARGV: 5 the resolution of a touch, or nothing for none.
+-- ARGV: 7 the resolution of a touch, or nothing for none.
 if not live() then
   return false
 elseif not admitted() then
   return 'superseded'
 end
 fetch_attributes()
-if ARGV[5] ~= '' then
-  local done, refusal = pcall(touch, ARGV[5])
+if ARGV[7] ~= '' then
+  local done, refusal = pcall(touch, ARGV[7])
   if not done then
     -- With memory out the session can still be read, though its idle time goes on.
     local text = type(refusal) == 'table' and refusal.err or refusal

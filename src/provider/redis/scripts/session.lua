@@ -1,12 +1,13 @@
 -- Begins every script on a session. ARGV[4]: the hash of the secret that the request came with, or nothing: it
--- names the session by its key.
+-- names the session by its key. ARGV[5] and ARGV[6]: the idle timeout that the caller's settings give, and the
+-- lifetime, or nothing.
 --
 -- A session is a hash:
 --   k  the session's key, as text          s  the hash of its secret
 --   r  replaced secrets that may still answer: their hashes, each with the time until which it does
 --   v  its version                         o  its owner
 --   c  when it was created                 t  when it was last accessed
---   i  its idle timeout                    d  its absolute deadline
+--   i  its own idle timeout, if it has one  d  its own absolute deadline, if it has one
 --   x  until when the owner index holds it: an owned session does not outlive that
 --   a:NAME  an attribute, as JSON
 -- An answer has one field more: w, if the script has written to the session.
@@ -15,6 +16,17 @@ local FIELDS = { 'k', 's', 'r', 'v', 'o', 'c', 't', 'i', 'd', 'x' }
 local it = {}
 for at, value in ipairs(redis.call('HMGET', key, unpack(FIELDS))) do
   it[FIELDS[at]] = value or nil
+end
+
+-- What is not the session's own is what the settings give now, not what they gave when it was created.
+local function follow_settings()
+  it.i = it.i or ARGV[5]
+  if not it.d and ARGV[6] ~= '' then
+    it.d = whole(it.c + ARGV[6])
+  end
+end
+if it.t then
+  follow_settings()
 end
 
 local function fetch_attributes()

@@ -1,4 +1,4 @@
--- ARGV: 5 an idle timeout or nothing, 6 a lifetime or nothing. Either counts from when it should: the idle
+-- ARGV: 7 an idle timeout or nothing, 8 a lifetime or nothing. Either counts from when it should: the idle
 -- timeout from the last access, the lifetime from now.
 if not live() then
   return false
@@ -6,11 +6,11 @@ elseif not admitted() then
   return 'superseded'
 end
 local sets = {}
-if ARGV[5] ~= '' then
-  sets.i = ARGV[5]
+if ARGV[7] ~= '' then
+  sets.i = ARGV[7]
 end
-if ARGV[6] ~= '' then
-  sets.d = whole(now + ARGV[6])
+if ARGV[8] ~= '' then
+  sets.d = whole(now + ARGV[8])
 end
 write(sets, {})
 return { whole(now), terms() }

@@ -1,8 +1,8 @@
--- ARGV: 5 the resolution of a touch.
+-- ARGV: 7 the resolution of a touch.
 if not live() then
   return false
 elseif not admitted() then
   return 'superseded'
 end
-touch(ARGV[5])
+touch(ARGV[7])
 return { whole(now), terms() }
