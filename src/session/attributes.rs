@@ -115,12 +115,10 @@ impl Attributes {
 
     /// Whether these are the very values that `others` are, not just equal ones.
     pub(super) fn are(&self, others: &Self) -> bool {
-        let is_same =
-            |((key, value), (other_key, other)): ((&Arc<str>, &Value), (&Arc<str>, &Value))| {
-                key == other_key && value.is(other)
-            };
+        let mut pairs = self.values.iter().zip(&*others.values);
         Arc::ptr_eq(&self.values, &others.values)
-            || self.len() == others.len() && self.values.iter().zip(&*others.values).all(is_same)
+            || self.len() == others.len()
+                && pairs.all(|(one, other)| one.0 == other.0 && one.1.is(other.1))
     }
 
     /// The values with their keys, whatever their types: for a provider that encodes them.
