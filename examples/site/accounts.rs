@@ -1,6 +1,6 @@
 //! Sign-up, login, logout. Passwords are hashed with argon2.
 
-use super::{Answer, Site, flash, keys, pages};
+use super::{Answer, Site, flash, keys, pages, shop::Cart};
 use axum::{
     Form,
     extract::State,
@@ -41,6 +41,12 @@ impl Accounts {
         }
     }
 
+    /// Whether the name was free; or is the one's who knows the password: a second click, after a first one whose
+    /// answer was lost.
+    fn add_or_find(&self, name: &str, password: &str) -> bool {
+        self.add(name, password) || self.is_right(name, password)
+    }
+
     /// Whether the name was free.
     fn add(&self, name: &str, password: &str) -> bool {
         let hash = generate_hash(password);
@@ -77,11 +83,11 @@ pub struct Credentials {
 }
 
 pub async fn sign_up_form(session: Session) -> Answer {
-    pages::sign_up(&session, None).await
+    pages::sign_up(&session, "", None).await
 }
 
 pub async fn log_in_form(session: Session) -> Answer {
-    pages::log_in(&session, None).await
+    pages::log_in(&session, "", None).await
 }
 
 pub async fn sign_up(
@@ -100,15 +106,15 @@ pub async fn sign_up(
         ))
     } else {
         let (site, name) = (Arc::clone(&site), name.clone());
-        let add = spawn_blocking(move || site.accounts.add(&name, &given.password));
+        let add = spawn_blocking(move || site.accounts.add_or_find(&name, &given.password));
         let is_added = add.await.is_ok_and(|is_added| is_added);
         (!is_added).then(|| "This name is taken.".to_owned())
     };
     if let Some(refusal) = refusal {
-        let page = pages::sign_up(&session, Some(&refusal)).await?;
+        let page = pages::sign_up(&session, &name, Some(&refusal)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
-    become_user(&session, &name, &headers).await
+    become_user(&site, &session, &name, &headers).await
 }
 
 pub async fn log_in(
@@ -124,18 +130,30 @@ pub async fn log_in(
         check.await.is_ok_and(|is_right| is_right)
     };
     if !is_right {
-        let page = pages::log_in(&session, Some("This is not the name and its password.")).await?;
+        let refusal = "There is no account with this name and this password.";
+        let page = pages::log_in(&session, &name, Some(refusal)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
-    become_user(&session, &name, &headers).await
+    become_user(&site, &session, &name, &headers).await
 }
 
 /// Logging in changes the id, so that an id somebody planted or saw before is worth nothing after it. The
 /// session stays the same, with its cart and with every visit counted until then. Only then it is the user's.
-async fn become_user(session: &Session, name: &str, headers: &HeaderMap) -> Answer {
+async fn become_user(site: &Site, session: &Session, name: &str, headers: &HeaderMap) -> Answer {
+    let key = session.key();
     match session.log_in(name).await {
-        // A double click: the other request was first, and its response brings the new id.
-        Err(SessionError::Superseded) => return Ok(Redirect::to("/").into_response()),
+        // A double click: another request logged in with this id before, and the browser may have given up waiting
+        // for its answer, which has the new id. This one gets a session of its own, and the cart.
+        Err(SessionError::Superseded) => {
+            session.start_over();
+            session.log_in(name).await?;
+            let first = key.and_then(|key| site.store.peek_key(&key));
+            let first = first.filter(|first| first.owner.as_deref() == Some(name));
+            let cart = first.map(|first| first.attributes.get::<Cart>(keys::CART));
+            if let Some(Ok(Some(cart))) = cart {
+                session.set(keys::CART, (*cart).clone()).await?;
+            }
+        }
         result => result?,
     }
     let browser = headers.get(header::USER_AGENT);

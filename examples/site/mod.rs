@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod devices;
+pub mod keep;
 mod operator;
 mod pages;
 mod shop;
@@ -20,8 +21,10 @@ use dwell::{
     manager::{Manager, ManagerError, Session},
     provider::MemoryProvider,
     session::{SessionError, SessionStore, Settings},
+    snapshot::SnapshotFile,
     web::SessionLayer,
 };
+use tokio::sync::watch;
 
 const COOKIE: &str = "session";
 /// Nothing is loaded from elsewhere, nothing is inline, and nobody may frame a page.
@@ -32,7 +35,10 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub mod keys {
     pub const VISITS: &str = "visits";
     pub const CART: &str = "cart";
+    /// A message that is shown once.
     pub const FLASH: &str = "flash";
+    /// What happened to the session before, shown once.
+    pub const NOTICE: &str = "notice";
     pub const BROWSER: &str = "browser";
 }
 
@@ -44,9 +50,18 @@ pub struct Site {
 }
 
 impl Site {
-    pub fn new(settings: Settings, operators_password: &str) -> Result<Self, Box<dyn Error>> {
-        let (watch, listener) = operator::Watch::new();
-        let store = SessionStore::builder(settings).on_event(listener).build()?;
+    pub fn new(
+        settings: Settings,
+        operators_password: &str,
+        file: Option<&SnapshotFile>,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let watch = operator::Watch::new(stopping);
+        let builder = || SessionStore::builder(settings).on_event(watch.listener());
+        let store = match file {
+            Some(file) => keep::restored(file, builder)?,
+            None => builder().build()?,
+        };
         Ok(Self {
             store,
             accounts: accounts::Accounts::new(operators_password),
@@ -86,6 +101,7 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/devices/end-others", post(devices::end_others))
         .route("/devices/end-all", post(devices::end_all))
         .route("/sessions", get(operator::page))
+        .layer(middleware::from_fn(notice))
         .route("/sessions/events", get(operator::events))
         .layer(SessionLayer::new(manager))
         // What is below has nothing to do with anybody's session, and touches none.
@@ -102,8 +118,38 @@ pub fn router(site: Arc<Site>) -> Router {
             "/countdown.js",
             get(|| asset("text/javascript", include_str!("assets/countdown.js"))),
         )
+        .fallback(missing)
+        .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn(careful))
         .with_state(site)
+}
+
+/// Who comes with the id of a session that has ended is told so, instead of finding the cart empty.
+async fn notice(session: Session, request: Request, next: Next) -> Result<Response, Failure> {
+    let mut cookies = request.headers().get_all(header::COOKIE).iter();
+    let named = format!("{COOKIE}=");
+    let has_id = cookies.any(|cookie| cookie.to_str().is_ok_and(|text| text.contains(&named)));
+    if has_id && session.is_new() {
+        let ended = "Your session had ended: you are logged out, and the cart is empty.";
+        session.set(keys::NOTICE, ended.to_owned()).await?;
+    }
+    Ok(next.run(request).await)
+}
+
+pub async fn missing() -> impl IntoResponse {
+    let page = pages::plain(
+        "There is no such page",
+        "It may have moved, or never have been.",
+    );
+    (StatusCode::NOT_FOUND, page)
+}
+
+async fn not_allowed() -> impl IntoResponse {
+    let page = pages::plain(
+        "This is not how it works",
+        "The page is there for its own form only.",
+    );
+    (StatusCode::METHOD_NOT_ALLOWED, page)
 }
 
 async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {

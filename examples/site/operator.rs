@@ -31,10 +31,11 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// Of the time, a look may take one part in so many: it visits all sessions.
 const SHARE: u32 = 20;
 
-/// What pages are told by: the newest view, and each event.
+/// What pages are told by: the newest view, and each event; and that the server is about to stop.
 pub struct Watch {
     views: watch::Sender<Arc<str>>,
     events: broadcast::Sender<Line>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// An event, as a page shows it: with the tag, never the id.
@@ -46,23 +47,25 @@ struct Line {
 }
 
 impl Watch {
-    /// Also the listener that the store is to tell its events.
-    pub fn new() -> (Self, impl FnMut(&Event) + Send + 'static) {
-        let (views, _) = watch::channel(Arc::from("null"));
-        let (events, _) = broadcast::channel(MOST_EVENTS);
-        let watch = Self {
-            views,
-            events: events.clone(),
-        };
-        let listener = move |event: &Event| {
+    pub fn new(stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            views: watch::channel(Arc::from("null")).0,
+            events: broadcast::channel(MOST_EVENTS).0,
+            stopping,
+        }
+    }
+
+    /// Whom the store is to tell its events.
+    pub fn listener(&self) -> impl FnMut(&Event) + Send + 'static {
+        let events = self.events.clone();
+        move |event: &Event| {
             // Nobody listens while nobody looks at the page.
             let _ = events.send(Line {
                 kind: name(event.kind),
                 tag: event.key.tag().to_string(),
                 owner: event.owner.clone(),
             });
-        };
-        (watch, listener)
+        }
     }
 }
 
@@ -197,9 +200,7 @@ fn keep_most_recent(rows: &mut Vec<Row>) {
 async fn guard(session: &Session) -> Result<Result<SessionKey, Response>, Failure> {
     match (session.owner().await?, session.key()) {
         (Some(owner), Some(key)) if &*owner == OPERATOR => Ok(Ok(key)),
-        (Some(_), _) => Ok(Err(
-            (StatusCode::NOT_FOUND, "There is no such page.").into_response()
-        )),
+        (Some(_), _) => Ok(Err(super::missing().await.into_response())),
         (None, _) => Ok(Err(Redirect::to("/login").into_response())),
     }
 }
@@ -252,17 +253,23 @@ pub async fn page(session: Session) -> Answer {
 }
 
 /// The stream behind the page. It ends with the operator's session, which it does not touch: a page that is left
-/// open keeps nobody logged in.
+/// open keeps nobody logged in. It ends with the server, too: a stream that goes on would keep it from stopping.
 pub async fn events(State(site): State<Arc<Site>>, session: Session) -> Answer {
     let Ok(key) = guard(&session).await? else {
         // Not the way to the login: a stream does not follow it.
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
-    let start = (site.watch.views.subscribe(), site.watch.events.subscribe());
-    let messages = unfold(start, move |(mut views, mut lines)| {
+    let Watch {
+        views,
+        events,
+        stopping,
+    } = &site.watch;
+    let start = (views.subscribe(), events.subscribe(), stopping.clone());
+    let messages = unfold(start, move |(mut views, mut lines, mut stopping)| {
         let site = Arc::clone(&site);
         async move {
             let message = tokio::select! {
+                _ = stopping.wait_for(|is_stopping| *is_stopping) => return None,
                 changed = views.changed() => {
                     changed.ok()?;
                     let view = Arc::clone(&views.borrow_and_update());
@@ -278,7 +285,7 @@ pub async fn events(State(site): State<Arc<Site>>, session: Session) -> Answer {
             };
             let operator = site.store.peek_key(&key)?;
             let is_operator = operator.owner.as_deref() == Some(OPERATOR);
-            is_operator.then_some((Ok::<_, Infallible>(message), (views, lines)))
+            is_operator.then_some((Ok::<_, Infallible>(message), (views, lines, stopping)))
         }
     });
     let stream = Sse::new(messages).keep_alive(KeepAlive::default());

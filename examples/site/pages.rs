@@ -24,18 +24,12 @@ pub async fn frame(
 ) -> Result<Markup, SessionError> {
     let user = session.owner().await?;
     let pieces: u32 = in_cart(session).await?.values().sum();
+    let notice = session.take::<String>(keys::NOTICE).await?;
     let message = session.take::<String>(keys::FLASH).await?;
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                link rel="icon" href="data:,";
-                link rel="stylesheet" href="/site.css";
-                title { (title) " · Dwell & Co." }
-                @for script in scripts { script src=(script) defer {} }
-            }
+            (head(title, scripts))
             body {
                 header {
                     a .brand href="/" { "Dwell & Co." }
@@ -52,6 +46,7 @@ pub async fn frame(
                     }
                 }
                 main {
+                    @if let Some(notice) = notice { p .flash role="status" { (notice) } }
                     @if let Some(message) = message { p .flash role="status" { (message) } }
                     h1 { (title) }
                     (content)
@@ -59,6 +54,37 @@ pub async fn frame(
             }
         }
     })
+}
+
+fn head(title: &str, scripts: &[&str]) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            link rel="icon" href="data:,";
+            link rel="stylesheet" href="/site.css";
+            title { (title) " · Dwell & Co." }
+            @for script in scripts { script src=(script) defer {} }
+        }
+    }
+}
+
+/// A page that has to do with nobody's session.
+pub fn plain(title: &str, about: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(title, &[]))
+            body {
+                header { a .brand href="/" { "Dwell & Co." } }
+                main {
+                    h1 { (title) }
+                    p { (about) }
+                    p { a href="/" { "To the shop" } }
+                }
+            }
+        }
+    }
 }
 
 pub async fn home(site: &Site, session: &Session, visits: u64) -> Answer {
@@ -75,7 +101,7 @@ pub async fn home(site: &Site, session: &Session, visits: u64) -> Answer {
                 li {
                     div { strong { (name) } span .hint { (about) } }
                     form method="post" action="/cart" {
-                        button name="item" value=(name) { "Add" }
+                        button name="item" value=(name) aria-label={ "Add " (name) } { "Add" }
                     }
                 }
             }
@@ -104,7 +130,7 @@ pub async fn cart(session: &Session, cart: &Cart) -> Answer {
                             td .number { (pieces) }
                             td .actions {
                                 form method="post" action="/cart/remove" {
-                                    button .plain name="item" value=(item) { "Remove" }
+                                    button .plain name="item" value=(item) aria-label={ "Remove " (item) } { "Remove" }
                                 }
                             }
                         }
@@ -117,34 +143,44 @@ pub async fn cart(session: &Session, cart: &Cart) -> Answer {
     page(session, "Your cart", content).await
 }
 
-pub async fn sign_up(session: &Session, refusal: Option<&str>) -> Answer {
+pub async fn sign_up(session: &Session, name: &str, refusal: Option<&str>) -> Answer {
     let content = html! {
-        (credentials("/signup", "Sign up", "new-password", refusal))
+        (credentials("/signup", "Sign up", "new-password", name, refusal))
+        p .hint { "A password has at least " (SHORTEST_PASSWORD) " characters." }
         p .hint { "This shop forgets its customers when it closes. " a href="/login" { "Log in" } " if you have an account." }
     };
     page(session, "Sign up", content).await
 }
 
-pub async fn log_in(session: &Session, refusal: Option<&str>) -> Answer {
+pub async fn log_in(session: &Session, name: &str, refusal: Option<&str>) -> Answer {
     let content = html! {
-        (credentials("/login", "Log in", "current-password", refusal))
+        (credentials("/login", "Log in", "current-password", name, refusal))
         p .hint { "No account yet? " a href="/signup" { "Sign up" } }
     };
     page(session, "Log in", content).await
 }
 
-fn credentials(action: &str, verb: &str, password: &str, refusal: Option<&str>) -> Markup {
+/// `name` is what was given before, if that was refused.
+fn credentials(
+    action: &str,
+    verb: &str,
+    password: &str,
+    name: &str,
+    refusal: Option<&str>,
+) -> Markup {
     html! {
         @if let Some(refusal) = refusal { p .refusal role="alert" { (refusal) } }
         form .card method="post" action=(action) {
             label {
                 "Name"
-                input name="name" autocomplete="username" maxlength=(LONGEST_NAME) required autofocus;
+                input name="name" value=(name) autocomplete="username" maxlength=(LONGEST_NAME) required
+                    autofocus[name.is_empty()];
             }
             label {
                 "Password"
                 input name="password" type="password" autocomplete=(password)
-                    minlength=(SHORTEST_PASSWORD) maxlength=(LONGEST_PASSWORD) required;
+                    minlength=(SHORTEST_PASSWORD) maxlength=(LONGEST_PASSWORD) required
+                    autofocus[!name.is_empty()];
             }
             button { (verb) }
         }
@@ -168,7 +204,8 @@ pub async fn devices(session: &Session, sessions: &[Listed]) -> Answer {
                         td .number { (ago(listed.idle_for)) }
                         td .actions {
                             form method="post" action="/devices/end" {
-                                button .plain name="key" value=(listed.key.to_text()) { "End" }
+                                button .plain name="key" value=(listed.key.to_text())
+                                    aria-label={ "End the session of " (browser(listed)) } { "End" }
                             }
                         }
                     }
