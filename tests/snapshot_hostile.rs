@@ -270,7 +270,7 @@ fn a_value_that_packs_to_nothing_is_paid_for() {
         ..Session::default()
     };
     session.put(&mut content);
-    attribute("blob", &vec![b' '; 64 << 20], &mut content);
+    attribute("blob", &vec![b' '; 4 << 20], &mut content);
     let weight = content.len() + 2_000;
     is_taken_when_it_is_paid_for(&content, weight, 1);
 }
@@ -280,7 +280,7 @@ fn an_owner_that_packs_to_nothing_is_paid_for() {
     let _alone = alone();
     let mut content = Vec::new();
     let session = Session {
-        owner: Some(&"o".repeat(16 << 20)),
+        owner: Some(&"o".repeat(4 << 20)),
         ..Session::default()
     };
     session.put(&mut content);
