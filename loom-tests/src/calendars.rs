@@ -2,8 +2,8 @@
 //!
 //! The table is a specification: a slot for each key, which leads to the record or its predecessor.
 
-use crate::protocols::bucket::Place;
-use crate::protocols::calendar::{Calendar, Class, Filing, STEP};
+use crate::protocols::bucket::{Class, Place};
+use crate::protocols::calendar::{Calendar, Filing, STEP};
 use crate::protocols::life::{Observed, State};
 use crate::protocols::limbo::Limbo;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};

@@ -31,7 +31,7 @@
 //! **Progress.** All operations are wait-free. A thread that stops between claiming and accounting delays
 //! the reclamation of the bucket, and the collection of what it claimed.
 
-use super::calendar::{Class, STEP};
+use super::calendar::STEP;
 use super::index::Key;
 use super::memory::prefetch;
 use super::reclaim::{Guard, Mark};
@@ -53,6 +53,21 @@ pub(crate) const MOST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
 } else {
     512
 };
+
+/// What a record has shown of itself: eviction takes from the classes by different rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Filed when it was never accessed since its creation.
+    Fresh,
+    /// Filed when it had been accessed.
+    Touched,
+    /// Filed when it was protected, whether it had been accessed or not.
+    Protected,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 3] = [Self::Fresh, Self::Touched, Self::Protected];
+}
 
 /// A bucket is drained early when this part of it is cleared: two thirds; with two entries, one.
 const SPARSE: (usize, usize) = if cfg!(dwell_loom) { (1, 2) } else { (2, 3) };

@@ -20,7 +20,7 @@
 //! **Progress.** Filing, taking back, claiming and retiring are lock-free: a token is looked for again only
 //! because another thread has filed it. There is no waiting for another thread.
 
-use super::bucket::{Bucket, Drained, FEWEST, Filed, MOST, Place, bucket_at};
+use super::bucket::{Bucket, Class, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use super::index::{Index, Key, OrderedIndex};
 use super::life::{Observed, State};
 use super::memory::prefetch;
@@ -47,21 +47,6 @@ pub(crate) const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
 } else {
     32
 };
-
-/// What a record has shown of itself: eviction takes from the classes by different rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// Filed when it was never accessed since its creation.
-    Fresh,
-    /// Filed when it had been accessed.
-    Touched,
-    /// Filed when it was protected, whether it had been accessed or not.
-    Protected,
-}
-
-impl Class {
-    pub(crate) const ALL: [Self; 3] = [Self::Fresh, Self::Touched, Self::Protected];
-}
 
 /// Which hint a filer asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +204,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
 
     /// After a token was put into a place: whether it can stay there, by what the record is now. If not, the caller holds
     /// it again. True also if somebody else has taken it meanwhile.
+    #[inline]
     fn stays(&self, record: &Record<K, V>, place: &Place<K, V>, visit: &Visit<'_, K, V>) -> bool {
         // SeqCst: pairs with the one in `leave_place`. Either who changed the record sees this place and its
         // entry, or the change is seen here.
@@ -256,12 +242,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         let ring = Class::ALL.len() * self.lanes + quantum as usize % RING;
         // The lanes' hints follow the records that were accessed just now; one with a deadline of its own
         // goes by the ring.
-        let is_usual = quantum == self.quantum_of(visit.now + self.life);
-        let hint = if filing == Filing::New && is_usual {
-            lane
-        } else {
-            ring
-        };
+        let is_usual = filing == Filing::New && quantum == self.quantum_of(visit.now + self.life);
+        let hint = if is_usual { lane } else { ring };
         let seen = self.hint(hint, visit);
         let mut size = FEWEST;
         let hinted = seen.filter(|open| open.key.quantum == quantum && open.class == class);
@@ -397,6 +379,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         class: Class,
         visit: &'v Visit<'_, K, V>,
     ) -> Option<&'v Bucket<K, V>> {
+        if class == Class::Protected && !self.protects {
+            return None;
+        }
         let index = &self.order(class).index;
         loop {
             let front = index.front()?;
@@ -492,24 +477,19 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// Calls `left` for each record that still has a token, and frees the buckets, for a map that is being
     /// dropped.
     pub(crate) fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
+        let leave = |record| {
+            let mut record: &Record<K, V> = record;
+            while let State::Forward(successor) = record.life.load() {
+                // SAFETY: as in `file`.
+                let successor = unsafe { visit.follow(successor) };
+                left(record);
+                record = successor;
+            }
+            left(record);
+        };
         for class in Class::ALL {
             while let Some(bucket) = self.front(class, visit) {
-                self.drain(
-                    bucket,
-                    STEP,
-                    visit,
-                    |_| {},
-                    |record| {
-                        let mut record = record;
-                        while let State::Forward(successor) = record.life.load() {
-                            // SAFETY: as in `file`.
-                            let successor = unsafe { visit.follow(successor) };
-                            left(record);
-                            record = successor;
-                        }
-                        left(record);
-                    },
-                );
+                self.drain(bucket, STEP, visit, |_| {}, leave);
             }
         }
     }

@@ -4,8 +4,8 @@
 //! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
 //! retired; what is due is ended by the exchange of its life word, which fails if it is touched right then.
 
-use super::bucket::Bucket;
-use super::calendar::{Class, Filing, STEP};
+use super::bucket::{Bucket, Class};
+use super::calendar::{Filing, STEP};
 use super::life::{Observed, State};
 use super::reclaim::{Guard, Reclaim};
 use super::record::Record;

@@ -174,9 +174,11 @@ where
         let lane = visit.lane();
         self.limbo.sweep(lane, &visit.guard);
         drop(visit);
-        nested::free(|| {
-            self.limbo.reap(lane, REAPED);
-        });
+        if self.limbo.has_ready(lane) {
+            nested::free(|| {
+                self.limbo.reap(lane, REAPED);
+            });
+        }
     }
 }
 

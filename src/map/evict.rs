@@ -15,8 +15,8 @@
 //!
 //! **Progress.** Lock-free, and bounded but for records that others touch at the same moment.
 
-use super::bucket::Place;
-use super::calendar::{Class, Filing};
+use super::bucket::{Class, Place};
+use super::calendar::Filing;
 use super::collect::Reviewed;
 use super::end::Found;
 use super::life::Observed;
@@ -125,10 +125,16 @@ where
 
     /// Evicts, if the map holds more than it may, until it does not, or as much has gone as `newest` brought.
     /// `newest` is spared, unless it alone weighs too much, or no other record is to be found.
+    #[inline]
     pub(super) fn make_room(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        if !self.settings.is_bounded {
-            return;
+        if self.settings.is_bounded {
+            self.keep_bound(newest, visit);
         }
+    }
+
+    /// [`make_room`](Self::make_room) in a bounded map. Apart, so that other maps do not even call it.
+    #[inline(never)]
+    fn keep_bound(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
         let weight = u64::from(newest.weight());
         if weight > self.settings.weight_capacity {
             return self.evict_newest(newest, visit);

@@ -154,6 +154,13 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         }
     }
 
+    /// Whether a lane has batches that are ready.
+    #[inline]
+    pub(crate) fn has_ready(&self, lane: usize) -> bool {
+        // Relaxed: nothing is read by it.
+        !self.lanes[lane].ready.0.load(Ordering::Relaxed).is_null()
+    }
+
     /// Frees up to `batches` batches of a lane that are ready. Returns how many.
     pub(crate) fn reap(&self, lane: usize, batches: usize) -> usize {
         let ready = &self.lanes[lane].ready;

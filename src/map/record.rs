@@ -156,17 +156,6 @@ impl<K, V> Record<K, V> {
         }
     }
 
-    /// The terms of a successor that is born at `birth`.
-    pub(crate) fn terms(&self, birth: u64) -> Terms {
-        Terms {
-            birth,
-            idle: self.idle(),
-            limit: self.limit(),
-            weight: self.weight(),
-            is_protected: self.is_protected(),
-        }
-    }
-
     /// Whether a full map ends the record after the others.
     pub(crate) fn is_protected(&self) -> bool {
         // Relaxed: this bit does not change.

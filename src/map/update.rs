@@ -10,7 +10,7 @@ use super::IdleMap;
 use super::bucket::Place;
 use super::end::Found;
 use super::handle::Handle;
-use super::record::Unlinked;
+use super::record::{Terms, Unlinked};
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
@@ -124,9 +124,13 @@ where
             Place::prefetch(old);
             let (value, beside) = change(old.value())?;
             let now = self.now().max(visit.now);
-            let mut terms = old.terms(now);
-            terms.weight = self.weigh(old.key(), &value);
-            terms.is_protected = self.protects(old.key(), &value);
+            let terms = Terms {
+                birth: now,
+                idle: old.idle(),
+                limit: old.limit(),
+                weight: self.weigh(old.key(), &value),
+                is_protected: self.protects(old.key(), &value),
+            };
             let put = |record| visit.put(record);
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
             Place::await_token(new.record());

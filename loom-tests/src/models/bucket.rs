@@ -1,8 +1,7 @@
 //! Buckets: a token has one holder, and a bucket is completed once, after everything in it was dealt with.
 
 use crate::explore::{Size, alone, both, explore, three};
-use crate::protocols::bucket::{Bucket, Drained, Filed, Place, bucket_at};
-use crate::protocols::calendar::Class;
+use crate::protocols::bucket::{Bucket, Class, Drained, Filed, Place, bucket_at};
 use crate::protocols::index::Key as BucketKey;
 use crate::protocols::life::Observed;
 use crate::protocols::reclaim::{Guard, Reclaim};
