@@ -130,7 +130,7 @@ pub async fn log_in(
         check.await.is_ok_and(|is_right| is_right)
     };
     if !is_right {
-        let refusal = "There is no account with this name and this password.";
+        let refusal = "This is not the name and its password.";
         let page = pages::log_in(&session, &name, Some(refusal)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
