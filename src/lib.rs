@@ -74,6 +74,8 @@ pub mod provider;
 pub mod session;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+#[cfg(feature = "sessions")]
+mod survive;
 mod sync;
 #[cfg(any(
     feature = "tower",

@@ -164,6 +164,8 @@ enum Mood {
     Hangs,
     /// Does it, and loses the answer.
     DoesItAndHangs,
+    /// Does it, and answers when it is asked once more.
+    DoesItLate,
 }
 
 impl Flaky {
@@ -192,6 +194,16 @@ impl Flaky {
                 answer.await?;
                 pending().await
             }),
+            Mood::DoesItLate => Box::pin(async move {
+                let result = answer.await;
+                let mut is_late = true;
+                std::future::poll_fn(|_| match std::mem::take(&mut is_late) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
+                })
+                .await;
+                result
+            }),
         }
     }
 }
@@ -213,7 +225,7 @@ impl Provider for Flaky {
         self.asked.fetch_add(1, SeqCst);
         // The memory provider works when it is called: only what is asked for may be done.
         match *self.mood.lock().unwrap() {
-            Mood::Works | Mood::DoesItAndHangs => {}
+            Mood::Works | Mood::DoesItAndHangs | Mood::DoesItLate => {}
             Mood::Fails => {
                 return Box::pin(async { Err(SessionError::Backend("not there".into())) });
             }
@@ -225,7 +237,7 @@ impl Provider for Flaky {
         self.memory.renew(id, grace)
     }
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
-        self.memory.log_in(id, owner)
+        self.answer(self.memory.log_in(id, owner))
     }
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
         if *self.mood.lock().unwrap() == Mood::Fails {
@@ -323,4 +335,32 @@ fn a_login_that_fails_leaves_no_session_behind() {
     provider.is(Mood::Works);
     block_on(session.log_in("ann")).unwrap();
     assert_eq!(store.owned_by("ann").len(), 1);
+}
+
+/// Calls a clone of the request's session while a login is under way.
+fn overtaken(meanwhile: impl FnOnce(&dwell::manager::Session)) -> (SessionStore, SessionError) {
+    let (provider, manager, store) = Flaky::site();
+    let (_, request) = with_cookie(&store);
+    let session = block_on(manager.start(&request)).unwrap();
+    let clone = session.clone();
+    provider.is(Mood::DoesItLate);
+    let mut login = pin!(session.log_in("ann"));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(login.as_mut().poll(&mut context), Poll::Pending));
+    meanwhile(&clone);
+    provider.is(Mood::Works);
+    let mut response = HeaderMap::new();
+    manager.finish(clone, &mut response);
+    let error = block_on(login).unwrap_err();
+    (store, error)
+}
+
+#[test]
+fn a_login_whose_id_can_reach_nobody_leaves_no_session() {
+    let (store, error) = overtaken(|_| {});
+    assert!(matches!(error, SessionError::Finished), "{error}");
+    assert!(store.owned_by("ann").is_empty() && store.is_empty());
+    let (store, error) = overtaken(|clone| clone.start_over());
+    assert!(matches!(error, SessionError::Ended), "{error}");
+    assert!(store.owned_by("ann").is_empty() && store.is_empty());
 }

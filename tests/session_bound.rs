@@ -98,3 +98,22 @@ fn who_logs_out_is_a_stranger_again() {
     flood(&rig, 1);
     assert_eq!(live(&rig, &strangers[2 * CAPACITY - 20..]), 20);
 }
+
+#[test]
+fn a_stranger_that_grows_costs_few_sessions_with_an_owner_and_goes_itself() {
+    const BYTES: u64 = 400_000;
+    let rig = Rig::with(Settings::new(IDLE).capacity_bytes(BYTES));
+    let stranger = rig.create();
+    let mut users = Vec::new();
+    while rig.store.stats().bytes < BYTES * 9 / 10 {
+        users.push(rig.owned(&format!("user {}", users.len())));
+    }
+    let _ = stranger.set("large", "x".repeat(BYTES as usize * 8 / 10));
+    assert!(users.len() > 200, "{}", users.len());
+    assert!(live(&rig, &users) >= users.len() - 16);
+    assert!(rig.store.stats().bytes <= BYTES);
+    // A large one that is a user's has the room that it needs.
+    let user = users.last().unwrap();
+    user.set("large", "x".repeat(BYTES as usize / 2)).unwrap();
+    assert!(user.peek().is_some());
+}

@@ -361,3 +361,35 @@ fn a_listener_may_drop_the_last_reference_to_the_store() {
     reported.recv().unwrap();
     assert!(slot.lock().unwrap().is_none());
 }
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::panic::resume_unwind(Box::new("a payload's fault"));
+        }
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_costs_one_event() {
+    let (report, reported) = channel();
+    let mut is_first = true;
+    let store = SessionStore::builder(Settings::new(IDLE))
+        .on_event(move |event| {
+            if std::mem::take(&mut is_first) {
+                std::panic::resume_unwind(Box::new(Bomb));
+            }
+            report.send(event.kind).unwrap();
+        })
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        store.create().unwrap().destroy().unwrap();
+    }
+    let told: Vec<_> = reported.iter().take(19).collect();
+    assert_eq!(told.len(), 19);
+    assert_eq!(store.stats().listener_panics, 1);
+}

@@ -402,3 +402,31 @@ fn an_update_to_an_equal_value_changes_nothing() {
         .unwrap();
     assert_eq!(Changes::between(&before, &after).iter().count(), 1);
 }
+
+#[test]
+fn an_update_that_changes_only_the_order_is_written() {
+    let session = SessionStore::new(Duration::from_secs(60)).create().unwrap();
+    session.set("list", vec![1_u32, 2, 3]).unwrap();
+    let backwards = |list: Option<&Vec<u32>>| list.unwrap().iter().rev().copied().collect();
+    let now: std::sync::Arc<Vec<u32>> = session.update("list", backwards).unwrap();
+    assert_eq!((&**now, session.version().unwrap()), (&[3, 2, 1][..], 3));
+    assert_eq!(
+        *session.get::<Vec<u32>>("list").unwrap().unwrap(),
+        [3, 2, 1]
+    );
+
+    session
+        .set("json", serde_json::json!({"a": [1, 2]}))
+        .unwrap();
+    let swapped = session.update(
+        "json",
+        |_: Option<&serde_json::Value>| serde_json::json!({"a": [2, 1]}),
+    );
+    assert_eq!(*swapped.unwrap(), serde_json::json!({"a": [2, 1]}));
+    // What is the same stays.
+    let version = session.version().unwrap();
+    session
+        .update("list", |list: Option<&Vec<u32>>| list.unwrap().clone())
+        .unwrap();
+    assert_eq!(session.version().unwrap(), version);
+}

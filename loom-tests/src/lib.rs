@@ -29,6 +29,9 @@ mod protocols;
 #[allow(dead_code, unused_imports)]
 mod session;
 #[allow(dead_code)]
+#[path = "../../src/survive.rs"]
+mod survive;
+#[allow(dead_code)]
 #[cfg_attr(dwell_shadow, path = "announced.rs")]
 #[cfg_attr(not(dwell_shadow), path = "../../src/sync.rs")]
 mod sync;

@@ -77,7 +77,8 @@ impl Session {
     /// # Errors
     /// [`SessionError::Superseded`] if the request's id is not the session's newest; if the session has
     /// ended, or the provider fails. Nothing is changed then, except that after a failure of the provider the
-    /// login may have been done.
+    /// login may have been done. If a clone of this session finishes the request meanwhile, or starts over,
+    /// the new id could reach nobody: the session is ended.
     ///
     /// ```
     /// use dwell::manager::Manager;
@@ -115,10 +116,19 @@ impl Session {
                 Link::Live(_) | Link::New if self.stage().is_finished => {
                     return Err(SessionError::Finished);
                 }
-                Link::Live(id) => return self.take_up(self.provider().log_in(&id, owner).await),
+                Link::Live(id) => {
+                    let issued = self.provider().log_in(&id, owner).await;
+                    let taken_up = self.take_up(issued);
+                    if let Err(SessionError::Finished | SessionError::Ended) = taken_up {
+                        // The login may be done, under an id that nobody gets to know.
+                        let ended = self.provider().destroy(By::Key(id.key())).await;
+                        let _ = ended.inspect_err(observe::failed);
+                    }
+                    return taken_up;
+                }
                 Link::New => {
                     let issued = self.create_owned(owner).await;
-                    if self.adopt(issued.inspect_err(observe::failed)?).await? {
+                    if self.adopt(issued.inspect_err(observe::failed)?).await {
                         return Ok(());
                     }
                 }

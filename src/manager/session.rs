@@ -341,18 +341,19 @@ impl Session {
             return Err(SessionError::Finished);
         }
         let issued = self.provider().init(attributes).await;
-        self.adopt(issued.inspect_err(observe::failed)?).await
+        Ok(self.adopt(issued.inspect_err(observe::failed)?).await)
     }
 
     /// Makes a session that was just created the request's. False if a clone of this one was faster.
-    pub(super) async fn adopt(&self, issued: Issued) -> Result<bool, SessionError> {
+    pub(super) async fn adopt(&self, issued: Issued) -> bool {
         let key = issued.id.key();
         let is_first = self.issued(issued, |link| matches!(link, Link::New));
         if !is_first {
+            // If this fails the session lapses: nobody has its id.
             let destroyed = self.provider().destroy(By::Key(key)).await;
-            destroyed.inspect_err(observe::failed)?;
+            let _ = destroyed.inspect_err(observe::failed);
         }
-        Ok(is_first)
+        is_first
     }
 
     /// The id of the session, which is created if there is none yet.

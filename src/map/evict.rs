@@ -28,6 +28,9 @@ use std::ptr;
 
 /// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
 const LOOKS: usize = 256;
+/// Protected records that go at the most for one that is not. A session that grows without end, or a large
+/// stranger, goes itself then.
+const MOST_PROTECTED: usize = 16;
 /// The part of the unprotected records that those keep which were never accessed: one in eight.
 const FRESH_SHARE: usize = 8;
 
@@ -58,10 +61,16 @@ impl Drop for Room<'_> {
 /// A record that was accessed since it was filed, as it was seen.
 type Accessed<'v, K, V> = (&'v Record<K, V>, Observed);
 
+/// What was evicted.
+struct Evicted {
+    weight: u64,
+    was_protected: bool,
+}
+
 /// What came of a search through a class.
 enum Search<'v, K, V> {
-    /// A record of this weight was ended.
-    Done(u64),
+    /// A record was ended.
+    Done(Evicted),
     /// All that was looked at had been accessed, and is filed as such now. This is the one that ends first.
     Accessed(Accessed<'v, K, V>),
     /// There is no record of this class.
@@ -124,7 +133,8 @@ where
     }
 
     /// Evicts, if the map holds more than it may, until it does not, or as much has gone as `newest` brought.
-    /// `newest` is spared, unless it alone weighs too much, or no other record is to be found.
+    /// `newest` is spared, unless it alone weighs too much, or no other record is to be found, or it is not
+    /// protected and so many went for it that are.
     #[inline]
     pub(super) fn make_room(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
         if self.settings.is_bounded {
@@ -139,12 +149,18 @@ where
         if weight > self.settings.weight_capacity {
             return self.evict_newest(newest, visit);
         }
-        let mut evicted = 0;
+        let (mut evicted, mut protected) = (0, 0);
         while self.counters.occupied() > self.settings.capacity
             || self.counters.weight() > self.settings.weight_capacity
         {
+            if protected == MOST_PROTECTED && !newest.is_protected() {
+                return self.evict_newest(newest, visit);
+            }
             match self.evict_one(Some(newest), visit) {
-                Some(other) => evicted += other,
+                Some(other) => {
+                    evicted += other.weight;
+                    protected += usize::from(other.was_protected);
+                }
                 None => return self.evict_newest(newest, visit),
             }
             if evicted >= weight {
@@ -162,17 +178,20 @@ where
         }
     }
 
-    /// Ends one record by the eviction policy, but not `spared`. Returns its weight; none if there is no other, or
+    /// Ends one record by the eviction policy, but not `spared`. None if there is no other, or
     /// all others are in the hands of other threads.
-    fn evict_one(&self, spared: Option<&Record<K, V>>, visit: &Visit<'_, K, V>) -> Option<u64> {
+    fn evict_one(&self, spared: Option<&Record<K, V>>, visit: &Visit<'_, K, V>) -> Option<Evicted> {
         let mut is_held = false;
         let evicted = loop {
             match self.search_all(spared, &mut is_held, visit) {
-                Search::Done(weight) => break Some(weight),
+                Search::Done(evicted) => break Some(evicted),
                 Search::Nothing => break None,
                 Search::Accessed((record, seen)) => {
                     if self.end(record, seen, RemovalCause::Evicted, visit) {
-                        break Some(record.weight().into());
+                        break Some(Evicted {
+                            weight: record.weight().into(),
+                            was_protected: record.is_protected(),
+                        });
                     }
                     // It was accessed once more.
                 }
@@ -268,7 +287,10 @@ where
             };
             self.calendar.drain(bucket, 1, visit, |_| {}, review);
             if let Some(weight) = evicted {
-                return Search::Done(weight);
+                return Search::Done(Evicted {
+                    weight,
+                    was_protected: class == Class::Protected,
+                });
             }
         }
         first.map_or(Search::Nothing, Search::Accessed)

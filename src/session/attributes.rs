@@ -2,7 +2,7 @@
 
 use super::error::AttributeError;
 use super::footprint::{shared, tree};
-use super::value::{Attribute, Kept, Value};
+use super::value::{Attribute, Kept, Value, is_same};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -70,10 +70,9 @@ impl Attributes {
         change: impl FnOnce(Option<&T>) -> T,
     ) -> Result<(), AttributeError> {
         let old = self.get::<T>(key)?;
-        let new = Kept::new(key, &change(old.as_deref()))?;
-        let is_same = old.is_some_and(|old| new.is_equal_to(&old));
-        if !is_same {
-            self.set_value(key, new.into());
+        let new = change(old.as_deref());
+        if !old.is_some_and(|old| is_same(&*old, &new)) {
+            self.set_value(key, Kept::new(key, &new)?.into());
         }
         Ok(())
     }

@@ -4,10 +4,10 @@ use super::attributes::Attributes;
 use super::id::SessionKey;
 use crate::RemovalCause;
 use crate::count::{Count, Room, Tally};
+use crate::survive::survives;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// either told once, or counted once in a loss that is told.
 pub(super) struct Events {
     sender: Option<Sender<Message>>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
     shared: Arc<Shared>,
 }
 
@@ -154,7 +154,7 @@ impl Events {
             .expect("the operating system gives no thread to tell events on");
         Self {
             sender: Some(sender),
-            thread: Some(thread),
+            thread,
             shared,
         }
     }
@@ -174,7 +174,7 @@ impl Events {
 
     fn put(&self, message: Message) {
         if let Some(sender) = &self.sender {
-            // The thread outlives the sender.
+            // The thread outlives the sender: what it calls is kept from ending it.
             let _ = sender.send(message);
         }
     }
@@ -197,17 +197,11 @@ impl Drop for Events {
         let (done, is_done) = channel();
         self.put(Message::End { _done: done });
         drop(self.sender.take());
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        if thread.thread().id() == thread::current().id() {
-            // The listener drops the store.
-            return;
-        }
-        // Nothing is sent: the sender is dropped.
-        if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
-            // The listener's panics are caught; there are no others.
-            let _ = thread.join();
+        // The listener may drop the store.
+        if self.thread.thread().id() != thread::current().id() {
+            // Nothing is sent: the sender is dropped. The thread is not joined, for its thread-locals may
+            // take their time.
+            let _ = is_done.recv_timeout(PATIENCE);
         }
     }
 }
@@ -218,7 +212,8 @@ impl Shared {
             match message {
                 Message::Event(event, size) => {
                     self.tell(&mut listener, &event);
-                    drop(event);
+                    // It may be the last to have an attribute, whose `Drop` is the application's.
+                    survives(|| drop(event));
                     self.room.give_back(size);
                 }
                 Message::Lost(key) => {
@@ -231,7 +226,7 @@ impl Shared {
                     self.tell(&mut listener, &lost);
                 }
                 Message::End { _done } => {
-                    drop(listener);
+                    survives(|| drop(listener));
                     return;
                 }
             }
@@ -239,7 +234,7 @@ impl Shared {
     }
 
     fn tell(&self, listener: &mut Listener, event: &Event) {
-        if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
+        if !survives(|| listener(event)) {
             self.panics.one();
         }
     }

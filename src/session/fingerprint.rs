@@ -1,7 +1,8 @@
 //! What a value says of itself to serde, as one number: two values with the same number are the same.
 //!
 //! Unlike JSON it tells `Some(None)` from `None`, NaN from null, and one type of integer from another. The
-//! entries of a map, and the elements of a sequence, count in any order: a `HashSet` has none.
+//! entries of a map count in any order. So do the elements of a sequence, for a `HashSet` has none, unless the
+//! order is asked for.
 
 use ahash::RandomState;
 use serde::Serialize;
@@ -24,7 +25,23 @@ const HASHER: RandomState = RandomState::with_seeds(1, 2, 3, 4);
 /// # Errors
 /// If its `Serialize` fails, or if it is nested more deeply than any JSON that can be read.
 pub(super) fn fingerprint<T: Serialize>(value: &T) -> Result<u64, Fault> {
-    value.serialize(Printer { levels: LEVELS })
+    let order = Order::Any;
+    value.serialize(Printer {
+        order,
+        levels: LEVELS,
+    })
+}
+
+/// The same for sequences whose order counts: a set may say another thing of itself each time.
+///
+/// # Errors
+/// As [`fingerprint`].
+pub(super) fn ordered_fingerprint<T: Serialize>(value: &T) -> Result<u64, Fault> {
+    let order = Order::Counts;
+    value.serialize(Printer {
+        order,
+        levels: LEVELS,
+    })
 }
 
 /// Why there is no fingerprint. Without serde's message: that may quote the value.
@@ -73,15 +90,23 @@ fn hash(kind: Kind, content: impl Hash) -> u64 {
     HASHER.hash_one((kind, content))
 }
 
+/// What the order of a sequence's elements is.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Any,
+    Counts,
+}
+
 #[derive(Clone, Copy)]
 struct Printer {
+    order: Order,
     levels: u16,
 }
 
 impl Printer {
     fn inner<T: Serialize + ?Sized>(self, value: &T) -> Result<u64, Fault> {
         let levels = self.levels.checked_sub(1).ok_or(Fault::TooDeep)?;
-        value.serialize(Self { levels })
+        value.serialize(Self { levels, ..self })
     }
 
     fn parts(self, variant: Option<u32>) -> Result<Parts, Fault> {
@@ -262,6 +287,9 @@ impl SerializeSeq for Parts {
     type Error = Fault;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+        if self.printer.order == Order::Counts {
+            return self.place(value);
+        }
         let print = self.printer.inner(value)?;
         self.add(hash(Kind::Parts, print));
         Ok(())

@@ -10,9 +10,9 @@ use super::store::SessionStore;
 use super::value::Value;
 use super::{Attributes, SessionError};
 use crate::History;
+use crate::survive::attempt;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,8 +182,8 @@ impl SessionStore {
             let key = *entry.key();
             let (entry, history) = store.sessions.peek_history(&key)?;
             let encode = || encode(key, &entry, history, self.times(wall()), &store.settings);
-            let encoded = catch_unwind(AssertUnwindSafe(encode));
-            let encoded = encoded.unwrap_or_else(|_| Err(io::Error::other("an attribute panics")));
+            let encoded = attempt(encode);
+            let encoded = encoded.unwrap_or_else(|| Err(io::Error::other("an attribute panics")));
             Some(encoded.map_err(|error| SessionError::Backend(Box::new(error))))
         })
     }

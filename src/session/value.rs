@@ -1,7 +1,7 @@
 //! One attribute's value: native inside of the process, JSON outside.
 
 use super::error::AttributeError;
-use super::fingerprint::fingerprint;
+use super::fingerprint::{fingerprint, ordered_fingerprint};
 use super::footprint::{Counting, block, shared};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,11 +81,16 @@ struct Encoded {
 /// A value from outside is kept in its decoded form as well if that takes as many bytes as its JSON and these.
 const ROOM: usize = 256;
 
+/// Whether two values say the same of themselves, in the same order.
+pub(super) fn is_same<T: Serialize>(one: &T, other: &T) -> bool {
+    let (one, other) = (ordered_fingerprint(one), ordered_fingerprint(other));
+    one.is_ok() && one == other
+}
+
 /// A value that comes back from outside as what it is.
 pub(super) struct Kept<T> {
     value: Arc<T>,
     size: usize,
-    fingerprint: u64,
 }
 
 impl<T: Attribute> Kept<T> {
@@ -111,13 +116,7 @@ impl<T: Attribute> Kept<T> {
         Ok(Self {
             value: Arc::new(value),
             size,
-            fingerprint: given,
         })
-    }
-
-    /// Whether the two say the same of themselves.
-    pub(super) fn is_equal_to(&self, other: &T) -> bool {
-        fingerprint(other) == Ok(self.fingerprint)
     }
 }
 

@@ -3,9 +3,9 @@
 use super::{SnapshotError, SnapshotFile, Written};
 use crate::count::Count;
 use crate::session::SessionStore;
+use crate::survive::{attempt, survives};
 use arc_swap::ArcSwapOption;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -217,14 +217,14 @@ impl Writer {
     /// Writes a snapshot, and tells of it. Whether it was written.
     fn write(&mut self) -> bool {
         let PeriodicBuilder { file, listener, .. } = &mut self.settings;
-        let written = catch_unwind(AssertUnwindSafe(|| file.write(&self.store)));
-        let result = written.unwrap_or_else(|_| {
+        let written = attempt(|| file.write(&self.store));
+        let result = written.unwrap_or_else(|| {
             Err(SnapshotError::Panicked {
                 path: file.path.clone(),
             })
         });
         note(file, &result);
-        if catch_unwind(AssertUnwindSafe(|| listener(&result))).is_err() {
+        if !survives(|| listener(&result)) {
             self.record.listener_panics.one();
         }
         let is_written = result.is_ok();

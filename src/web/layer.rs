@@ -47,7 +47,8 @@ use tower_service::Service;
 ///
 /// - **Of the same manager**, or of two with one provider and one cookie name: the layer further out looks
 ///   the session up and finishes it, and decides if that fails; the one inside gives the same session. There is one session and one
-///   cookie, whatever middleware between the two and the handler do.
+///   cookie, whatever middleware between the two and the handler do, as long as they pass the request's
+///   extensions on.
 /// - **Of different managers**: each has a session and a cookie of its own. Give their cookies different
 ///   names: of one name a browser keeps one. The extractor and the request's extensions give the session of
 ///   the innermost layer. For one further out, take it from the extensions in a middleware between the two,

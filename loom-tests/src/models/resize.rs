@@ -434,7 +434,7 @@ fn an_iteration_of_a_shrinking_table_visits_what_is_there_all_the_time_once() {
 fn a_key_is_found_while_two_take_over_in_parts() {
     explore(
         "resize: shrink, by two in parts, and find",
-        Size::Longest,
+        Size::LongLayered,
         || {
             let world = large(&[1, 2]);
             world.shrink();
