@@ -10,7 +10,7 @@ use redis_server::asking::{failure, peek, reason, run, set};
 use redis_server::relay::Relay;
 use redis_server::{LONG, Server, free_port, runtime};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(600);
@@ -409,10 +409,12 @@ fn an_answer_that_comes_twice_is_never_taken_for_another_one() {
             sessions.push((key, n));
         }
         let found_out = Arc::new(AtomicUsize::new(0));
+        let is_over = Arc::new(AtomicBool::new(false));
         let tasks = sessions.into_iter().map(|(key, n)| {
             let (provider, found_out) = (provider.clone(), Arc::clone(&found_out));
+            let is_over = Arc::clone(&is_over);
             tokio::spawn(async move {
-                while found_out.load(Ordering::Relaxed) < 10 {
+                while !is_over.load(Ordering::Relaxed) {
                     match provider.read(By::Key(key), Access::Touch).await {
                         Ok(read) => {
                             let read = read.expect("it is live");
@@ -436,11 +438,19 @@ fn an_answer_that_comes_twice_is_never_taken_for_another_one() {
             })
         });
         let tasks: Vec<_> = tasks.collect();
-        while found_out.load(Ordering::Relaxed) < 10 {
+        let mut repeated = 0;
+        for _ in 0..400 {
             relay.repeat_answers(1);
             // Meanwhile a new connection may greet the server undisturbed.
             tokio::time::sleep(Duration::from_millis(20)).await;
+            repeated += usize::from(relay.has_repeated());
+            if found_out.load(Ordering::Relaxed) >= 10 {
+                break;
+            }
         }
+        assert!(repeated > 0, "the relay repeated nothing");
+        relay.repeat_answers(0);
+        is_over.store(true, Ordering::Relaxed);
         for task in tasks {
             task.await.unwrap();
         }

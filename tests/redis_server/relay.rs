@@ -65,6 +65,11 @@ impl Relay {
         self.state.port.store(server.port(), Ordering::Relaxed);
     }
 
+    /// Whether all that was to be repeated has been.
+    pub fn has_repeated(&self) -> bool {
+        self.state.twice.load(Ordering::Relaxed) == 0
+    }
+
     /// Passes the next pieces from the server on twice.
     pub fn repeat_answers(&self, pieces: usize) {
         self.state.twice.store(pieces, Ordering::Relaxed);
