@@ -116,7 +116,13 @@ async fn refused(builder: RedisBuilder, why: &str) {
         let error: SessionError = provider.init(Attributes::default()).await.unwrap_err();
         let failure = RedisFailure::of(&error).expect("the server's failure");
         assert!(!failure.may_have_been_done(), "{failure:?}");
-        let said = failure.to_string();
+        // Each error says its own part, and its source the rest.
+        let mut said = failure.to_string();
+        let mut source = std::error::Error::source(failure);
+        while let Some(cause) = source {
+            said = format!("{said}: {cause}");
+            source = cause.source();
+        }
         match failure {
             RedisFailure::Unreachable(_) | RedisFailure::TimedOut { .. } if said.contains(why) => {
                 return;

@@ -1,6 +1,6 @@
 //! Renewal of an id, beside look-ups, writes and the session's end.
 
-use super::{add_one, at, conclude, was_done, world};
+use super::{add_one, at, conclude, world};
 use crate::explore::{Size, both, explore, three};
 use crate::models::map::DUE;
 use crate::session::{SessionError, SessionId};
