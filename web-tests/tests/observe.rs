@@ -235,6 +235,7 @@ fn metrics_count_what_happened() {
         ("dwell.session.lookups outcome=malformed", 1.0),
         ("dwell.session.lookups outcome=no_cookie", 1.0),
         ("dwell.session.lookups outcome=unknown", 1.0),
+        ("dwell.session.lost_events", 0.0),
         ("dwell.session.refused_writes", 0.0),
         ("dwell.session.renewed", 1.0),
         ("dwell.session.size", 0.0),
