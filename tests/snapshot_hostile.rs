@@ -85,6 +85,14 @@ impl File {
         }
     }
 
+    /// A whole file of one block.
+    fn of(content: &[u8], filling: usize, sessions: u64) -> Self {
+        let mut file = Self::new();
+        file.block(false, content, filling);
+        file.end(sessions);
+        file
+    }
+
     /// A block of these bytes, packed as tightly as it goes, and `filling` zeros.
     fn block(&mut self, is_last: bool, content: &[u8], filling: usize) {
         self.claiming(is_last, content, content.len(), filling);
@@ -229,14 +237,10 @@ fn is_refused(file: &File) {
 
 /// What is refused when it is packed tightly, and taken when it is as long as it has to be.
 fn is_taken_when_it_is_paid_for(content: &[u8], weight: usize, sessions: u64) {
-    let mut tight = File::new();
-    tight.block(false, content, 0);
-    tight.end(sessions);
+    let tight = File::of(content, 0, sessions);
     assert!(weight > HONEST * tight.bytes.len(), "{weight}");
     is_refused(&tight);
-    let mut paid = File::new();
-    paid.block(false, content, weight.div_ceil(HONEST));
-    paid.end(sessions);
+    let paid = File::of(content, weight.div_ceil(HONEST), sessions);
     assert_eq!(is_bounded(&paid).unwrap(), sessions);
 }
 
@@ -371,9 +375,7 @@ fn names_that_come_twice_or_out_of_order_are_damage() {
         names
             .iter()
             .for_each(|name| attribute(name, b"1", &mut content));
-        let mut file = File::new();
-        file.block(false, &content, 200);
-        file.end(1);
+        let file = File::of(&content, 200, 1);
         is_refused(&file);
     }
 }
@@ -385,9 +387,7 @@ fn a_session_that_comes_twice_is_there_once() {
     for _ in 0..2 {
         Session::default().put(&mut content);
     }
-    let mut file = File::new();
-    file.block(false, &content, 200);
-    file.end(2);
+    let file = File::of(&content, 200, 2);
     assert_eq!(is_bounded(&file).unwrap(), 1);
 }
 
@@ -411,9 +411,7 @@ fn numbers_at_their_extremes_do_no_harm() {
                 };
                 let mut content = Vec::new();
                 session.put(&mut content);
-                let mut file = File::new();
-                file.block(false, &content, 100);
-                file.end(1);
+                let file = File::of(&content, 100, 1);
                 let directory = TempDir::new().unwrap();
                 let snapshot = SnapshotFile::new(directory.path().join("sessions"));
                 fs::write(snapshot.path(), &file.bytes).unwrap();
@@ -438,9 +436,7 @@ fn numbers_at_their_extremes_do_no_harm() {
             ..Session::default()
         };
         session.put(&mut content);
-        let mut file = File::new();
-        file.block(false, &content, 100);
-        file.end(1);
+        let file = File::of(&content, 100, 1);
         is_refused(&file);
     }
 }
@@ -456,9 +452,7 @@ fn a_value_that_is_nested_without_end_is_an_error_of_its_own() {
     };
     session.put(&mut content);
     attribute("deep", &vec![b'['; 1 << 20], &mut content);
-    let mut file = File::new();
-    file.block(false, &content, 1 << 16);
-    file.end(1);
+    let file = File::of(&content, 1 << 16, 1);
     let directory = TempDir::new().unwrap();
     let snapshot = SnapshotFile::new(directory.path().join("sessions"));
     fs::write(snapshot.path(), &file.bytes).unwrap();

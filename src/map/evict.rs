@@ -28,8 +28,8 @@ use std::ptr;
 
 /// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
 const LOOKS: usize = 256;
-/// Protected records that go at the most for one that is not. A session that grows without end, or a large
-/// stranger, goes itself then.
+/// Protected records that go at the most for one insertion or update of one that is not. A large stranger goes
+/// itself then. One that grows in many small steps may cost so many in each of them.
 const MOST_PROTECTED: usize = 16;
 /// The part of the unprotected records that those keep which were never accessed: one in eight.
 const FRESH_SHARE: usize = 8;

@@ -66,18 +66,6 @@ impl By {
     }
 }
 
-impl From<SessionId> for By {
-    fn from(id: SessionId) -> Self {
-        Self::Id(id)
-    }
-}
-
-impl From<SessionKey> for By {
-    fn from(key: SessionKey) -> Self {
-        Self::Key(key)
-    }
-}
-
 /// Whether a look at a session counts as an access.
 ///
 /// ```
@@ -109,14 +97,6 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(by: By, now: u64) -> Self {
-        Self {
-            by,
-            now,
-            is_refused: false,
-        }
-    }
-
     /// Whether the step may be taken. Called once for each state that it meets; the last one decides.
     pub(super) fn admits(&mut self, state: &State) -> bool {
         self.is_refused = !self.by.is_admitted(state, self.now);
@@ -134,7 +114,11 @@ impl Admission {
 
 impl Store {
     pub(super) fn admission(&self, by: By) -> Admission {
-        Admission::new(by, self.now())
+        Admission {
+            by,
+            now: self.now(),
+            is_refused: false,
+        }
     }
 
     /// The session, touched.
@@ -175,10 +159,11 @@ impl SessionStore {
             Access::Touch => store.entry(by),
             Access::Peek => store.peek(by),
         };
-        if entry.is_err() && matches!(by, By::Id(_)) {
-            store.shared.unknown_ids.one();
-        }
-        match entry {
+        let noted = match by {
+            By::Id(_) => store.note_unknown(entry),
+            By::Key(_) => entry,
+        };
+        match noted {
             Ok(entry) => {
                 let mut snapshot = store.snapshot(&entry);
                 snapshot.is_superseded = by.is_superseded(&entry);

@@ -122,12 +122,12 @@ impl Store {
         self.clock.now_millis()
     }
 
-    /// Notes that an id answers to nothing, if that is so.
-    pub(super) fn note_unknown<T>(&self, result: Result<T, SessionError>) -> Option<T> {
-        if result.is_err() {
-            self.shared.unknown_ids.one();
-        }
-        result.ok()
+    /// Counts an id that answers to nothing.
+    pub(super) fn note_unknown<T>(
+        &self,
+        found: Result<T, SessionError>,
+    ) -> Result<T, SessionError> {
+        found.inspect_err(|_| self.shared.unknown_ids.one())
     }
 
     /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
@@ -338,7 +338,7 @@ impl SessionStore {
     /// ```
     pub fn find(&self, id: &SessionId) -> Option<LiveSession> {
         let entry = self.store.entry(By::Id(*id));
-        self.store.note_unknown(entry)?;
+        self.store.note_unknown(entry).ok()?;
         Some(LiveSession::new(self.clone(), *id))
     }
 
@@ -354,7 +354,7 @@ impl SessionStore {
     /// ```
     pub fn peek(&self, id: &SessionId) -> Option<Snapshot> {
         let entry = self.store.peek(By::Id(*id));
-        let entry = self.store.note_unknown(entry)?;
+        let entry = self.store.note_unknown(entry).ok()?;
         Some(self.store.snapshot(&entry))
     }
 
