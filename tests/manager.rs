@@ -103,8 +103,8 @@ fn expired_sessions_are_freed_by_the_manager_or_by_the_application() {
     let manager = manager.build().unwrap();
     provider.store().create().unwrap();
     clock.advance(IDLE * 2);
-    assert_eq!(block_on(manager.gc()).unwrap(), 1);
-    assert_eq!(block_on(manager.gc()).unwrap(), 0);
+    assert_eq!(block_on(manager.collect()).unwrap(), 1);
+    assert_eq!(block_on(manager.collect()).unwrap(), 0);
 }
 
 #[test]

@@ -261,8 +261,8 @@ impl Provider for Flaky {
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
         self.memory.set_lifetime(session, lifetime)
     }
-    fn gc(&self) -> Answer<'_, usize> {
-        self.memory.gc()
+    fn collect(&self) -> Answer<'_, usize> {
+        self.memory.collect()
     }
 }
 

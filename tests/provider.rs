@@ -321,8 +321,8 @@ impl Provider for Flawed {
         })
     }
 
-    fn gc(&self) -> Answer<'_, usize> {
-        self.memory.gc()
+    fn collect(&self) -> Answer<'_, usize> {
+        self.memory.collect()
     }
 }
 
@@ -470,7 +470,7 @@ fn a_collection_lets_other_tasks_run_in_between() {
         store.create().unwrap();
     }
     clock.advance(2 * IDLE);
-    let mut collection = provider.gc();
+    let mut collection = provider.collect();
     let mut polls = 0;
     let ended = loop {
         let before = store.len();
@@ -490,7 +490,7 @@ fn collection_in_the_background_stops_when_its_guard_is_dropped() {
     let clock = ManualClock::new();
     let store = SessionStore::builder(Settings::new(IDLE)).clock(clock.clone());
     let provider = MemoryProvider::new(store.build().unwrap());
-    let collector: Collector = provider.spawn_gc().expect("a thread");
+    let collector: Collector = provider.spawn_collector().expect("a thread");
     provider.store().create().unwrap();
     // A quantum more than the timeout, for the collection to be due.
     clock.advance(IDLE * 2);

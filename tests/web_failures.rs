@@ -93,8 +93,8 @@ impl Provider for Remote {
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
         self.ask(|memory| memory.set_lifetime(session, lifetime))
     }
-    fn gc(&self) -> Answer<'_, usize> {
-        self.ask(|memory| memory.gc())
+    fn collect(&self) -> Answer<'_, usize> {
+        self.ask(|memory| memory.collect())
     }
 }
 

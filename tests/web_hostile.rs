@@ -210,7 +210,7 @@ impl Provider for Broken {
     fn set_lifetime(&self, _: By, _: Duration) -> Answer<'_, ()> {
         broken()
     }
-    fn gc(&self) -> Answer<'_, usize> {
+    fn collect(&self) -> Answer<'_, usize> {
         broken()
     }
 }

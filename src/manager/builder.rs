@@ -140,7 +140,7 @@ impl Builder {
         self
     }
 
-    /// Starts no thread that frees what has ended: the application calls [`Manager::gc`].
+    /// Starts no thread that frees what has ended: the application calls [`Manager::collect`].
     pub fn without_collector(mut self) -> Self {
         self.collects = false;
         self
@@ -184,7 +184,7 @@ impl Builder {
                 open(&name, &settings.unwrap_or_else(default))?
             }
         };
-        let collector = self.collects.then(|| provider.spawn_gc()).flatten();
+        let collector = self.collects.then(|| provider.spawn_collector()).flatten();
         Ok(Manager {
             provider,
             cookies,

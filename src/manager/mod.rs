@@ -310,7 +310,7 @@ impl Manager {
     ///     let mut often = tokio::time::interval(Duration::from_secs(10));
     ///     loop {
     ///         often.tick().await;
-    ///         if let Err(error) = manager.gc().await {
+    ///         if let Err(error) = manager.collect().await {
     ///             eprintln!("sessions are not collected: {error:?}");
     ///         }
     ///     }
@@ -319,8 +319,8 @@ impl Manager {
     ///
     /// # Errors
     /// If the provider fails.
-    pub async fn gc(&self) -> Result<usize, SessionError> {
-        self.provider.gc().await.inspect_err(observe::failed)
+    pub async fn collect(&self) -> Result<usize, SessionError> {
+        self.provider.collect().await.inspect_err(observe::failed)
     }
 
     /// Whether the provider answers, for a readiness probe: asks it for a session that there is not.

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// A [`SessionStore`] as a [`Provider`]. Values stay native: reading one as the type that was set decodes nothing.
 ///
 /// Each method does its work when it is called, and returns a future that is ready. Cost: that of the
-/// store's operation, and a box. Those that may have much to do are [`gc`](Provider::gc),
+/// store's operation, and a box. Those that may have much to do are [`collect`](Provider::collect),
 /// [`owned_by`](Provider::owned_by) and [`destroy_owned_by`](Provider::destroy_owned_by): they do a
 /// bounded part whenever they are polled, 64 sessions or what [`SessionStore::collect_part`] does,
 /// and let other tasks run in between. If such a future is dropped, what it has done stays done:
@@ -151,7 +151,7 @@ impl Provider for MemoryProvider {
         answer(self.store.set_terms(session, None, Some(lifetime)))
     }
 
-    fn gc(&self) -> Answer<'_, usize> {
+    fn collect(&self) -> Answer<'_, usize> {
         let mut ended = 0;
         in_parts(move || match self.store.collect_part() {
             Some(more) => {
@@ -162,7 +162,7 @@ impl Provider for MemoryProvider {
         })
     }
 
-    fn spawn_gc(&self) -> Option<Collector> {
+    fn spawn_collector(&self) -> Option<Collector> {
         Some(self.store.spawn_collector())
     }
 }

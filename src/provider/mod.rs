@@ -191,12 +191,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// Frees what has ended. Returns how many sessions it ended. A provider whose storage does that by itself
     /// has nothing to do.
-    fn gc(&self) -> Answer<'_, usize>;
+    fn collect(&self) -> Answer<'_, usize>;
 
     /// Starts to free what has ended in the background, until the collector is dropped. None, the default,
-    /// if there is nothing to start: the storage does it, or somebody calls [`gc`](Self::gc).
+    /// if there is nothing to start: the storage does it, or somebody calls [`collect`](Self::collect).
     #[must_use = "it stops when it is dropped: keep it for as long as the provider"]
-    fn spawn_gc(&self) -> Option<Collector> {
+    fn spawn_collector(&self) -> Option<Collector> {
         None
     }
 }

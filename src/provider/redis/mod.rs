@@ -204,7 +204,7 @@ impl Provider for RedisProvider {
     }
 
     /// Nothing to do: the server removes what has ended.
-    fn gc(&self) -> Answer<'_, usize> {
+    fn collect(&self) -> Answer<'_, usize> {
         Box::pin(std::future::ready(Ok::<_, SessionError>(0)))
     }
 }

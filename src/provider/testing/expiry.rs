@@ -192,7 +192,7 @@ fn collection(bench: &Bench<'_>) {
     bench.advance(IDLE / 2);
     let late: Vec<_> = (0..50).map(|_| bench.init().id).collect();
     bench.advance(IDLE / 2 + IDLE / 10);
-    let ended = bench.wait(bench.provider.gc());
+    let ended = bench.wait(bench.provider.collect());
     bench.check(ended <= early.len(), "no more to be ended than is due");
     for id in &early {
         bench.check(bench.peek(&id.key()).is_none(), "what is due to be gone");
