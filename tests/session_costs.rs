@@ -121,7 +121,7 @@ fn logging_out_everywhere_costs_each_session_the_logarithm() {
         let rig = Rig::with(unbounded(number));
         guests(&rig, number);
         let (allocations, bytes) = counted(|| {
-            assert_eq!(rig.store.end_owned_by("guest", None), number);
+            assert_eq!(rig.store.destroy_owned_by("guest", None), number);
         });
         println!("{number} sessions: {allocations} allocations of {bytes} bytes");
         assert!(allocations <= number * (deep(number) + 10));

@@ -74,7 +74,7 @@ fn each_session_is_created_once_and_ends_once_whatever_races() {
             }
         }
     });
-    rig.store.end_all();
+    rig.store.destroy_all();
     let renewed = rig.store.stats().renewed;
     let events = rig.events();
     let mut lives: HashMap<_, Vec<EventKind>> = HashMap::new();

@@ -174,7 +174,7 @@ fn a_destroyed_session_never_returns_whatever_races() {
         let rig = Rig::new();
         let session = rig.create();
         let destroyed = together(4, |number| match number {
-            0 => rig.store.end(&session.key()),
+            0 => rig.store.destroy(&session.key()),
             1 => {
                 let _ = session.clone().renew();
                 false
@@ -317,7 +317,7 @@ fn a_store_is_bounded_by_bytes_too() {
     let stats = rig.store.stats();
     assert!(stats.bytes <= 1_000_000, "{stats:?}");
     assert!(stats.live >= 5, "{stats:?}");
-    rig.store.end_all();
+    rig.store.destroy_all();
     assert_eq!(rig.store.stats().bytes, 0);
 }
 

@@ -35,7 +35,7 @@ fn the_index_is_exact_after_each_kind_of_end() {
         .capacity(1_000);
     type End = fn(&Rig, SessionKey);
     let ends: [(&str, End); 7] = [
-        ("destroyed", |rig, key| assert!(rig.store.end(&key))),
+        ("destroyed", |rig, key| assert!(rig.store.destroy(&key))),
         ("idle, and collected", |rig, _| {
             rig.advance(IDLE * 2);
             assert_eq!(rig.store.collect(), 1);
@@ -51,9 +51,9 @@ fn the_index_is_exact_after_each_kind_of_end() {
                 rig.store.owned_by("ann");
             }
         }),
-        ("cleared", |rig, _| rig.store.end_all()),
+        ("cleared", |rig, _| rig.store.destroy_all()),
         ("ended with the owner's others", |rig, _| {
-            assert_eq!(rig.store.end_owned_by("ann", None), 1);
+            assert_eq!(rig.store.destroy_owned_by("ann", None), 1);
         }),
         ("evicted", |rig, key| {
             // Sessions without an owner would go before it.
@@ -62,7 +62,7 @@ fn the_index_is_exact_after_each_kind_of_end() {
                 rig.owned(&other.to_string());
             }
             assert!(rig.store.peek_key(&key).is_none());
-            rig.store.end_all();
+            rig.store.destroy_all();
         }),
     ];
     for (name, end) in ends {
@@ -82,11 +82,11 @@ fn logging_out_everywhere_or_everywhere_else() {
     let rig = Rig::new();
     let (phone, laptop, library) = (rig.owned("ann"), rig.owned("ann"), rig.owned("ann"));
     let other = rig.owned("bob");
-    assert_eq!(rig.store.end_owned_by("ann", Some(&phone.key())), 2);
+    assert_eq!(rig.store.destroy_owned_by("ann", Some(&phone.key())), 2);
     assert_eq!(rig.keys_of("ann"), [phone.key()]);
     assert!(laptop.peek().is_none() && library.peek().is_none());
-    assert_eq!(rig.store.end_owned_by("ann", None), 1);
-    assert_eq!(rig.store.end_owned_by("ann", None), 0);
+    assert_eq!(rig.store.destroy_owned_by("ann", None), 1);
+    assert_eq!(rig.store.destroy_owned_by("ann", None), 0);
     assert_eq!(rig.keys_of("bob"), [other.key()]);
 }
 
@@ -101,7 +101,7 @@ fn an_owner_lists_sessions_without_touching_them_and_ends_one_by_its_key() {
     assert_eq!(idle(phone.key()), seconds(10));
     assert_eq!(idle(laptop.key()), Duration::ZERO);
     let form = phone.key().to_text();
-    assert!(rig.store.end(&SessionKey::parse(&form).unwrap()));
+    assert!(rig.store.destroy(&SessionKey::parse(&form).unwrap()));
     assert_eq!(rig.keys_of("ann"), [laptop.key()]);
 }
 
@@ -232,7 +232,7 @@ fn logins_and_ends_beside_each_other_keep_the_bound_and_the_index() {
                         session.touch()
                     }
                     _ => {
-                        rig.store.end(&session.key());
+                        rig.store.destroy(&session.key());
                         Ok(())
                     }
                 };
@@ -257,7 +257,7 @@ fn logins_and_ends_beside_each_other_keep_the_bound_and_the_index() {
             rig.owned("ann");
         }
         assert_eq!(rig.keys_of("ann").len(), MOST);
-        rig.store.end_all();
+        rig.store.destroy_all();
         assert_eq!(rig.store.stats().owners, 0, "nothing is left behind");
     }
 }
@@ -290,7 +290,7 @@ fn the_index_is_exact_after_a_storm() {
                 let session = &sessions[(random >> 33) as usize % 8];
                 let _ = match (random >> 40) % 40 {
                     0 => {
-                        rig.store.end(&session.key());
+                        rig.store.destroy(&session.key());
                         Ok(())
                     }
                     1 => {
@@ -318,7 +318,7 @@ fn the_index_is_exact_after_a_storm() {
         }
         let stats = rig.store.stats();
         assert_eq!(stats.live - stats.anonymous, owned);
-        rig.store.end_all();
+        rig.store.destroy_all();
         assert_eq!(rig.store.stats().owners, 0, "nothing is left behind");
     }
 }

@@ -104,7 +104,7 @@ fn a_session_is_after_a_restart_what_it_was_before() {
     let renewed = *session.id();
     let store = machine.restart(store, seconds(1));
     assert!(store.find(&id).is_none());
-    assert_eq!(store.end_owned_by("ann", None), 1);
+    assert_eq!(store.destroy_owned_by("ann", None), 1);
     assert!(store.find(&renewed).is_none());
     assert_eq!(store.stats().owners, 0);
     assert_eq!(store.stats().bytes, 0);

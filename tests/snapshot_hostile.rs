@@ -425,7 +425,7 @@ fn numbers_at_their_extremes_do_no_harm() {
                 assert!(listed.left < years, "{listed:?}");
                 store.collect();
                 snapshot.write(&store).unwrap();
-                store.end_all();
+                store.destroy_all();
             }
         }
     }

@@ -56,7 +56,7 @@ pub async fn end(
     // Nobody ends the session of somebody else.
     let chosen = site.store.peek_key(&key);
     if chosen.is_some_and(|chosen| chosen.owner.as_deref() == Some(&*user)) {
-        site.store.end(&key);
+        site.store.destroy(&key);
         flash(&session, "That session has ended.".into()).await?;
     }
     Ok(Redirect::to("/devices").into_response())

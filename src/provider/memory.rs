@@ -95,7 +95,7 @@ impl Provider for MemoryProvider {
     }
 
     fn destroy(&self, session: By) -> Answer<'_, bool> {
-        answer(self.store.destroy(session))
+        answer(self.store.destroy_by(session))
     }
 
     fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
@@ -136,7 +136,7 @@ impl Provider for MemoryProvider {
                 let Some(key) = keys.next() else {
                     return Some(ended);
                 };
-                let is_ended = Some(&key) != except && self.store.end_if_owned(&key, owner);
+                let is_ended = Some(&key) != except && self.store.destroy_if_owned(&key, owner);
                 ended += usize::from(is_ended);
             }
             None

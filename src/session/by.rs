@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// Ends a session. Whether there was one.
-    pub(super) fn end(&self, by: By) -> Result<bool, SessionError> {
+    pub(super) fn destroy(&self, by: By) -> Result<bool, SessionError> {
         let mut admission = self.admission(by);
         let ended = self
             .sessions
@@ -178,8 +178,8 @@ impl SessionStore {
         self.store().entry(by).map(drop)
     }
 
-    pub(crate) fn destroy(&self, by: By) -> Result<bool, SessionError> {
-        self.store().end(by)
+    pub(crate) fn destroy_by(&self, by: By) -> Result<bool, SessionError> {
+        self.store().destroy(by)
     }
 
     /// Applies changes to a session in one step, if it is at a version, or at any.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 ///
 /// let store = SessionStore::new(Duration::from_secs(60));
 /// let slow_request = store.create()?;
-/// store.end(&slow_request.key());
+/// store.destroy(&slow_request.key());
 /// assert!(matches!(slow_request.set("cart", 1), Err(SessionError::Ended)));
 /// # Ok::<(), SessionError>(())
 /// ```

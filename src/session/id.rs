@@ -39,7 +39,7 @@ pub(crate) fn system_random(bytes: &mut [u8]) -> io::Result<()> {
 /// let store = SessionStore::new(Duration::from_secs(60));
 /// let session = store.create()?;
 /// let in_a_form = session.key().to_text();
-/// assert!(store.end(&SessionKey::parse(&in_a_form).unwrap()));
+/// assert!(store.destroy(&SessionKey::parse(&in_a_form).unwrap()));
 /// # Ok::<(), dwell::session::SessionError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -77,7 +77,7 @@ impl Store {
         })
     }
 
-    fn end_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
+    fn destroy_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
         let is_owned = |state: &State| state.owner.as_deref() == Some(owner);
         self.sessions.remove_if(key, is_owned).is_some()
     }
@@ -137,7 +137,7 @@ impl Store {
     /// Ends what was claimed. A session that has ended meanwhile or is another owner's by now is
     /// given up. Whether there was none.
     pub(super) fn end_claimed(&self, owner: &str, mut claimed: Vec<SessionKey>) -> bool {
-        claimed.retain(|key| !self.end_if_owned(key, owner));
+        claimed.retain(|key| !self.destroy_if_owned(key, owner));
         for key in &claimed {
             self.shared.owners.unclaim(owner, key);
         }
@@ -169,8 +169,8 @@ impl SessionStore {
     }
 
     /// Ends a session, if it is the owner's. Whether it was.
-    pub(crate) fn end_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
-        self.store().end_if_owned(key, owner)
+    pub(crate) fn destroy_if_owned(&self, key: &SessionKey, owner: &str) -> bool {
+        self.store().destroy_if_owned(key, owner)
     }
 }
 
@@ -230,14 +230,14 @@ impl SessionStore {
     /// let phone = store.create()?;
     /// phone.set_owner("ann")?;
     /// store.create()?.set_owner("ann")?;
-    /// assert_eq!(store.end_owned_by("ann", Some(&phone.key())), 1);
-    /// assert_eq!(store.end_owned_by("ann", None), 1);
+    /// assert_eq!(store.destroy_owned_by("ann", Some(&phone.key())), 1);
+    /// assert_eq!(store.destroy_owned_by("ann", None), 1);
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn end_owned_by(&self, owner: &str, except: Option<&SessionKey>) -> usize {
+    pub fn destroy_owned_by(&self, owner: &str, except: Option<&SessionKey>) -> usize {
         self.keys_of(owner)
             .filter(|key| Some(key) != except)
-            .filter(|key| self.end_if_owned(key, owner))
+            .filter(|key| self.destroy_if_owned(key, owner))
             .count()
     }
 

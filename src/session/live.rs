@@ -450,7 +450,7 @@ impl LiveSession {
     ///
     /// # Errors
     /// [`SessionError::Superseded`] if the id does not answer any more: the session lives then, under
-    /// another id. [`SessionStore::end`] ends a session by its key.
+    /// another id. [`SessionStore::destroy`] ends a session by its key.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -463,7 +463,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn destroy(self) -> Result<bool, SessionError> {
-        self.store.store().end(self.by())
+        self.store.store().destroy(self.by())
     }
 }
 

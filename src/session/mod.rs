@@ -23,7 +23,7 @@
 //!
 //! Operations on one session are linearizable: each is one operation on one record of an
 //! [`IdleMap`](crate::IdleMap), except where its documentation says otherwise. What covers many sessions
-//! (lists, counts, [`end_owned_by`](SessionStore::end_owned_by)) sees each at its own moment.
+//! (lists, counts, [`destroy_owned_by`](SessionStore::destroy_owned_by)) sees each at its own moment.
 //!
 //! The design, and what it answers to each point of the OWASP checklist, is in `docs/sessions.md`.
 

@@ -367,11 +367,11 @@ impl SessionStore {
     /// use std::time::Duration;
     /// let store = SessionStore::new(Duration::from_secs(60));
     /// let session = store.create()?;
-    /// assert!(store.end(&session.key()));
-    /// assert!(!store.end(&session.key()));
+    /// assert!(store.destroy(&session.key()));
+    /// assert!(!store.destroy(&session.key()));
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn end(&self, key: &SessionKey) -> bool {
+    pub fn destroy(&self, key: &SessionKey) -> bool {
         self.store.sessions.remove(key).is_some()
     }
 
@@ -383,11 +383,11 @@ impl SessionStore {
     /// use std::time::Duration;
     /// let store = SessionStore::new(Duration::from_secs(60));
     /// store.create()?;
-    /// store.end_all();
+    /// store.destroy_all();
     /// assert!(store.is_empty());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn end_all(&self) {
+    pub fn destroy_all(&self) {
         self.store.sessions.clear();
     }
 

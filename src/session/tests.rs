@@ -189,7 +189,7 @@ fn a_login_that_another_one_has_claimed_ends_nobody() {
     let claimed = store.store.claim_surplus("ann", 1, &one.key());
     store.store.end_surplus("ann", 1, two.key());
     assert!(one.peek().is_some());
-    claimed.iter().for_each(|key| assert!(store.end(key)));
+    claimed.iter().for_each(|key| assert!(store.destroy(key)));
     assert_eq!(keys_of(&store, "ann"), [one.key()]);
 }
 

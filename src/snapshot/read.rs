@@ -342,7 +342,7 @@ impl<'f, P: FnMut(Progress)> Restoring<'f, P> {
             let mut sessions = self.store.owned_by(owner);
             sessions.sort_by_key(|session| session.idle_for);
             for session in sessions.iter().skip(most) {
-                let is_ended = u64::from(self.store.end(&session.key));
+                let is_ended = u64::from(self.store.destroy(&session.key));
                 self.sessions -= is_ended;
                 self.lapsed += is_ended;
             }

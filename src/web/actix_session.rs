@@ -122,7 +122,7 @@ impl SessionStore for RecordStore {
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<(), anyhow::Error> {
-        self.records.end(key.as_ref());
+        self.records.remove(key.as_ref());
         Ok(())
     }
 }

@@ -323,7 +323,7 @@ where
     }
 
     /// Ends a record, for good.
-    pub(crate) fn end<Q>(&self, key: &Q)
+    pub(crate) fn remove<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,

@@ -157,7 +157,7 @@ macro_rules! stores {
                 }
 
                 async fn delete(&self, id: &Id) -> Result<()> {
-                    self.records.end(&id.0);
+                    self.records.remove(&id.0);
                     Ok(())
                 }
             }

@@ -167,7 +167,7 @@ fn a_logout_and_a_renewal_are_in_the_file_soon_if_one_asks_for_it() {
     until(|| !has_now(&machine, &gone));
     renewed.renew_with_grace(Duration::ZERO).unwrap();
     until(|| !has_now(&machine, &old) && has_now(&machine, renewed.id()));
-    store.end_all();
+    store.destroy_all();
     until(|| !has_now(&machine, renewed.id()));
     drop(periodic);
 }

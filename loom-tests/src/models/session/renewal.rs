@@ -84,7 +84,7 @@ fn a_renewal_does_not_bring_a_destroyed_session_back() {
         let (new, destroyed) = both(
             &world,
             |world| renew(world, 5),
-            |world| world.store.end(&world.id.key()),
+            |world| world.store.destroy(&world.id.key()),
         );
         assert!(destroyed);
         assert!(world.store.find(&world.id).is_none());
@@ -152,7 +152,7 @@ fn a_session_that_is_renewed_and_destroyed_answers_to_no_id() {
                 &world,
                 |world| renew(world, 5),
                 |world| [(); 2].map(|()| world.store.peek(&world.id).is_some()),
-                |world| world.store.end(&world.id.key()),
+                |world| world.store.destroy(&world.id.key()),
             );
             assert!(destroyed);
             assert!(found[0] || !found[1], "it ended, and answered again");
