@@ -7,7 +7,7 @@ mod site;
 use dwell::manager::Manager;
 use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
 use dwell::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Settings, Snapshot,
 };
 use http::{HeaderMap, header};
@@ -245,7 +245,7 @@ impl Provider for Flaky {
         }
         self.memory.set_owner(session, owner)
     }
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         self.memory.owned_by(owner)
     }
     fn destroy_owned_by<'a>(

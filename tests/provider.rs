@@ -8,7 +8,7 @@ use dwell::provider::{
     Access, Answer, By, MemoryProvider, Provider, Registry, RegistryError, register,
 };
 use dwell::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Settings, Snapshot, Value,
 };
 use dwell::{Collector, ManualClock};
@@ -62,7 +62,7 @@ struct Flawed {
     memory: MemoryProvider,
     fault: Fault,
     /// The sessions of which the provider said whose they are.
-    owned: Mutex<Vec<Listed>>,
+    owned: Mutex<Vec<SessionInfo>>,
 }
 
 impl Flawed {
@@ -267,7 +267,7 @@ impl Provider for Flawed {
         })
     }
 
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         if self.is(Fault::ListsTheDead) {
             let all = self.owned.lock().unwrap();
             let its = all.iter().filter(|s| s.owner.as_deref() == Some(owner));

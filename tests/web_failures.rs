@@ -4,7 +4,7 @@
 use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
 use dwell::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Snapshot,
 };
 use dwell::web::{ErrorHook, OnError, SessionLayer};
@@ -77,7 +77,7 @@ impl Provider for Remote {
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
         self.ask(|memory| memory.set_owner(session, owner))
     }
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         self.ask(|memory| memory.owned_by(owner))
     }
     fn destroy_owned_by<'a>(

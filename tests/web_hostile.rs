@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, Provider};
 use dwell::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Snapshot,
+    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
 };
 use dwell::web::SessionLayer;
 use http::Server;
@@ -198,7 +198,7 @@ impl Provider for Broken {
     fn set_owner<'a>(&'a self, _: By, _: Option<&'a str>) -> Answer<'a, ()> {
         broken()
     }
-    fn owned_by<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn owned_by<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         broken()
     }
     fn destroy_owned_by<'a>(&'a self, _: &'a str, _: Option<&'a SessionKey>) -> Answer<'a, usize> {

@@ -6,7 +6,7 @@ use super::{Answer, Site, keys};
 use axum::response::IntoResponse;
 use dwell::{
     manager::Session,
-    session::{Listed, SessionError},
+    session::{SessionInfo, SessionError},
 };
 use maud::{DOCTYPE, Markup, html};
 use std::time::Duration;
@@ -187,7 +187,7 @@ fn credentials(
     }
 }
 
-pub async fn devices(session: &Session, sessions: &[Listed]) -> Answer {
+pub async fn devices(session: &Session, sessions: &[SessionInfo]) -> Answer {
     let own = session.key();
     let content = html! {
         table {
@@ -221,7 +221,7 @@ pub async fn devices(session: &Session, sessions: &[Listed]) -> Answer {
 }
 
 /// The browser that the session was logged in with, in short.
-fn browser(session: &Listed) -> String {
+fn browser(session: &SessionInfo) -> String {
     let given = session.attributes.get::<String>(keys::BROWSER);
     let Ok(Some(given)) = given else {
         return "unknown".to_owned();

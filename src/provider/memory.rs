@@ -4,7 +4,7 @@
 use super::{Access, Answer, Provider};
 use crate::Collector;
 use crate::session::{
-    Attributes, By, Changes, Issued, Listed, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, By, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Snapshot,
 };
 use std::future::{poll_fn, ready};
@@ -110,7 +110,7 @@ impl Provider for MemoryProvider {
         answer(self.store.set_owner(session, owner))
     }
 
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         let mut keys = self.store.keys_of(owner);
         let mut listed = Vec::new();
         in_parts(move || {
@@ -118,7 +118,7 @@ impl Provider for MemoryProvider {
                 let Some(key) = keys.next() else {
                     return Some(mem::take(&mut listed));
                 };
-                listed.extend(self.store.listed_if_owned(&key, owner));
+                listed.extend(self.store.info_if_owned(&key, owner));
             }
             None
         })

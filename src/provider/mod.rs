@@ -37,7 +37,7 @@ pub use turn::Turn;
 
 use crate::Collector;
 use crate::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Snapshot,
+    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
 };
 use std::fmt;
 use std::future::Future;
@@ -146,7 +146,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()>;
 
     /// The live sessions of an owner. Does not touch them.
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>>;
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>>;
 
     /// Ends the sessions of an owner, all or all but one. Returns how many it ended.
     fn destroy_owned_by<'a>(

@@ -4,7 +4,7 @@ use super::by::By;
 use super::error::SessionError;
 use super::id::{SessionId, SessionKey};
 use super::owned::{Keys, Times};
-use super::snapshot::{Issued, Listed, Snapshot};
+use super::snapshot::{Issued, SessionInfo, Snapshot};
 use super::state::State;
 use super::store::{SessionStore, Store};
 use std::cmp::Reverse;
@@ -61,10 +61,10 @@ impl Store {
         Some((self.sessions.idle_for(key)?, self.sessions.time_left(key)?))
     }
 
-    fn listed(&self, key: &SessionKey) -> Option<Listed> {
+    fn info(&self, key: &SessionKey) -> Option<SessionInfo> {
         let (idle_for, left) = self.idle_and_left(key)?;
         let entry = self.sessions.peek(key)?;
-        Some(Listed::new(self.snapshot(&entry), idle_for, left))
+        Some(SessionInfo::new(self.snapshot(&entry), idle_for, left))
     }
 
     /// When the session of a key was accessed, and when it ends; none if it is not the owner's.
@@ -163,9 +163,9 @@ impl SessionStore {
     }
 
     /// A session, if it is the owner's.
-    pub(crate) fn listed_if_owned(&self, key: &SessionKey, owner: &str) -> Option<Listed> {
-        let listed = self.store().listed(key)?;
-        (listed.owner.as_deref() == Some(owner)).then_some(listed)
+    pub(crate) fn info_if_owned(&self, key: &SessionKey, owner: &str) -> Option<SessionInfo> {
+        let info = self.store().info(key)?;
+        (info.owner.as_deref() == Some(owner)).then_some(info)
     }
 
     /// Ends a session, if it is the owner's. Whether it was.
@@ -211,9 +211,9 @@ impl SessionStore {
     /// assert_eq!(store.owned_by("ann").len(), 1);
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn owned_by(&self, owner: &str) -> Vec<Listed> {
+    pub fn owned_by(&self, owner: &str) -> Vec<SessionInfo> {
         self.keys_of(owner)
-            .filter_map(|key| self.listed_if_owned(&key, owner))
+            .filter_map(|key| self.info_if_owned(&key, owner))
             .collect()
     }
 
@@ -285,12 +285,12 @@ impl SessionStore {
     /// assert_eq!(store.iter().count(), 1);
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn iter(&self) -> impl Iterator<Item = Listed> {
+    pub fn iter(&self) -> impl Iterator<Item = SessionInfo> {
         let store = self.store();
         store
             .sessions
             .iter()
-            .filter_map(|entry| store.listed(entry.key()))
+            .filter_map(|entry| store.info(entry.key()))
     }
 
     /// The `most` sessions that were idle longest, the longest first. Does not touch them. Looks at
@@ -304,8 +304,8 @@ impl SessionStore {
     /// assert_eq!(store.most_idle(10).len(), 1);
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn most_idle(&self, most: usize) -> Vec<Listed> {
-        let keep = |sessions: &mut Vec<Listed>| {
+    pub fn most_idle(&self, most: usize) -> Vec<SessionInfo> {
+        let keep = |sessions: &mut Vec<SessionInfo>| {
             sessions.sort_by_key(|session| Reverse(session.idle_for));
             sessions.truncate(most);
         };
@@ -330,7 +330,7 @@ impl SessionStore {
     /// assert_eq!(store.active_within(Duration::from_secs(10)).count(), 1);
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn active_within(&self, window: Duration) -> impl Iterator<Item = Listed> {
+    pub fn active_within(&self, window: Duration) -> impl Iterator<Item = SessionInfo> {
         self.iter()
             .filter(move |session| session.idle_for <= window)
     }

@@ -86,7 +86,7 @@ pub struct Issued {
     pub snapshot: Snapshot,
 }
 
-/// A session as somebody finds it who does not have its id: an administrator, or its owner.
+/// A session as a list shows it to somebody without its id: an administrator, or its owner.
 ///
 /// Dereferences to its [`Snapshot`].
 ///
@@ -97,14 +97,14 @@ pub struct Issued {
 /// let store = SessionStore::new(Duration::from_secs(60));
 /// let session = store.create()?;
 /// session.set_owner("ann")?;
-/// let listed = &store.owned_by("ann")[0];
-/// assert_eq!(listed.key, session.key());
-/// assert!(listed.idle_for <= Duration::from_secs(60));
+/// let info = &store.owned_by("ann")[0];
+/// assert_eq!(info.key, session.key());
+/// assert!(info.idle_for <= Duration::from_secs(60));
 /// # Ok::<(), dwell::session::SessionError>(())
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Listed {
+pub struct SessionInfo {
     /// What the session was when it was listed.
     pub snapshot: Snapshot,
     /// How long nobody had accessed it.
@@ -113,8 +113,8 @@ pub struct Listed {
     pub left: Duration,
 }
 
-impl Listed {
-    /// A session as it is listed, for providers that get one from elsewhere.
+impl SessionInfo {
+    /// What a list says of a session, for providers that get one from elsewhere.
     pub fn new(snapshot: Snapshot, idle_for: Duration, left: Duration) -> Self {
         Self {
             snapshot,
@@ -124,7 +124,7 @@ impl Listed {
     }
 }
 
-impl Deref for Listed {
+impl Deref for SessionInfo {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {

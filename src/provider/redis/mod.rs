@@ -48,7 +48,7 @@ pub use failure::RedisFailure;
 
 use super::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attributes, Changes, Issued, Listed, SessionError, SessionId, SessionKey, Settings, Snapshot,
+    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
 use names::Name;
 use remote::{Look, Remote, id_of};
@@ -167,7 +167,7 @@ impl Provider for RedisProvider {
         Box::pin(async move { self.remote.set_owner(&session, owner, end).await })
     }
 
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         let end = self.remote.link.end();
         Box::pin(self.remote.owned_by(owner, end))
     }

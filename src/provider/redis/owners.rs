@@ -18,7 +18,7 @@ use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, id_of, millis};
 use super::scripts::Call;
 use crate::IdleMap;
-use crate::session::{By, Issued, Listed, SessionError, SessionId, SessionKey};
+use crate::session::{By, Issued, SessionInfo, SessionError, SessionId, SessionKey};
 use futures_util::future::join_all;
 use redis::{FromRedisValue, Value};
 use std::cmp::Reverse;
@@ -260,7 +260,7 @@ impl Remote {
         owner: &str,
         names: &[Name],
         end: Instant,
-    ) -> Result<Vec<(Name, Listed)>, SessionError> {
+    ) -> Result<Vec<(Name, SessionInfo)>, SessionError> {
         // Together: they are pipelined.
         let looks = names.iter().map(|name| self.owner_of(*name, end));
         let mut listed = Vec::new();
@@ -268,7 +268,7 @@ impl Remote {
             if let Some(record) = record?
                 && record.terms.owner.as_deref() == Some(owner)
             {
-                listed.push((*name, record.listed()));
+                listed.push((*name, record.info()));
             }
         }
         Ok(listed)
@@ -278,7 +278,7 @@ impl Remote {
         &self,
         owner: &str,
         end: Instant,
-    ) -> Result<Vec<Listed>, SessionError> {
+    ) -> Result<Vec<SessionInfo>, SessionError> {
         let names = self.index_list(owner, end).await?;
         let listed = self.of_owner(owner, &names, end).await?;
         Ok(listed.into_iter().map(|(_, session)| session).collect())

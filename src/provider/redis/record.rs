@@ -3,7 +3,7 @@
 use super::failure::RedisFailure;
 use super::remote::hash_of;
 use crate::session::{
-    Attributes, Listed, SessionError, SessionId, SessionKey, Snapshot, Value as Json,
+    Attributes, SessionInfo, SessionError, SessionId, SessionKey, Snapshot, Value as Json,
 };
 use redis::Value;
 use std::sync::Arc;
@@ -198,10 +198,10 @@ impl Record {
         snapshot
     }
 
-    pub(super) fn listed(self) -> Listed {
+    pub(super) fn info(self) -> SessionInfo {
         let idle_for = Duration::from_millis(self.now.saturating_sub(self.accessed));
         let left = Duration::from_millis(self.ends().saturating_sub(self.now));
-        Listed::new(self.snapshot(), idle_for, left)
+        SessionInfo::new(self.snapshot(), idle_for, left)
     }
 
     /// When it ends if it is not accessed any more.
