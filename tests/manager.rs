@@ -113,7 +113,7 @@ fn a_session_may_idle_for_half_an_hour_if_nothing_else_is_said() {
     let session = block_on(manager.start(&HeaderMap::new())).unwrap();
     block_on(session.set_owner("ann")).unwrap();
     let listed = block_on(manager.provider().owned_by("ann")).unwrap();
-    assert!(listed[0].left > seconds(25 * 60) && listed[0].left <= seconds(30 * 60));
+    assert!(listed[0].time_left > seconds(25 * 60) && listed[0].time_left <= seconds(30 * 60));
 }
 
 #[test]

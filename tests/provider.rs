@@ -278,7 +278,7 @@ impl Provider for Flawed {
             return Box::pin(async move {
                 let mut listed = self.memory.owned_by(owner).await?;
                 for session in &mut listed {
-                    session.left = IDLE - session.idle_for;
+                    session.time_left = IDLE - session.idle_for;
                 }
                 Ok(listed)
             });

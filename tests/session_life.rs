@@ -32,7 +32,8 @@ fn each_access_starts_the_idle_time_anew_and_a_peek_does_not() {
         &|| rig.store.peek(session.id()).is_some(),
         &|| rig.store.peek_key(&session.key()).is_some(),
         &|| rig.store.iter().count() == 1,
-        &|| session.idle_and_left() == Some((IDLE - millis(1), millis(1))),
+        &|| session.idle_for() == Some(IDLE - millis(1)),
+        &|| session.time_left() == Some(millis(1)),
     ];
     for peek in peeks {
         assert!(peek());
@@ -111,10 +112,10 @@ fn a_touch_resolution_writes_seldom_and_never_prolongs() {
     session.touch().unwrap();
     rig.advance(seconds(9));
     session.touch().unwrap();
-    assert_eq!(session.idle_and_left().unwrap().0, seconds(9));
+    assert_eq!(session.idle_for().unwrap(), seconds(9));
     rig.advance(seconds(1));
     session.touch().unwrap();
-    assert_eq!(session.idle_and_left().unwrap().0, Duration::ZERO);
+    assert_eq!(session.idle_for().unwrap(), Duration::ZERO);
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn a_key_without_its_secret_is_no_id_and_does_not_touch() {
     assert!(rig.store.find(&forged).is_none());
     assert!(rig.store.peek(&forged).is_none());
     assert_eq!(rig.store.stats().unknown_ids, 2);
-    assert_eq!(session.idle_and_left().unwrap().0, seconds(30));
+    assert_eq!(session.idle_for().unwrap(), seconds(30));
 }
 
 #[test]
@@ -370,7 +371,7 @@ fn lists_show_the_most_idle_first_and_the_active_ones() {
     assert_eq!(active, expected);
     let first = &rig.store.most_idle(1)[0];
     assert_eq!(
-        (first.idle_for, first.left),
+        (first.idle_for, first.time_left),
         (seconds(20), IDLE - seconds(20))
     );
 }

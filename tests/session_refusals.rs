@@ -90,7 +90,7 @@ fn in_a_store() {
         let allocated = rig.store.stats();
         rig.clock.advance(seconds(40));
         step(&session);
-        let (idle_for, _) = session.idle_and_left().unwrap();
+        let idle_for = session.idle_for().unwrap();
         assert_eq!(idle_for, seconds(40), "{what}");
         let seen = session.peek().unwrap();
         assert_eq!(seen.version, 2, "{what}");
@@ -101,7 +101,7 @@ fn in_a_store() {
     let session = rig.create();
     rig.clock.advance(seconds(40));
     session.clear().unwrap();
-    assert_eq!(session.idle_and_left().unwrap().0, seconds(40));
+    assert_eq!(session.idle_for().unwrap(), seconds(40));
     assert_eq!(session.version().unwrap(), 1);
 }
 
@@ -114,7 +114,7 @@ fn renewing_an_id_that_was_renewed() {
     rig.clock.advance(seconds(40));
     let refused = late.renew();
     assert!(matches!(refused, Err(SessionError::Superseded)));
-    assert_eq!(session.idle_and_left().unwrap().0, seconds(40));
+    assert_eq!(session.idle_for().unwrap(), seconds(40));
     assert_eq!(session.peek().unwrap().version, 2);
     assert_eq!(rig.store.stats().renewed, 1);
 }
@@ -183,7 +183,7 @@ fn in_a_request() {
         assert!(!session.is_new());
         clock.advance(seconds(40));
         step(&session);
-        assert_eq!(live.idle_and_left().unwrap().0, seconds(40), "{what}");
+        assert_eq!(live.idle_for().unwrap(), seconds(40), "{what}");
         assert_eq!(live.peek().unwrap().version, 2, "{what}");
     }
 }

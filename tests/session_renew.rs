@@ -37,7 +37,7 @@ fn a_renewed_session_keeps_its_data_owner_and_deadlines() {
     assert_eq!(*new.get::<u64>("cart").unwrap().unwrap(), 3);
     assert_eq!(new.owner().unwrap().as_deref(), Some("ann"));
     assert_eq!(new.peek().unwrap().lifetime_left, Some(seconds(400)));
-    assert_eq!(new.idle_and_left().unwrap().1, seconds(400));
+    assert_eq!(new.time_left().unwrap(), seconds(400));
     assert_eq!(rig.keys_of("ann"), [new.key()]);
     assert_eq!((rig.store.len(), rig.store.stats().renewed), (1, 1));
 }

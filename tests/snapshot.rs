@@ -383,6 +383,11 @@ fn a_bounded_store_restores_no_more_than_it_may_hold() {
     assert!(store.len() <= 110, "{}", store.len());
 }
 
+/// How long a session was idle, and how long it still lives.
+fn times(store: &SessionStore, id: &SessionId) -> Option<(Duration, Duration)> {
+    Some((store.idle_for(&id.key())?, store.time_left(&id.key())?))
+}
+
 fn attribute() -> impl Strategy<Value = (String, String)> {
     (".{0,20}", ".{0,200}")
 }
@@ -418,7 +423,7 @@ proptest! {
             expected.push((*session.id(), None));
         }
         for (id, left) in &mut expected {
-            *left = store.idle_and_left(&id.key()).zip(store.peek(id));
+            *left = times(&store, id).zip(store.peek(id));
         }
         file.write(&store).unwrap();
         machine.wall.advance(millis(down));
@@ -427,7 +432,7 @@ proptest! {
         prop_assert_eq!(report.sessions as usize, restored.len());
         for (id, before) in expected {
             let lives = before.as_ref().filter(|((_, left), _)| *left > millis(down));
-            let after = restored.idle_and_left(&id.key()).zip(restored.peek(&id));
+            let after = times(&restored, &id).zip(restored.peek(&id));
             prop_assert_eq!(lives.is_some(), after.is_some());
             let (Some(((idle, left), before)), Some(((idle_now, left_now), after))) = (lives, after) else {
                 continue;

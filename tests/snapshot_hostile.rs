@@ -422,7 +422,7 @@ fn numbers_at_their_extremes_do_no_harm() {
                     continue;
                 };
                 let years = Duration::from_secs(35 * 366 * 24 * 3_600);
-                assert!(listed.left < years, "{listed:?}");
+                assert!(listed.time_left < years, "{listed:?}");
                 store.collect();
                 snapshot.write(&store).unwrap();
                 store.destroy_all();

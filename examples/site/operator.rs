@@ -159,7 +159,7 @@ fn look(site: &Site, last: &SessionStats, now: &SessionStats, elapsed: Duration)
             values: session.attributes.len(),
             age: session.age.as_secs_f64(),
             idle: session.idle_for.as_secs_f64(),
-            left: session.left.as_secs_f64(),
+            left: session.time_left.as_secs_f64(),
         });
         if newest.len() >= 4 * MOST_LISTED {
             keep_most_recent(&mut newest);

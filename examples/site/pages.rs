@@ -89,8 +89,8 @@ pub fn plain(title: &str, about: &str) -> Markup {
 
 pub async fn home(site: &Site, session: &Session, visits: u64) -> Answer {
     let user = session.owner().await?;
-    let left = session.key().and_then(|key| site.store.idle_and_left(&key));
-    let seconds = left.map_or(0, |(_, left)| left.as_millis().div_ceil(1000));
+    let left = session.key().and_then(|key| site.store.time_left(&key));
+    let seconds = left.map_or(0, |left| left.as_millis().div_ceil(1000));
     let content = html! {
         p .lead {
             @if let Some(user) = user { "logged in as " strong { (user) } " · " }

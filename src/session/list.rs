@@ -57,14 +57,11 @@ pub struct SessionStats {
 }
 
 impl Store {
-    pub(super) fn idle_and_left(&self, key: &SessionKey) -> Option<(Duration, Duration)> {
-        Some((self.sessions.idle_for(key)?, self.sessions.time_left(key)?))
-    }
-
     fn info(&self, key: &SessionKey) -> Option<SessionInfo> {
-        let (idle_for, left) = self.idle_and_left(key)?;
+        let idle_for = self.sessions.idle_for(key)?;
+        let time_left = self.sessions.time_left(key)?;
         let entry = self.sessions.peek(key)?;
-        Some(SessionInfo::new(self.snapshot(&entry), idle_for, left))
+        Some(SessionInfo::new(self.snapshot(&entry), idle_for, time_left))
     }
 
     /// When the session of a key was accessed, and when it ends; none if it is not the owner's.
@@ -256,20 +253,33 @@ impl SessionStore {
         Some(self.store().snapshot(&entry))
     }
 
-    /// How long nobody has accessed the session of a key, and how long it lives if nobody does; none if
-    /// there is none. Does not touch it.
+    /// How long nobody has accessed the session of a key; none if there is none. Does not touch it.
     ///
     /// ```
     /// use dwell::session::SessionStore;
     /// use std::time::Duration;
     /// let store = SessionStore::new(Duration::from_secs(60));
     /// let key = store.create()?.key();
-    /// let (idle_for, left) = store.idle_and_left(&key).unwrap();
-    /// assert!(idle_for + left <= Duration::from_secs(60));
+    /// assert!(store.idle_for(&key).unwrap() < Duration::from_secs(60));
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn idle_and_left(&self, key: &SessionKey) -> Option<(Duration, Duration)> {
-        self.store().idle_and_left(key)
+    pub fn idle_for(&self, key: &SessionKey) -> Option<Duration> {
+        self.store().sessions.idle_for(key)
+    }
+
+    /// How long the session of a key still lives if nobody accesses it; none if there is none. Does not
+    /// touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let store = SessionStore::new(Duration::from_secs(60));
+    /// let key = store.create()?.key();
+    /// assert!(store.time_left(&key).unwrap() <= Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn time_left(&self, key: &SessionKey) -> Option<Duration> {
+        self.store().sessions.time_left(key)
     }
 
     /// All sessions, in no particular order. Does not touch them.

@@ -337,19 +337,30 @@ impl LiveSession {
         Some(store.snapshot(&entry))
     }
 
-    /// How long nobody has accessed the session, and how long it lives if nobody does; none if it has
-    /// ended. Does not touch it.
+    /// How long nobody has accessed the session; none if it has ended. Does not touch it.
     ///
     /// ```
     /// use dwell::session::SessionStore;
     /// use std::time::Duration;
     /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
-    /// let (idle_for, left) = session.idle_and_left().unwrap();
-    /// assert!(idle_for + left <= Duration::from_secs(60));
+    /// assert!(session.idle_for().unwrap() < Duration::from_secs(60));
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn idle_and_left(&self) -> Option<(Duration, Duration)> {
-        self.store.idle_and_left(&self.key())
+    pub fn idle_for(&self) -> Option<Duration> {
+        self.store.idle_for(&self.key())
+    }
+
+    /// How long the session still lives if nobody accesses it; none if it has ended. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// assert!(session.time_left().unwrap() <= Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn time_left(&self) -> Option<Duration> {
+        self.store.time_left(&self.key())
     }
 
     /// Touches the session: its idle time starts anew.

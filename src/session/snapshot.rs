@@ -109,17 +109,17 @@ pub struct SessionInfo {
     pub snapshot: Snapshot,
     /// How long nobody had accessed it.
     pub idle_for: Duration,
-    /// How long it would live if nobody did.
-    pub left: Duration,
+    /// How long it would still live if nobody did.
+    pub time_left: Duration,
 }
 
 impl SessionInfo {
     /// What a list says of a session, for providers that get one from elsewhere.
-    pub fn new(snapshot: Snapshot, idle_for: Duration, left: Duration) -> Self {
+    pub fn new(snapshot: Snapshot, idle_for: Duration, time_left: Duration) -> Self {
         Self {
             snapshot,
             idle_for,
-            left,
+            time_left,
         }
     }
 }

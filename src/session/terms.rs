@@ -71,8 +71,7 @@ impl LiveSession {
     /// use std::time::Duration;
     /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
     /// session.set_idle_timeout(Duration::from_secs(600))?;
-    /// let (_, left) = session.idle_and_left().unwrap();
-    /// assert!(left > Duration::from_secs(500));
+    /// assert!(session.time_left().unwrap() > Duration::from_secs(500));
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {

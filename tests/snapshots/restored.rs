@@ -18,7 +18,7 @@ fn with(machine: &Machine, store: &SessionStore, settings: Settings) -> (Session
 }
 
 fn left(store: &SessionStore, id: &SessionId) -> Duration {
-    store.idle_and_left(&id.key()).expect("it lives").1
+    store.time_left(&id.key()).expect("it lives")
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn peeks(bench: &Bench<'_>) {
     bench.check(bench.peek(&issued.id.key()).is_some(), "a live session");
     let listed = bench.wait(bench.provider.owned_by("ann"));
     bench.check(
-        listed.len() == 1 && listed[0].idle_for == IDLE - MILLI && listed[0].left == MILLI,
+        listed.len() == 1 && listed[0].idle_for == IDLE - MILLI && listed[0].time_left == MILLI,
         "a list that tells how long a session was idle, and is left",
     );
     bench.advance(MILLI);

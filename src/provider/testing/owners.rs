@@ -67,7 +67,7 @@ fn left(bench: &Bench<'_>) {
         let listed = bench.wait(bench.provider.owned_by(owner));
         listed
             .first()
-            .map(|session| (session.idle_for, session.left, session.lifetime_left))
+            .map(|session| (session.idle_for, session.time_left, session.lifetime_left))
     };
     bench.check(
         left("ann") == Some((short / 2, short, Some(short))),
