@@ -291,9 +291,9 @@ impl Round {
                 None
             }
             _ => {
-                let ends = map.expires_at(&key);
+                let left = map.time_left(&key);
                 let idle = map.idle_for(&key);
-                (ends.is_some() && idle.is_some())
+                (left.is_some() && idle.is_some())
                     .then(|| map.peek(&key))
                     .flatten()
             }

@@ -65,7 +65,7 @@ fn looking_does_not_touch() {
     rig.clock.advance(millis(10));
     assert!(rig.map.peek(&1).is_some());
     assert!(rig.map.contains_key(&1));
-    assert!(rig.map.expires_at(&1).is_some());
+    assert!(rig.map.time_left(&1).is_some());
     assert_eq!(rig.map.iter().count(), 1);
     rig.map.retain(|_, _| true);
     assert!(rig.map.remove_if(&1, |_| false).is_none());
@@ -91,7 +91,7 @@ fn nothing_is_found_under_an_unknown_key() {
     assert!(!rig.map.set_idle_timeout(&2, MINUTE));
     assert!(!rig.map.set_lifetime(&2, MINUTE));
     assert!(rig.map.idle_for(&2).is_none());
-    assert!(rig.map.expires_at(&2).is_none());
+    assert!(rig.map.time_left(&2).is_none());
     rig.finish();
 }
 
@@ -314,11 +314,11 @@ fn a_touch_is_recorded_only_once_per_resolution() {
 fn the_end_is_told_and_is_exact() {
     let rig = Rig::with(|builder| builder.max_lifetime(MINUTE + millis(10)));
     rig.insert(1);
-    assert_eq!(rig.map.expires_at(&1), Some(YEAR + MINUTE));
+    assert_eq!(rig.map.time_left(&1), Some(MINUTE));
     rig.clock.advance(millis(20));
     rig.map.touch(&1);
     let end = YEAR + MINUTE + millis(10);
-    assert_eq!(rig.map.expires_at(&1), Some(end));
+    assert_eq!(rig.map.time_left(&1), Some(MINUTE - millis(10)));
     rig.clock.set(end - millis(1));
     assert!(rig.map.contains_key(&1));
     rig.clock.set(end);

@@ -40,11 +40,11 @@ fn assert_nothing_comes_of(refused: impl Fn(&Rig)) {
     rig.map.touch(&1);
     rig.clock.advance(millis(10));
     let handle = rig.map.peek(&1).unwrap();
-    let before = (rig.map.stats(), rig.map.expires_at(&1));
+    let before = (rig.map.stats(), rig.map.time_left(&1));
     let allocated = ALLOCATED.get();
     refused(&rig);
     assert_eq!(ALLOCATED.get(), allocated);
-    assert_eq!((rig.map.stats(), rig.map.expires_at(&1)), before);
+    assert_eq!((rig.map.stats(), rig.map.time_left(&1)), before);
     assert_eq!(rig.map.idle_for(&1), Some(millis(10)));
     assert!(handle.is_live());
     drop(handle);

@@ -131,7 +131,7 @@ fn a_record_that_is_given_another_deadline_is_not_touched_by_that() {
     for _ in 0..1_000 {
         assert!(map.set_idle_timeout(&1, MINUTE));
     }
-    assert_eq!(map.expires_at(&1), Some(MINUTE));
+    assert_eq!(map.time_left(&1), Some(MINUTE));
 }
 
 /// The newest record was passed over only as often as any other, and then evicted by its own insertion.

@@ -199,30 +199,6 @@ where
         Some(Duration::from_millis(visit.now.saturating_sub(seen.tick())))
     }
 
-    /// The reading of the map's clock at which a record ends if it is not accessed any more. Does not touch
-    /// it. Lock-free; linearizable.
-    ///
-    /// ```
-    /// use dwell::{IdleMap, ManualClock};
-    /// use std::time::Duration;
-    /// let map = IdleMap::builder()
-    ///     .idle_timeout(Duration::from_secs(60))
-    ///     .clock(ManualClock::new())
-    ///     .build()?;
-    /// map.insert("visitor", 7);
-    /// assert_eq!(map.expires_at("visitor"), Some(Duration::from_secs(60)));
-    /// # Ok::<(), dwell::BuildError>(())
-    /// ```
-    pub fn expires_at<Q>(&self, key: &Q) -> Option<Duration>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let visit = self.visit();
-        let (record, seen) = self.seen(key, &visit)?;
-        Some(Duration::from_millis(record.deadline(seen)))
-    }
-
     /// How long a record still lives if it is not accessed any more. Does not touch it. Lock-free;
     /// linearizable.
     ///

@@ -25,7 +25,7 @@ impl Record {
         self.last_access.saturating_add(self.idle_timeout)
     }
 
-    pub fn expires_at(&self) -> u64 {
+    pub fn ends(&self) -> u64 {
         self.idle_deadline().min(self.deadline)
     }
 
@@ -99,7 +99,7 @@ impl Model {
     /// The record as an access finds it: the access ends one that is due.
     pub fn alive(&mut self, key: Key) -> Option<&mut Record> {
         let record = *self.records.get(&key)?;
-        if record.expires_at() <= self.now {
+        if record.ends() <= self.now {
             self.end(key, record.causes());
         }
         self.records.get_mut(&key)
@@ -165,7 +165,7 @@ impl Model {
 
     pub fn clear(&mut self) {
         for (key, record) in self.records.clone() {
-            let due = record.expires_at() <= self.now;
+            let due = record.ends() <= self.now;
             self.end(key, if due { record.causes() } else { &[Removed] });
         }
     }
@@ -173,7 +173,7 @@ impl Model {
     /// Requires the end of all that has been due for a whole quantum.
     pub fn collect(&mut self) {
         for (key, record) in self.records.clone() {
-            if self.long_past(record.expires_at()) {
+            if self.long_past(record.ends()) {
                 self.end(key, record.causes());
             }
         }
@@ -194,7 +194,7 @@ impl Model {
 
     pub fn all_alive(&self) -> Vec<(Key, u64)> {
         let alive = self.records.iter();
-        let alive = alive.filter(|(_, record)| self.now < record.expires_at());
+        let alive = alive.filter(|(_, record)| self.now < record.ends());
         alive.map(|(key, record)| (*key, record.number)).collect()
     }
 
@@ -230,7 +230,7 @@ impl Model {
     }
 
     fn allows(&self, record: &Record, cause: RemovalCause, licence: &mut Licence) -> bool {
-        if record.expires_at() <= self.now {
+        if record.ends() <= self.now {
             return record.causes().contains(&cause);
         }
         if cause == Evicted && licence.evictions > 0 {

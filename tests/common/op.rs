@@ -25,7 +25,7 @@ pub enum Op {
     Touch(Key),
     ContainsKey(Key),
     IdleFor(Key),
-    ExpiresAt(Key),
+    TimeLeft(Key),
     Insert(Key),
     /// [`MANY`] keys from this one on.
     InsertMany(Key),
@@ -95,7 +95,7 @@ impl Op {
             4 | 5 => Op::Touch(k),
             6 => Op::ContainsKey(k),
             7 => Op::IdleFor(k),
-            8 => Op::ExpiresAt(k),
+            8 => Op::TimeLeft(k),
             9 | 10 => Op::Insert(k),
             11 | 12 => Op::InsertMany(many),
             13 | 14 => Op::TryInsert(k),

@@ -89,9 +89,10 @@ impl Pair {
                 let idle = model.alive(key).map(|r| now.saturating_sub(r.last_access));
                 assert_eq!(map.idle_for(&key), idle.map(millis), "{op:?}");
             }
-            Op::ExpiresAt(key) => {
-                let at = model.alive(key).map(|record| record.expires_at());
-                assert_eq!(map.expires_at(&key), at.map(millis), "{op:?}");
+            Op::TimeLeft(key) => {
+                let now = model.now;
+                let left = model.alive(key).map(|record| record.ends() - now);
+                assert_eq!(map.time_left(&key), left.map(millis), "{op:?}");
             }
             Op::Insert(key) => self.insert(key),
             Op::InsertMany(first) => (first..first + MANY).for_each(|key| self.insert(key)),
@@ -236,7 +237,7 @@ impl Pair {
 
     fn advance_to_deadline(&mut self, key: Key, offset: i64) {
         if let Some(record) = self.model.records.get(&key) {
-            let at = record.expires_at().saturating_add_signed(offset);
+            let at = record.ends().saturating_add_signed(offset);
             if at > self.model.now {
                 self.clock.set(millis(at));
             }
@@ -276,11 +277,11 @@ impl Pair {
     /// Looks at the deadlines of the keys that have single operations.
     fn audit(&self) {
         for (key, record) in self.model.records.range(..1_000) {
-            let (now, at) = (self.model.now, record.expires_at());
+            let (now, at) = (self.model.now, record.ends());
             if now < at {
                 let idle = now.saturating_sub(record.last_access);
                 assert_eq!(self.map.idle_for(key), Some(millis(idle)), "{key}");
-                assert_eq!(self.map.expires_at(key), Some(millis(at)), "{key}");
+                assert_eq!(self.map.time_left(key), Some(millis(at - now)), "{key}");
             }
         }
     }

@@ -145,7 +145,7 @@ fn a_timeout_and_a_lifetime_that_are_set_at_the_same_time_both_count() {
                 |map| map.set_lifetime(&1, Duration::from_millis(20)),
             );
             assert_eq!(set, (true, true));
-            assert_eq!(map.expires_at(&1), Some(Duration::from_millis(20)));
+            assert_eq!(map.time_left(&1), Some(Duration::from_millis(20)));
             assert_eq!(collect_at(DUE)(&map), 0);
             assert_eq!(collect_at(21)(&map), 1);
             conclude(map);
@@ -163,7 +163,7 @@ fn a_timeout_that_is_set_during_an_update_is_kept() {
             |map| update(map, 1),
         );
         assert!(set && updated == Some(2));
-        assert_eq!(map.expires_at(&1), Some(Duration::from_millis(50)));
+        assert_eq!(map.time_left(&1), Some(Duration::from_millis(50)));
         assert_eq!(collect_at(DUE)(&map), 0);
         assert_eq!(collect_at(51)(&map), 1);
         conclude(map);
