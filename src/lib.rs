@@ -107,5 +107,5 @@ pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
 #[cfg(feature = "snapshot")]
 pub(crate) use map::History;
 pub use map::{
-    BuildError, Builder, Collector, Handle, IdleMap, Iter, Occupied, RemovalCause, Stats,
+    BuildError, Builder, Collector, Handle, IdleMap, Iter, OccupiedError, RemovalCause, Stats,
 };

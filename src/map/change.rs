@@ -30,16 +30,16 @@ const FIT_INTERVAL: u64 = 32;
 /// ```
 #[derive(thiserror::Error)]
 #[error("the key has a live record: take that one, or insert under another key")]
-pub struct Occupied<K, V> {
+pub struct OccupiedError<K, V> {
     /// The record that has the key. It was not touched.
     pub existing: Handle<K, V>,
     /// The value that was not inserted.
     pub value: V,
 }
 
-impl<K, V> fmt::Debug for Occupied<K, V> {
+impl<K, V> fmt::Debug for OccupiedError<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Occupied { .. }")
+        f.write_str("OccupiedError { .. }")
     }
 }
 
@@ -88,7 +88,7 @@ where
     /// touched. Cost, progress and consistency as [`insert`](Self::insert).
     ///
     /// # Errors
-    /// [`Occupied`] if the key has a live record: with that record, and with the value.
+    /// [`OccupiedError`] if the key has a live record: with that record, and with the value.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -97,7 +97,7 @@ where
     /// assert!(map.try_insert("visitor", 1).is_ok());
     /// assert!(map.try_insert("visitor", 2).is_err());
     /// ```
-    pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, Occupied<K, V>> {
+    pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, OccupiedError<K, V>> {
         let visit = self.visit();
         let hash = self.hash(&key);
         let mut record = self.unlinked(hash, key, value, &visit);
@@ -107,7 +107,7 @@ where
                 Err(Taken { existing, rejected }) => {
                     // It may have been replaced since, by a record that is not past its deadline yet.
                     if let Found::Live(existing, _) = self.look(existing, &visit) {
-                        break Err(Occupied {
+                        break Err(OccupiedError {
                             existing: Handle::new(existing),
                             value: rejected.into_value(),
                         });

@@ -49,7 +49,7 @@ mod visit;
 mod walk;
 
 pub use builder::{BuildError, Builder};
-pub use change::Occupied;
+pub use change::OccupiedError;
 pub use collector::Collector;
 pub use handle::Handle;
 pub use iter::Iter;
