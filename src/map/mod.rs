@@ -285,7 +285,7 @@ where
     pub fn stats(&self) -> Stats {
         let visit = self.visit();
         let mut stats = Stats {
-            shells: self.limbo.shells(),
+            stale_entries: self.limbo.shells(),
             garbage: self.limbo.garbage(),
             index_buckets: self.calendar.buckets(),
             table_slots: self.table.lines(&visit.guard).len() * line::SLOTS,

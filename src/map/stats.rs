@@ -55,9 +55,9 @@ pub enum RemovalCause {
 pub struct Stats {
     /// Records in the map, those included that are past their deadline and not met by anybody yet.
     pub live: usize,
-    /// Ended records that the calendar still refers to, because their end met a collection half-way.
+    /// Entries of the calendar that refer to ended records, because their end met a collection half-way.
     /// They go when their quantum is due.
-    pub shells: usize,
+    pub stale_entries: usize,
     /// Ended records that wait for their grace period. It grows while a thread stays inside of a closure
     /// that the map called, such as [`with`](crate::IdleMap::with)'s.
     pub garbage: usize,
