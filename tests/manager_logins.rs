@@ -7,7 +7,7 @@ mod site;
 use dwell::manager::Manager;
 use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
 use dwell::session::{
-    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Settings, Snapshot,
 };
 use http::{HeaderMap, header};
@@ -209,7 +209,7 @@ impl Flaky {
 }
 
 impl Provider for Flaky {
-    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
         self.memory.init(attributes)
     }
     fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
@@ -233,10 +233,10 @@ impl Provider for Flaky {
         }
         self.answer(self.memory.destroy(session))
     }
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
         self.memory.renew(id, grace)
     }
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         self.answer(self.memory.log_in(id, owner))
     }
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {

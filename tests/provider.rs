@@ -8,7 +8,7 @@ use dwell::provider::{
     Access, Answer, By, MemoryProvider, Provider, Registry, RegistryError, register,
 };
 use dwell::session::{
-    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Settings, Snapshot, Value,
 };
 use dwell::{Collector, ManualClock};
@@ -81,7 +81,7 @@ impl Flawed {
         session
     }
 
-    fn told_with(&self, mut issued: Issued) -> Issued {
+    fn told_with(&self, mut issued: IssuedSession) -> IssuedSession {
         if self.is(Fault::RenewsWithoutDeadlines) {
             issued.snapshot.lifetime_left = None;
         }
@@ -133,7 +133,7 @@ impl Flawed {
 }
 
 impl Provider for Flawed {
-    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
         Box::pin(async move {
             let issued = self.memory.init(attributes).await?;
             let store = self.memory.store();
@@ -214,7 +214,7 @@ impl Provider for Flawed {
         self.memory.destroy(self.admitted(session))
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
         Box::pin(async move {
             let grace = match self.fault {
                 Fault::EndsOldIdsAtOnce => Some(Duration::ZERO),
@@ -228,7 +228,7 @@ impl Provider for Flawed {
                 .is_some();
             match self.memory.renew(id, grace).await {
                 Err(SessionError::Superseded) if answers && self.is(Fault::RenewsOldIds) => {
-                    Ok(Issued {
+                    Ok(IssuedSession {
                         id: *id,
                         snapshot: Snapshot::new(id.key(), Attributes::default(), 1),
                     })
@@ -238,7 +238,7 @@ impl Provider for Flawed {
         })
     }
 
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         match self.fault {
             Fault::LogsInWithGrace => Box::pin(async {
                 let issued = self.memory.renew(id, None).await?;

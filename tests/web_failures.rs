@@ -4,7 +4,7 @@
 use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
 use dwell::session::{
-    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Snapshot,
 };
 use dwell::web::{ErrorHook, OnError, SessionLayer};
@@ -52,7 +52,7 @@ impl Remote {
 }
 
 impl Provider for Remote {
-    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
         self.ask(|memory| memory.init(attributes))
     }
     fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
@@ -68,10 +68,10 @@ impl Provider for Remote {
     fn destroy(&self, session: By) -> Answer<'_, bool> {
         self.ask(|memory| memory.destroy(session))
     }
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
         self.ask(|memory| memory.renew(id, grace))
     }
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         self.ask(|memory| memory.log_in(id, owner))
     }
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {

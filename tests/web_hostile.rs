@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, Provider};
 use dwell::session::{
-    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
+    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
 };
 use dwell::web::SessionLayer;
 use http::Server;
@@ -174,7 +174,7 @@ fn broken<'a, T: Send + 'a>() -> Answer<'a, T> {
 }
 
 impl Provider for Broken {
-    fn init(&self, _: Attributes) -> Answer<'_, Issued> {
+    fn init(&self, _: Attributes) -> Answer<'_, IssuedSession> {
         broken()
     }
     fn read(&self, _: By, _: Access) -> Answer<'_, Option<Snapshot>> {
@@ -189,10 +189,10 @@ impl Provider for Broken {
     fn destroy(&self, _: By) -> Answer<'_, bool> {
         broken()
     }
-    fn renew<'a>(&'a self, _: &'a SessionId, _: Option<Duration>) -> Answer<'a, Issued> {
+    fn renew<'a>(&'a self, _: &'a SessionId, _: Option<Duration>) -> Answer<'a, IssuedSession> {
         broken()
     }
-    fn log_in<'a>(&'a self, _: &'a SessionId, _: &'a str) -> Answer<'a, Issued> {
+    fn log_in<'a>(&'a self, _: &'a SessionId, _: &'a str) -> Answer<'a, IssuedSession> {
         broken()
     }
     fn set_owner<'a>(&'a self, _: By, _: Option<&'a str>) -> Answer<'a, ()> {

@@ -45,7 +45,7 @@ pub(crate) use error::{AttributeError, SessionError};
 pub(crate) use id::{SessionId, SessionKey};
 pub(crate) use live::LiveSession;
 pub(crate) use settings::Settings;
-pub(crate) use snapshot::{Issued, SessionInfo, Snapshot};
+pub(crate) use snapshot::{IssuedSession, SessionInfo, Snapshot};
 pub(crate) use store::SessionStore;
 pub(crate) use value::Attribute;
 

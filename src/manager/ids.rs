@@ -5,7 +5,7 @@ use super::observe;
 use super::session::Session;
 use super::stage::{Link, Stage};
 use crate::provider::By;
-use crate::session::{Attributes, Issued, SessionError};
+use crate::session::{Attributes, IssuedSession, SessionError};
 use std::time::Duration;
 
 impl Session {
@@ -47,7 +47,7 @@ impl Session {
     }
 
     /// Takes up the id that was issued in the place of the request's.
-    fn take_up(&self, issued: Result<Issued, SessionError>) -> Result<(), SessionError> {
+    fn take_up(&self, issued: Result<IssuedSession, SessionError>) -> Result<(), SessionError> {
         let issued = issued.inspect_err(observe::failed)?;
         let key = issued.id.key();
         if self.issued(issued, |link| link.is_at(key)) {
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// Creates a session that has an owner before anybody knows its id. If that fails, there is none.
-    async fn create_owned(&self, owner: &str) -> Result<Issued, SessionError> {
+    async fn create_owned(&self, owner: &str) -> Result<IssuedSession, SessionError> {
         let issued = self.provider().init(Attributes::default()).await?;
         let by = By::Key(issued.id.key());
         if let Err(error) = self.provider().set_owner(by, Some(owner)).await {

@@ -4,7 +4,7 @@ use super::observe;
 use super::stage::{Link, Shared};
 use crate::provider::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attribute, AttributeError, Attributes, Changes, Issued, SessionError, SessionId, SessionKey,
+    Attribute, AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionKey,
     Snapshot,
 };
 use std::fmt;
@@ -345,7 +345,7 @@ impl Session {
     }
 
     /// Makes a session that was just created the request's. False if a clone of this one was faster.
-    pub(super) async fn adopt(&self, issued: Issued) -> bool {
+    pub(super) async fn adopt(&self, issued: IssuedSession) -> bool {
         let key = issued.id.key();
         let is_first = self.issued(issued, |link| matches!(link, Link::New));
         if !is_first {

@@ -3,7 +3,7 @@
 use super::cookie::Notice;
 use super::session::Session;
 use crate::provider::Provider;
-use crate::session::{Issued, SessionId, SessionKey};
+use crate::session::{IssuedSession, SessionId, SessionKey};
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;
 
@@ -125,8 +125,8 @@ impl Session {
 
     /// Takes up an id that was issued, if the request is still at a link that `expects` it, and can still
     /// tell the client.
-    pub(super) fn issued(&self, issued: Issued, expects: impl Fn(Link) -> bool) -> bool {
-        let Issued { id, snapshot } = issued;
+    pub(super) fn issued(&self, issued: IssuedSession, expects: impl Fn(Link) -> bool) -> bool {
+        let IssuedSession { id, snapshot } = issued;
         let step = self.step(|stage| {
             (expects(stage.link) && !stage.is_finished).then_some(Stage {
                 link: Link::Live(id),

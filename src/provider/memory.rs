@@ -4,7 +4,7 @@
 use super::{Access, Answer, Provider};
 use crate::Collector;
 use crate::session::{
-    Attributes, By, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
+    Attributes, By, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
     Snapshot,
 };
 use std::future::{poll_fn, ready};
@@ -72,9 +72,9 @@ fn in_parts<'a, T: 'a>(mut part: impl FnMut() -> Option<T> + Send + 'a) -> Answe
 }
 
 impl Provider for MemoryProvider {
-    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
         answer(self.store.create_with(attributes).and_then(|session| {
-            Ok(Issued {
+            Ok(IssuedSession {
                 id: *session.id(),
                 // A full store of tiny capacity may have ended it again.
                 snapshot: session.peek().ok_or(SessionError::Ended)?,
@@ -98,11 +98,11 @@ impl Provider for MemoryProvider {
         answer(self.store.destroy_by(session))
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
         answer(self.store.renew(id, grace))
     }
 
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         answer(self.store.log_in(id, owner))
     }
 

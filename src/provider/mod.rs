@@ -37,7 +37,7 @@ pub use turn::Turn;
 
 use crate::Collector;
 use crate::session::{
-    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
+    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
 };
 use std::fmt;
 use std::future::Future;
@@ -90,7 +90,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SessionError::Random`] if no id could be drawn.
-    fn init(&self, attributes: Attributes) -> Answer<'_, Issued>;
+    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession>;
 
     /// The session that is named; none if there is none, or none any more. Creates none. Says whether it was
     /// read by an old id ([`Snapshot::is_superseded`]).
@@ -128,7 +128,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SessionError::Superseded`] if `id` is not the newest; [`SessionError::Ended`].
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued>;
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession>;
 
     /// Puts a new id in the place of the newest one and says whose the session is, in one step: from then
     /// on no other id answers. Otherwise as [`renew`](Self::renew) without a grace, and as
@@ -136,7 +136,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`renew`](Self::renew): nothing is changed then.
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued>;
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession>;
 
     /// Says whose a session is, or nobody's. If the owner then has more than the provider allows, those end
     /// that were idle longest.

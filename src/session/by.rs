@@ -8,7 +8,7 @@ use super::error::SessionError;
 use super::id::{SessionId, SessionKey};
 use super::state::State;
 use super::store::{Entry, SessionStore, Store};
-use super::{Changes, Issued, Snapshot};
+use super::{Changes, IssuedSession, Snapshot};
 use std::time::Duration;
 
 /// By what a caller names a session: a request by the id that it came with, the application itself by
@@ -208,7 +208,7 @@ impl SessionStore {
         &self,
         id: &SessionId,
         grace: Option<Duration>,
-    ) -> Result<Issued, SessionError> {
+    ) -> Result<IssuedSession, SessionError> {
         let grace = grace.unwrap_or(self.settings().grace);
         self.store().renew(id, grace)
     }

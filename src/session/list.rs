@@ -4,7 +4,7 @@ use super::by::By;
 use super::error::SessionError;
 use super::id::{SessionId, SessionKey};
 use super::owned::{Keys, Times};
-use super::snapshot::{Issued, SessionInfo, Snapshot};
+use super::snapshot::{IssuedSession, SessionInfo, Snapshot};
 use super::state::State;
 use super::store::{SessionStore, Store};
 use std::cmp::Reverse;
@@ -183,7 +183,7 @@ impl SessionStore {
         })
     }
 
-    pub(crate) fn log_in(&self, id: &SessionId, owner: &str) -> Result<Issued, SessionError> {
+    pub(crate) fn log_in(&self, id: &SessionId, owner: &str) -> Result<IssuedSession, SessionError> {
         let store = self.store();
         store.change_owner(id.key(), Some(owner), |owner| {
             store.reissue(id, Duration::ZERO, |old, new| {

@@ -67,6 +67,6 @@ pub use saved::SavedSession;
 #[cfg(feature = "snapshot")]
 pub(crate) use saved::{Encoded, Fate, Saved};
 pub use settings::Settings;
-pub use snapshot::{Issued, SessionInfo, Snapshot};
+pub use snapshot::{IssuedSession, SessionInfo, Snapshot};
 pub use store::SessionStore;
 pub use value::{Attribute, Value};

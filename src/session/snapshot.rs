@@ -70,16 +70,16 @@ impl fmt::Debug for Snapshot {
 /// A session with an id that was just issued for it.
 ///
 /// ```
-/// use dwell::session::{Attributes, Issued, SessionId, Snapshot};
+/// use dwell::session::{Attributes, IssuedSession, SessionId, Snapshot};
 ///
 /// let id = SessionId::generate()?;
 /// let snapshot = Snapshot::new(id.key(), Attributes::default(), 1);
-/// let issued = Issued { id, snapshot };
+/// let issued = IssuedSession { id, snapshot };
 /// assert_eq!(issued.id.key(), issued.snapshot.key);
 /// # Ok::<(), dwell::session::SessionError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Issued {
+pub struct IssuedSession {
     /// The id, for the client.
     pub id: SessionId,
     /// The session.

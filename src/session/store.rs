@@ -13,7 +13,7 @@ use super::id::{Random, Secret, SessionId, SessionKey};
 use super::live::LiveSession;
 use super::owner::OwnerIndex;
 use super::state::{Secrets, State};
-use super::{Attributes, Issued, Settings, Snapshot};
+use super::{Attributes, IssuedSession, Settings, Snapshot};
 use crate::count::{Balance, Count};
 use crate::{Clock, Collector, Handle, IdleMap, RemovalCause};
 use std::fmt;
@@ -185,7 +185,7 @@ impl Store {
         id: &SessionId,
         grace: Duration,
         mut change: impl FnMut(&State, &mut State) -> R,
-    ) -> Result<(Issued, R), SessionError> {
+    ) -> Result<(IssuedSession, R), SessionError> {
         let key = id.key();
         let is_current = |state: &State| state.secrets.is_current(id.secret());
         let secret = Secret::random(self.random).map_err(SessionError::Random)?;
@@ -200,14 +200,14 @@ impl Store {
         })?;
         self.shared.renewed.one();
         self.shared.tell(EventKind::Renewed, key, &entry);
-        let issued = Issued {
+        let issued = IssuedSession {
             id: SessionId::new(key, secret),
             snapshot: self.snapshot(&entry),
         };
         Ok((issued, changed))
     }
 
-    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<Issued, SessionError> {
+    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<IssuedSession, SessionError> {
         let (issued, ()) = self.reissue(id, grace, |_, _| ())?;
         Ok(issued)
     }

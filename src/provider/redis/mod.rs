@@ -48,7 +48,7 @@ pub use failure::RedisFailure;
 
 use super::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attributes, Changes, Issued, SessionInfo, SessionError, SessionId, SessionKey, Settings, Snapshot,
+    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
 use names::Name;
 use remote::{Look, Remote, id_of};
@@ -112,12 +112,12 @@ impl RedisProvider {
 }
 
 impl Provider for RedisProvider {
-    fn init(&self, attributes: Attributes) -> Answer<'_, Issued> {
+    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
         Box::pin(async move {
             let end = self.remote.link.end();
             let (id, record) = self.remote.init(&attributes, end).await?;
             let snapshot = record.snapshot();
-            Ok(Issued { id, snapshot })
+            Ok(IssuedSession { id, snapshot })
         })
     }
 
@@ -152,12 +152,12 @@ impl Provider for RedisProvider {
         Box::pin(async move { self.remote.destroy(&session, end).await })
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, Issued> {
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
         let end = self.remote.link.end();
         Box::pin(self.remote.renew(id, grace, end))
     }
 
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, Issued> {
+    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         let end = self.remote.link.end();
         Box::pin(self.remote.log_in(id, owner, end))
     }

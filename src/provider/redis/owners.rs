@@ -18,7 +18,7 @@ use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, id_of, millis};
 use super::scripts::Call;
 use crate::IdleMap;
-use crate::session::{By, Issued, SessionInfo, SessionError, SessionId, SessionKey};
+use crate::session::{By, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey};
 use futures_util::future::join_all;
 use redis::{FromRedisValue, Value};
 use std::cmp::Reverse;
@@ -182,7 +182,7 @@ impl Remote {
         id: &SessionId,
         owner: &str,
         end: Instant,
-    ) -> Result<Issued, SessionError> {
+    ) -> Result<IssuedSession, SessionError> {
         let name = Name::of(&id.key());
         let new = id.renewed()?;
         let mut call = self.call_renew(id, &new, Duration::ZERO);
@@ -191,7 +191,7 @@ impl Remote {
         // The login is done, and only its caller knows the new id: it is not lost for what comes after. What the
         // index of another owner holds lapses, and the next login ends what is too much.
         let _ = self.after_owner(name, Some(owner), &record, end).await;
-        Ok(Issued {
+        Ok(IssuedSession {
             id: new,
             snapshot: record.snapshot(),
         })

@@ -9,7 +9,7 @@ use super::queue::Queues;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::{Call, Script, Scripts};
 use crate::Clock;
-use crate::session::{Attributes, By, Change, Changes, Issued, SessionError, SessionId, Settings};
+use crate::session::{Attributes, By, Change, Changes, IssuedSession, SessionError, SessionId, Settings};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::{FromRedisValue, Value};
@@ -350,7 +350,7 @@ impl Remote {
         id: &SessionId,
         grace: Option<Duration>,
         end: Instant,
-    ) -> Result<Issued, SessionError> {
+    ) -> Result<IssuedSession, SessionError> {
         let name = Name::of(&id.key());
         let _writing = self.writing(name);
         let new = id.renewed()?;
@@ -358,7 +358,7 @@ impl Remote {
         let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
         let record = answer(value, Record::read)?.session()?;
         self.hold_longer(name, &record.terms, record.now, end).await;
-        Ok(Issued {
+        Ok(IssuedSession {
             id: new,
             snapshot: record.snapshot(),
         })

@@ -39,7 +39,7 @@ mod values;
 
 use super::{Access, Answer, By, Provider};
 use crate::session::{
-    Attribute, Attributes, Changes, Issued, SessionError, SessionId, SessionKey, Settings, Snapshot,
+    Attribute, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionKey, Settings, Snapshot,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -178,12 +178,12 @@ impl Bench<'_> {
     }
 
     #[track_caller]
-    fn init(&self) -> Issued {
+    fn init(&self) -> IssuedSession {
         self.wait(self.provider.init(Attributes::default()))
     }
 
     #[track_caller]
-    fn owned(&self, owner: &str) -> Issued {
+    fn owned(&self, owner: &str) -> IssuedSession {
         let issued = self.init();
         self.set_owner(&issued.id.key(), Some(owner));
         issued
@@ -222,7 +222,7 @@ impl Bench<'_> {
     }
 
     #[track_caller]
-    fn renew(&self, id: &SessionId) -> Issued {
+    fn renew(&self, id: &SessionId) -> IssuedSession {
         self.wait(self.provider.renew(id, None))
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Bench, Case, IDLE, case, case_with, get, set, settings};
 use crate::provider::{Access, By};
-use crate::session::{Attributes, Changes, Issued, SessionError};
+use crate::session::{Attributes, Changes, IssuedSession, SessionError};
 
 /// What a session may take in the cases about that.
 const BOUND: u64 = 16_000;
@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Whether a step leaves a session as it is: two thirds of its idle time before it, and one after it.
-fn leaves_as_it_is(bench: &Bench<'_>, what: &str, step: impl Fn(&Issued)) {
+fn leaves_as_it_is(bench: &Bench<'_>, what: &str, step: impl Fn(&IssuedSession)) {
     let issued = bench.init();
     let key = issued.id.key();
     let version = bench.set(&key, "key", 1_u64).version;
