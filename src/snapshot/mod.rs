@@ -61,8 +61,8 @@ mod write;
 
 pub use error::SnapshotError;
 pub use periodic::{Periodic, PeriodicBuilder, PeriodicStats};
-pub use read::Restored;
-pub use write::{Progress, Written};
+pub use read::RestoreReport;
+pub use write::{Progress, WriteReport};
 
 use crate::Clock;
 use crate::session::SavedSession;
@@ -139,7 +139,7 @@ impl SnapshotFile {
 
     /// Lets the program look at each session before it is live again, by [`restore`](Self::restore) or
     /// [`recover`](Self::recover), and change it: clear its owner, drop attributes, shorten its terms. Whether it
-    /// is to be live: those that are not are counted as [`left_out`](Restored::left_out).
+    /// is to be live: those that are not are counted as [`left_out`](RestoreReport::left_out).
     ///
     /// After a crash the file may hold sessions that ended since, and ids that were renewed away. A program for
     /// which that is too much makes them worth less here. If `review` panics, so does the restoring.

@@ -1,6 +1,6 @@
 //! Snapshots in the background, and one at the end.
 
-use super::{SnapshotError, SnapshotFile, Written};
+use super::{SnapshotError, SnapshotFile, WriteReport};
 use crate::count::Count;
 use crate::session::SessionStore;
 use crate::survive::{attempt, survives};
@@ -42,7 +42,7 @@ pub struct PeriodicBuilder {
     listener: Listener,
 }
 
-type Listener = Box<dyn FnMut(&Result<Written, SnapshotError>) + Send>;
+type Listener = Box<dyn FnMut(&Result<WriteReport, SnapshotError>) + Send>;
 
 /// Writes snapshots in a thread of its own, until it is stopped or dropped: then it writes a last one, and waits for
 /// that.
@@ -98,7 +98,7 @@ pub struct PeriodicStats {
 }
 
 /// What came of a snapshot. The error is shared, because it is told to several.
-type Outcome = Result<Written, Arc<SnapshotError>>;
+type Outcome = Result<WriteReport, Arc<SnapshotError>>;
 
 #[derive(Default)]
 struct Record {
@@ -137,7 +137,7 @@ impl PeriodicBuilder {
     /// next snapshot is written and told.
     pub fn on_result(
         mut self,
-        listener: impl FnMut(&Result<Written, SnapshotError>) + Send + 'static,
+        listener: impl FnMut(&Result<WriteReport, SnapshotError>) + Send + 'static,
     ) -> Self {
         self.listener = Box::new(listener);
         self
@@ -239,7 +239,7 @@ impl Writer {
 }
 
 /// For the log.
-fn note(file: &SnapshotFile, result: &Result<Written, SnapshotError>) {
+fn note(file: &SnapshotFile, result: &Result<WriteReport, SnapshotError>) {
     #[cfg(feature = "tracing")]
     match result {
         Ok(written) if written.skipped == 0 => tracing::debug!(
@@ -268,7 +268,7 @@ impl Periodic {
     }
 
     /// What came of the newest snapshot. None before the first one.
-    pub fn last_result(&self) -> Option<Result<Written, Arc<SnapshotError>>> {
+    pub fn last_result(&self) -> Option<Result<WriteReport, Arc<SnapshotError>>> {
         self.record.last.load().as_deref().cloned()
     }
 
@@ -280,7 +280,7 @@ impl Periodic {
     ///
     /// # Panics
     /// Never: the last result is there when the thread is over.
-    pub fn stop(mut self) -> Result<Written, Arc<SnapshotError>> {
+    pub fn stop(mut self) -> Result<WriteReport, Arc<SnapshotError>> {
         self.end();
         self.last_result().expect("the last snapshot was tried")
     }

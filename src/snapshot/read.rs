@@ -31,7 +31,7 @@ const MOST_IN_VAIN: u64 = 16;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Restored {
+pub struct RestoreReport {
     /// Sessions that are live again.
     pub sessions: u64,
     /// Sessions that ended since they were written, that the store's settings do not let live any more, or that are
@@ -174,7 +174,7 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// [`SnapshotError::Missing`] at the first start; otherwise what is wrong with the file, or the builder.
-    pub fn restore(&self, builder: Builder) -> Result<(SessionStore, Restored), SnapshotError> {
+    pub fn restore(&self, builder: Builder) -> Result<(SessionStore, RestoreReport), SnapshotError> {
         self.restore_with(builder, |_| {})
     }
 
@@ -187,7 +187,7 @@ impl SnapshotFile {
         &self,
         builder: Builder,
         progress: impl FnMut(Progress),
-    ) -> Result<(SessionStore, Restored), SnapshotError> {
+    ) -> Result<(SessionStore, RestoreReport), SnapshotError> {
         self.remove_unfinished()?;
         let mut reading = Reading::open(self)?;
         let mut restoring = Restoring::new(self, builder, progress)?;
@@ -232,7 +232,7 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// If the beginning of the file is damaged, or the key is wrong: then nothing can be recovered.
-    pub fn recover(&self, builder: Builder) -> Result<(SessionStore, Restored), SnapshotError> {
+    pub fn recover(&self, builder: Builder) -> Result<(SessionStore, RestoreReport), SnapshotError> {
         let mut reading = Reading::open(self)?;
         let mut restoring = Restoring::new(self, builder, |_| {})?;
         let (mut whole, mut is_complete) = (header::LENGTH as u64, false);
@@ -354,10 +354,10 @@ impl<'f, P: FnMut(Progress)> Restoring<'f, P> {
         header: &Header,
         lost_bytes: u64,
         is_complete: bool,
-    ) -> (SessionStore, Restored) {
+    ) -> (SessionStore, RestoreReport) {
         self.end_surplus();
         let age = self.file.now().saturating_sub(header.written_at);
-        let restored = Restored {
+        let restored = RestoreReport {
             sessions: self.sessions,
             lapsed: self.lapsed,
             left_out: self.left_out,

@@ -53,7 +53,7 @@ pub struct Progress {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Written {
+pub struct WriteReport {
     /// Sessions in the file.
     pub sessions: u64,
     /// Sessions left out: an attribute cannot be written as JSON any more, or panics; or the session has more
@@ -116,7 +116,7 @@ impl SnapshotFile {
     /// # Errors
     /// If the operating system refuses: the disk is full, or the directory cannot be written to. The old file
     /// is as it was then. After [`SnapshotError::NotSynced`] the new one is in its place.
-    pub fn write(&self, store: &SessionStore) -> Result<Written, SnapshotError> {
+    pub fn write(&self, store: &SessionStore) -> Result<WriteReport, SnapshotError> {
         self.write_with(store, |_| {})
     }
 
@@ -128,7 +128,7 @@ impl SnapshotFile {
         &self,
         store: &SessionStore,
         mut progress: impl FnMut(Progress),
-    ) -> Result<Written, SnapshotError> {
+    ) -> Result<WriteReport, SnapshotError> {
         let started = Instant::now();
         let target = self.target()?;
         let (directory, prefix) = target.beside();
@@ -188,7 +188,7 @@ impl SnapshotFile {
             expected,
             bytes,
         });
-        Ok(Written {
+        Ok(WriteReport {
             sessions,
             skipped,
             bytes,

@@ -3,7 +3,7 @@
 use super::Machine;
 use crate::sessions::{IDLE, millis, seconds};
 use dwell::session::{SessionId, SessionStore, Settings};
-use dwell::snapshot::Restored;
+use dwell::snapshot::RestoreReport;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Writes a store, and restores it with other settings.
-fn with(machine: &Machine, store: &SessionStore, settings: Settings) -> (SessionStore, Restored) {
+fn with(machine: &Machine, store: &SessionStore, settings: Settings) -> (SessionStore, RestoreReport) {
     machine.file().write(store).unwrap();
     let builder = machine.builder(settings);
     machine.file().restore(builder).unwrap()
