@@ -7,8 +7,8 @@ mod site;
 use dwell::manager::Manager;
 use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
 use dwell::session::{
-    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
-    Settings, Snapshot,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
+    SessionStore, Settings, Snapshot,
 };
 use http::{HeaderMap, header};
 use pollster::block_on;
@@ -233,7 +233,11 @@ impl Provider for Flaky {
         }
         self.answer(self.memory.destroy(session))
     }
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        grace: Option<Duration>,
+    ) -> Answer<'a, IssuedSession> {
         self.memory.renew(id, grace)
     }
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {

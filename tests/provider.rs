@@ -8,8 +8,8 @@ use dwell::provider::{
     Access, Answer, By, MemoryProvider, Provider, Registry, RegistryError, register,
 };
 use dwell::session::{
-    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
-    Settings, Snapshot, Value,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
+    SessionStore, Settings, Snapshot, Value,
 };
 use dwell::{Collector, ManualClock};
 use sessions::{IDLE, together};
@@ -214,7 +214,11 @@ impl Provider for Flawed {
         self.memory.destroy(self.admitted(session))
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        grace: Option<Duration>,
+    ) -> Answer<'a, IssuedSession> {
         Box::pin(async move {
             let grace = match self.fault {
                 Fault::EndsOldIdsAtOnce => Some(Duration::ZERO),

@@ -27,7 +27,7 @@ fn each_access_starts_the_idle_time_anew_and_a_peek_does_not() {
         access();
     }
     rig.advance(IDLE - millis(1));
-    let peeks: [&dyn Fn() -> bool; 5] = [
+    let peeks: [&dyn Fn() -> bool; 6] = [
         &|| session.peek().is_some(),
         &|| rig.store.peek(session.id()).is_some(),
         &|| rig.store.peek_key(&session.key()).is_some(),

@@ -4,8 +4,8 @@
 use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
 use dwell::session::{
-    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
-    Snapshot,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
+    SessionStore, Snapshot,
 };
 use dwell::web::{ErrorHook, OnError, SessionLayer};
 use http::header::{COOKIE, SET_COOKIE};
@@ -68,7 +68,11 @@ impl Provider for Remote {
     fn destroy(&self, session: By) -> Answer<'_, bool> {
         self.ask(|memory| memory.destroy(session))
     }
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        grace: Option<Duration>,
+    ) -> Answer<'a, IssuedSession> {
         self.ask(|memory| memory.renew(id, grace))
     }
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use dwell::manager::{Manager, Session};
 use dwell::provider::{Access, Answer, By, Provider};
 use dwell::session::{
-    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey, Snapshot,
 };
 use dwell::web::SessionLayer;
 use http::Server;

@@ -6,7 +6,7 @@ use super::{Answer, Site, keys};
 use axum::response::IntoResponse;
 use dwell::{
     manager::Session,
-    session::{SessionInfo, SessionError},
+    session::{SessionError, SessionInfo},
 };
 use maud::{DOCTYPE, Markup, html};
 use std::time::Duration;

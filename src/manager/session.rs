@@ -4,8 +4,8 @@ use super::observe;
 use super::stage::{Link, Shared};
 use crate::provider::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attribute, AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionKey,
-    Snapshot,
+    Attribute, AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId,
+    SessionKey, Snapshot,
 };
 use std::fmt;
 use std::sync::Arc;

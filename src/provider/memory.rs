@@ -4,8 +4,8 @@
 use super::{Access, Answer, Provider};
 use crate::Collector;
 use crate::session::{
-    Attributes, By, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, SessionStore,
-    Snapshot,
+    Attributes, By, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
+    SessionStore, Snapshot,
 };
 use std::future::{poll_fn, ready};
 use std::mem;
@@ -98,7 +98,11 @@ impl Provider for MemoryProvider {
         answer(self.store.destroy_by(session))
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        grace: Option<Duration>,
+    ) -> Answer<'a, IssuedSession> {
         answer(self.store.renew(id, grace))
     }
 

@@ -37,7 +37,7 @@ pub use turn::Turn;
 
 use crate::Collector;
 use crate::session::{
-    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, Snapshot,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey, Snapshot,
 };
 use std::fmt;
 use std::future::Future;
@@ -128,7 +128,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SessionError::Superseded`] if `id` is not the newest; [`SessionError::Ended`].
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession>;
+    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>)
+    -> Answer<'a, IssuedSession>;
 
     /// Puts a new id in the place of the newest one and says whose the session is, in one step: from then
     /// on no other id answers. Otherwise as [`renew`](Self::renew) without a grace, and as

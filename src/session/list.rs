@@ -183,7 +183,11 @@ impl SessionStore {
         })
     }
 
-    pub(crate) fn log_in(&self, id: &SessionId, owner: &str) -> Result<IssuedSession, SessionError> {
+    pub(crate) fn log_in(
+        &self,
+        id: &SessionId,
+        owner: &str,
+    ) -> Result<IssuedSession, SessionError> {
         let store = self.store();
         store.change_owner(id.key(), Some(owner), |owner| {
             store.reissue(id, Duration::ZERO, |old, new| {

@@ -207,7 +207,11 @@ impl Store {
         Ok((issued, changed))
     }
 
-    pub(super) fn renew(&self, id: &SessionId, grace: Duration) -> Result<IssuedSession, SessionError> {
+    pub(super) fn renew(
+        &self,
+        id: &SessionId,
+        grace: Duration,
+    ) -> Result<IssuedSession, SessionError> {
         let (issued, ()) = self.reissue(id, grace, |_, _| ())?;
         Ok(issued)
     }

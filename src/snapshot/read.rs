@@ -174,7 +174,10 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// [`SnapshotError::Missing`] at the first start; otherwise what is wrong with the file, or the builder.
-    pub fn restore(&self, builder: Builder) -> Result<(SessionStore, RestoreReport), SnapshotError> {
+    pub fn restore(
+        &self,
+        builder: Builder,
+    ) -> Result<(SessionStore, RestoreReport), SnapshotError> {
         self.restore_with(builder, |_| {})
     }
 
@@ -232,7 +235,10 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// If the beginning of the file is damaged, or the key is wrong: then nothing can be recovered.
-    pub fn recover(&self, builder: Builder) -> Result<(SessionStore, RestoreReport), SnapshotError> {
+    pub fn recover(
+        &self,
+        builder: Builder,
+    ) -> Result<(SessionStore, RestoreReport), SnapshotError> {
         let mut reading = Reading::open(self)?;
         let mut restoring = Restoring::new(self, builder, |_| {})?;
         let (mut whole, mut is_complete) = (header::LENGTH as u64, false);

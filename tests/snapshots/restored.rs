@@ -11,7 +11,11 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Writes a store, and restores it with other settings.
-fn with(machine: &Machine, store: &SessionStore, settings: Settings) -> (SessionStore, RestoreReport) {
+fn with(
+    machine: &Machine,
+    store: &SessionStore,
+    settings: Settings,
+) -> (SessionStore, RestoreReport) {
     machine.file().write(store).unwrap();
     let builder = machine.builder(settings);
     machine.file().restore(builder).unwrap()

@@ -48,7 +48,8 @@ pub use failure::RedisFailure;
 
 use super::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attributes, Changes, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey, Settings, Snapshot,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey, Settings,
+    Snapshot,
 };
 use names::Name;
 use remote::{Look, Remote, id_of};
@@ -152,7 +153,11 @@ impl Provider for RedisProvider {
         Box::pin(async move { self.remote.destroy(&session, end).await })
     }
 
-    fn renew<'a>(&'a self, id: &'a SessionId, grace: Option<Duration>) -> Answer<'a, IssuedSession> {
+    fn renew<'a>(
+        &'a self,
+        id: &'a SessionId,
+        grace: Option<Duration>,
+    ) -> Answer<'a, IssuedSession> {
         let end = self.remote.link.end();
         Box::pin(self.remote.renew(id, grace, end))
     }

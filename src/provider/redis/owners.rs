@@ -18,7 +18,7 @@ use super::record::{Record, Terms, answer, number};
 use super::remote::{Look, Remote, id_of, millis};
 use super::scripts::Call;
 use crate::IdleMap;
-use crate::session::{By, IssuedSession, SessionInfo, SessionError, SessionId, SessionKey};
+use crate::session::{By, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey};
 use futures_util::future::join_all;
 use redis::{FromRedisValue, Value};
 use std::cmp::Reverse;

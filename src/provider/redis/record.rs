@@ -3,7 +3,7 @@
 use super::failure::RedisFailure;
 use super::remote::hash_of;
 use crate::session::{
-    Attributes, SessionInfo, SessionError, SessionId, SessionKey, Snapshot, Value as Json,
+    Attributes, SessionError, SessionId, SessionInfo, SessionKey, Snapshot, Value as Json,
 };
 use redis::Value;
 use std::sync::Arc;

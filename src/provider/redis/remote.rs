@@ -9,7 +9,9 @@ use super::queue::Queues;
 use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::{Call, Script, Scripts};
 use crate::Clock;
-use crate::session::{Attributes, By, Change, Changes, IssuedSession, SessionError, SessionId, Settings};
+use crate::session::{
+    Attributes, By, Change, Changes, IssuedSession, SessionError, SessionId, Settings,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::{FromRedisValue, Value};

@@ -39,7 +39,8 @@ mod values;
 
 use super::{Access, Answer, By, Provider};
 use crate::session::{
-    Attribute, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionKey, Settings, Snapshot,
+    Attribute, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionKey, Settings,
+    Snapshot,
 };
 use std::future::Future;
 use std::pin::Pin;
