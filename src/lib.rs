@@ -62,9 +62,12 @@
 //! `session`, `provider` and `manager` are told in `docs/sessions.md`. They are there with the feature `sessions`,
 //! which is on by default.
 
+#[cfg(not(any(dwell_loom, dwell_shuttle)))]
+mod alloc;
 mod clock;
 #[cfg(feature = "sessions")]
 mod count;
+mod cpu;
 #[cfg(feature = "sessions")]
 pub mod manager;
 mod map;

@@ -1,22 +1,29 @@
-//! Memory: what is not needed any more goes back to the system, and what comes after it goes where it was.
+//! Memory: what is not needed any more goes back to the allocator, and what comes after it goes where it was.
 //!
-//! The system's accounts of the whole process are asked, so that the tests of this file take turns.
+//! The allocator is mimalloc, which the documentation recommends: it gives memory that nothing is in back to the system, some
+//! milliseconds after it was freed. The system's accounts of the whole process are asked, so that the tests of this file
+//! take turns.
 #![cfg(target_os = "linux")]
 
 mod common;
 
 use common::{MINUTE, millis};
-use dwell::{Handle, IdleMap, ManualClock};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use dwell::{IdleMap, ManualClock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MIB: usize = 1 << 20;
 
-/// Nobody else allocates as long as this is held.
+/// No other test allocates as long as this is held, and what the ones before took up is given back.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    static START: OnceLock<usize> = OnceLock::new();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_given_back(*START.get_or_init(resident), 4 * MIB);
+    turn
 }
 
 fn resident() -> usize {
@@ -25,9 +32,31 @@ fn resident() -> usize {
         .physical_mem
 }
 
-#[test]
-fn what_all_records_took_up_is_given_back_when_they_have_lapsed() {
-    let _alone = alone();
+/// Allocates and frees a little, until what is resident beside `empty` is less than `most` bytes: mimalloc gives memory back
+/// while it is used.
+fn assert_given_back(empty: usize, most: usize) {
+    let deadline = Instant::now() + MINUTE;
+    loop {
+        let map = IdleMap::new(MINUTE);
+        for key in 0..1_000 {
+            map.insert(key, key);
+        }
+        drop(map);
+        let left = resident().saturating_sub(empty);
+        if left < most {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{left} bytes are left, not {most}"
+        );
+    }
+}
+
+/// Fills a map with records of which those are left that `stays` names, lets the others lapse, and collects. Returns
+/// what was resident before, and what the records took up.
+fn lapse(stays: impl Fn(u64) -> bool) -> (IdleMap<u64, [u64; 8]>, usize, usize) {
+    const RECORDS: u64 = 300_000;
     let clock = ManualClock::new();
     let map = IdleMap::<u64, [u64; 8]>::builder()
         .idle_timeout(MINUTE)
@@ -35,20 +64,37 @@ fn what_all_records_took_up_is_given_back_when_they_have_lapsed() {
         .build()
         .unwrap();
     let empty = resident();
-    for key in 0..300_000 {
+    for key in 0..RECORDS {
         map.insert(key, [key; 8]);
     }
     let full = resident() - empty;
-    clock.advance(MINUTE + millis(1_000));
-    assert_eq!(map.collect(), 300_000);
-    let left = resident().saturating_sub(empty);
-    assert!(left * 100 < full * 15, "{left} of {full} bytes are left");
+    clock.advance(MINUTE / 2);
+    let survivors = (0..RECORDS).filter(|key| stays(*key) && map.touch(key));
+    let survivors = survivors.count();
+    clock.advance(MINUTE / 2 + millis(1_000));
+    assert_eq!(map.collect(), RECORDS as usize - survivors);
+    (map, empty, full)
 }
 
-type Large = IdleMap<u64, [u64; 100]>;
+#[test]
+fn what_all_records_took_up_is_given_back_when_they_have_lapsed() {
+    let _alone = alone();
+    let (_map, empty, full) = lapse(|_| false);
+    assert_given_back(empty, full * 15 / 100);
+}
 
-/// Fills a map, and leaves its records to handles. Returns them, what was resident before, and how much they take up.
-fn leave_to_handles(map: &Large) -> (Vec<Handle<u64, [u64; 100]>>, usize, usize) {
+#[test]
+fn a_few_scattered_survivors_do_not_keep_the_memory_of_all() {
+    let _alone = alone();
+    let (map, empty, full) = lapse(|key| key % 2_000 == 7);
+    assert_given_back(empty, full / 4);
+    assert_eq!(map.len(), 150);
+}
+
+#[test]
+fn what_only_handles_kept_is_given_back_with_them() {
+    let _alone = alone();
+    let map = IdleMap::<u64, [u64; 100]>::new(MINUTE);
     let empty = resident();
     for key in 0..50_000 {
         map.insert(key, [key; 100]);
@@ -57,42 +103,40 @@ fn leave_to_handles(map: &Large) -> (Vec<Handle<u64, [u64; 100]>>, usize, usize)
     let handles = Vec::from_iter(map.iter());
     map.clear();
     map.collect();
-    (handles, empty, full)
-}
-
-/// It stayed for ever: only a collection that had ended records looked for empty chunks.
-#[test]
-fn what_only_handles_kept_is_given_back_by_the_next_collection() {
-    let _alone = alone();
-    let map = Large::new(MINUTE);
-    let (handles, empty, full) = leave_to_handles(&map);
     assert!(
         resident() - empty > full / 2,
         "the handles keep the records"
     );
     drop(handles);
-    map.collect();
-    let left = resident().saturating_sub(empty);
-    assert!(left * 100 < full * 15, "{left} of {full} bytes are left");
+    assert_given_back(empty, full * 15 / 100);
 }
 
-/// The collector went by what it had ended itself, and by garbage: of this it heard nothing.
+/// Each map had mappings of 2 MiB for each processor.
 #[test]
-fn what_only_handles_kept_is_given_back_by_the_collector() {
+fn small_maps_take_up_little_and_map_nothing() {
+    const MAPS: usize = 1_000;
     let _alone = alone();
-    let map = Arc::new(Large::new(MINUTE));
-    let (handles, empty, full) = leave_to_handles(&map);
-    let _collector = map.spawn_collector();
-    drop(handles);
-    let deadline = Instant::now() + MINUTE;
-    while resident().saturating_sub(empty) * 100 >= full * 15 {
-        assert!(Instant::now() < deadline, "the collector gave nothing back");
-        thread::sleep(millis(10));
+    let mappings = || {
+        std::fs::read_to_string("/proc/self/maps")
+            .unwrap()
+            .lines()
+            .count()
+    };
+    let (empty, before) = (resident(), mappings());
+    let mut maps = Vec::new();
+    for number in 0..MAPS {
+        let map = IdleMap::<u64, u64>::new(MINUTE);
+        for key in 0..8 {
+            map.insert(key, number as u64);
+        }
+        maps.push(map);
     }
+    let each = (resident() - empty) / MAPS;
+    assert!(each < 16 << 10, "{each} bytes a map of eight records");
+    let more = mappings() - before;
+    assert!(more < 100, "{more} mappings more");
 }
 
-/// Only the newest chunks were looked at for free cells, and those are full: addresses, at the least, were used up
-/// without a bound.
 #[test]
 fn records_that_replace_older_ones_take_their_memory() {
     const LIVE: usize = 36_000;

@@ -9,7 +9,7 @@ use crate::protocols::limbo::Limbo;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::protocols::visit::Visit;
 use crate::sync::{AtomicPtr, Ordering};
-use crate::watched::{Key, Value, boxed};
+use crate::watched::{Key, Value};
 use std::ptr;
 
 type Entry = Record<Key, Value>;
@@ -60,13 +60,7 @@ impl World {
             weight: 0,
             is_protected,
         };
-        Unlinked::new(
-            0,
-            Key::new(key as u64),
-            Value::new(key as u64),
-            terms,
-            boxed,
-        )
+        Unlinked::new(0, Key::new(key as u64), Value::new(key as u64), terms)
     }
 
     /// The key has no record before.

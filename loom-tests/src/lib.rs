@@ -21,6 +21,8 @@ mod clock;
 #[allow(dead_code)]
 #[path = "../../src/count.rs"]
 mod count;
+#[path = "../../src/cpu/mod.rs"]
+mod cpu;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/map/mod.rs"]
 mod map;

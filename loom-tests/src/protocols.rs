@@ -1,7 +1,5 @@
 //! The protocols below the map's face, each reachable by its own name.
 
-#[path = "../../src/map/arena.rs"]
-pub(crate) mod arena;
 #[path = "../../src/map/array.rs"]
 pub(crate) mod array;
 #[path = "../../src/map/barrier.rs"]
@@ -10,10 +8,6 @@ pub(crate) mod barrier;
 pub(crate) mod bucket;
 #[path = "../../src/map/calendar.rs"]
 pub(crate) mod calendar;
-#[path = "../../src/map/chunk.rs"]
-pub(crate) mod chunk;
-#[path = "../../src/map/emptied.rs"]
-pub(crate) mod emptied;
 #[path = "../../src/map/epoch.rs"]
 pub(crate) mod epoch;
 #[path = "../../src/map/glance.rs"]
@@ -28,12 +22,6 @@ pub(crate) mod life;
 pub(crate) mod limbo;
 #[path = "../../src/map/line.rs"]
 pub(crate) mod line;
-#[path = "../../src/map/magazine.rs"]
-pub(crate) mod magazine;
-#[path = "../../src/map/memory.rs"]
-pub(crate) mod memory;
-#[path = "pages.rs"]
-pub(crate) mod pages;
 #[path = "../../src/map/reclaim.rs"]
 pub(crate) mod reclaim;
 #[path = "../../src/map/record.rs"]

@@ -11,7 +11,7 @@ use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::protocols::table::{Inserted, Table, Taken, upper};
 use crate::protocols::visit::Visit;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::watched::{Key, Value, boxed};
+use crate::watched::{Key, Value};
 use std::borrow::Borrow;
 
 pub(crate) struct Item {
@@ -85,13 +85,7 @@ impl World {
     pub(crate) fn insert(&self, key: u64, number: u64) -> bool {
         let visit = self.visit();
         let hash = hash(key);
-        let record = Unlinked::new(
-            upper(hash),
-            Key::new(key),
-            Item::new(number),
-            terms(),
-            boxed,
-        );
+        let record = Unlinked::new(upper(hash), Key::new(key), Item::new(number), terms());
         let inserted = self.table.insert(
             hash,
             record,
@@ -112,13 +106,7 @@ impl World {
     pub(crate) fn put(&self, key: u64, number: u64) -> Option<u64> {
         let visit = self.visit();
         let hash = hash(key);
-        let mut record = Unlinked::new(
-            upper(hash),
-            Key::new(key),
-            Item::new(number),
-            terms(),
-            boxed,
-        );
+        let mut record = Unlinked::new(upper(hash), Key::new(key), Item::new(number), terms());
         loop {
             let inserted = self.table.insert(
                 hash,
@@ -192,7 +180,7 @@ impl World {
             let (old, seen) = self.find(key, &visit)?;
             let before = old.value().value.number();
             let item = Item::new(number(before));
-            let new = Unlinked::new(old.hash(), Key::new(key), item, terms(), boxed);
+            let new = Unlinked::new(old.hash(), Key::new(key), item, terms());
             new.record().life.start(seen);
             if old.life.replace(seen, new.pointer().as_ptr()) {
                 // SAFETY: linked during the visit.

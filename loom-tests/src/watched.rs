@@ -5,7 +5,6 @@ use loom::cell::UnsafeCell;
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
-use std::ptr::NonNull;
 
 thread_local! {
     /// Memories made and not dropped.
@@ -120,9 +119,4 @@ impl Value {
         self.memory.read();
         self.number
     }
-}
-
-/// Keeps a record in a box, as the map does under loom.
-pub(crate) fn boxed<T>(value: T) -> NonNull<T> {
-    NonNull::from(Box::leak(Box::new(value)))
 }

@@ -8,9 +8,13 @@
 //!
 //! `cargo run --release -p shared-lines` prints the table; the tests hold its promises.
 
+#[path = "../../src/alloc/mod.rs"]
+mod alloc;
 #[allow(dead_code)]
 #[path = "../../src/clock.rs"]
 mod clock;
+#[path = "../../src/cpu/mod.rs"]
+mod cpu;
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/map/mod.rs"]
 mod map;

@@ -14,6 +14,9 @@
 #[path = "../../src/clock.rs"]
 mod clock;
 #[cfg(dwell_shuttle)]
+#[path = "../../src/cpu/mod.rs"]
+mod cpu;
+#[cfg(dwell_shuttle)]
 #[allow(dead_code, unused_imports)]
 #[path = "../../src/map/mod.rs"]
 mod map;

@@ -33,9 +33,9 @@
 
 use super::calendar::STEP;
 use super::index::Key;
-use super::memory::prefetch;
 use super::reclaim::{Guard, Mark};
 use super::record::{Record, assert_address};
+use crate::cpu::prefetch;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;

@@ -23,10 +23,10 @@
 use super::bucket::{Bucket, Class, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use super::index::{Index, Key, OrderedIndex};
 use super::life::{Observed, State};
-use super::memory::prefetch;
 use super::reclaim::Reclaim;
 use super::record::Record;
 use super::visit::Visit;
+use crate::cpu::prefetch;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};

@@ -320,7 +320,7 @@ where
     fn unlinked(&self, hash: u64, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
         self.table.prefetch(upper(hash), visit);
         let terms = self.terms(&key, &value, visit.now);
-        Unlinked::new(upper(hash), key, value, terms, |record| visit.put(record))
+        Unlinked::new(upper(hash), key, value, terms)
     }
 
     /// What an unlinked record becomes when a structure leads to it.

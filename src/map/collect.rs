@@ -75,8 +75,7 @@ where
     ///
     /// A part looks at 1,024 records at most that are due; or it takes over 1,024 lines at most of a table that
     /// grows or shrinks, and frees 1,024 ended records at most. It is not pinned between its steps, of 32
-    /// records or 256 lines. The last part gives memory back to the system: one system call for each 2 MiB.
-    /// Lock-free.
+    /// records or 256 lines. Lock-free, but for the allocator.
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -112,7 +111,6 @@ where
             if may_free && self.free_part(BATCHES) || has_settled {
                 return Some(0);
             }
-            self.give_back();
         }
         ended
     }
@@ -145,7 +143,6 @@ where
         if has_garbage {
             self.free_garbage();
         }
-        self.give_back();
     }
 
     /// Takes a growing or shrinking table a bounded step further, or lets it begin to shrink. False if there is
@@ -154,13 +151,6 @@ where
         // At no time: nothing is judged by it.
         let visit = self.visit_at(0);
         self.table.lines(&visit.guard).go_on(UNITS, &visit) || self.fit(&visit)
-    }
-
-    /// Gives memory back to the system that no record is in.
-    fn give_back(&self) {
-        if self.limbo.cells().is_worth_clearing() {
-            self.limbo.cells().clear();
-        }
     }
 
     /// Frees up to so many batches of what has ended, unless somebody is pinned and may be reading it. False if there

@@ -101,7 +101,7 @@ where
                 break;
             }
         }
-        if has_ended || self.limbo.garbage() > 0 || self.limbo.cells().is_worth_clearing() {
+        if has_ended || self.limbo.garbage() > 0 {
             self.settle();
         }
         let until_due = self.next_due().unwrap_or(LONGEST_SLEEP);

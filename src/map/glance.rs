@@ -20,10 +20,10 @@
 //! **Progress.** Wait-free.
 
 use super::line::{DoorState, Tag};
-use super::memory::prefetch;
 use super::reclaim::Guard;
 use super::record::{Record, at};
 use super::table::{Table, upper};
+use crate::cpu::prefetch;
 
 /// What the first line shows of a key.
 pub(crate) enum Glance<'g, K, V> {

@@ -1,6 +1,5 @@
 //! Handles: what keeps a value alive outside of the map.
 
-use super::memory::Cells;
 use super::record::{NEVER, Record, disown};
 use crate::map::life::State;
 use std::fmt;
@@ -102,7 +101,7 @@ impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
         // SAFETY: the handle gives up its own part, and is gone. The grace period of the record is over if no structure
         // owns it any more.
-        unsafe { disown(self.record, |memory| Cells::free(memory)) }
+        unsafe { disown(self.record) }
     }
 }
 

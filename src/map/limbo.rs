@@ -15,9 +15,9 @@
 //! **Progress.** Lock-free. Stacks are taken whole by swap, so that no foreign head is ever read. A thread that stops with
 //! batches in its hands delays their freeing.
 
-use super::memory::{Cells, Freed, prefetch};
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, contain, disown};
+use crate::cpu::prefetch;
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
@@ -37,7 +37,6 @@ pub(crate) struct Limbo<K: 'static, V: 'static> {
     swept: AtomicUsize,
     freed: AtomicU64,
     panics: AtomicU64,
-    cells: Cells<Record<K, V>>,
 }
 
 struct Lane<K, V> {
@@ -77,13 +76,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
             swept: AtomicUsize::new(0),
             freed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
-            cells: Cells::new(lanes),
         }
-    }
-
-    /// The memory that records come from and go to.
-    pub(crate) fn cells(&self) -> &Cells<Record<K, V>> {
-        &self.cells
     }
 
     /// A structure has let go of a record; the last one retires it.
@@ -172,7 +165,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         // First, so that others can free these while values are dropped here.
         ready.push_all(taken);
         for batch in &own {
-            self.free(&batch.records, lane);
+            self.free(&batch.records);
         }
         own.len()
     }
@@ -190,10 +183,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     /// For a map that is being dropped: a structure lets go, and the last one frees without a grace period.
     pub(crate) fn free_if_last(&self, record: &Record<K, V>) {
         if record.leave() {
-            // SAFETY: nobody uses the memory any more.
-            self.disown(NonNull::from(record), |memory| unsafe {
-                Cells::free(memory)
-            });
+            self.disown(NonNull::from(record));
         }
     }
 
@@ -222,23 +212,13 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Frees records whose grace period is over. A lane keeps their memory at hand, if it has room for that.
-    fn free(&self, records: &[NonNull<Record<K, V>>], lane: usize) {
+    /// Frees records whose grace period is over.
+    fn free(&self, records: &[NonNull<Record<K, V>>]) {
         for record in records {
             prefetch(record.as_ptr());
         }
-        let mut kept = self.cells.has_room(lane, records.len()).then(Freed::new);
         for &record in records {
-            // SAFETY: nobody uses the memory any more, and it is of these cells.
-            self.disown(record, |memory| unsafe {
-                match &mut kept {
-                    Some(freed) => freed.add(memory),
-                    None => Cells::free(memory),
-                }
-            });
-        }
-        if let Some(freed) = kept {
-            self.cells.keep(freed, lane);
+            self.disown(record);
         }
         // Relaxed: a count.
         self.freed
@@ -246,9 +226,9 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     }
 
     /// Gives up the structures' ownership of a record whose grace period is over.
-    fn disown(&self, record: NonNull<Record<K, V>>, release: impl FnMut(NonNull<Record<K, V>>)) {
+    fn disown(&self, record: NonNull<Record<K, V>>) {
         // SAFETY: the last structure has let go, so that this ownership is the caller's to give up, once.
-        if !contain(|| unsafe { disown(record, release) }) {
+        if !contain(|| unsafe { disown(record) }) {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -375,11 +355,11 @@ impl<K, V> Iterator for Taken<K, V> {
 impl<K: 'static, V: 'static> Drop for Limbo<K, V> {
     fn drop(&mut self) {
         // The map is gone: nobody is pinned for the sake of its records any more.
-        for (number, lane) in self.lanes.iter().enumerate() {
-            self.free(&lane.take_retired(), number);
+        for lane in &self.lanes {
+            self.free(&lane.take_retired());
             for queue in [&lane.waiting, &lane.ready] {
                 for batch in queue.take_all() {
-                    self.free(&batch.records, number);
+                    self.free(&batch.records);
                 }
             }
         }

@@ -2,8 +2,6 @@
 //! `life`, `table`, `resize`, `bucket`, `calendar`, `record`, `limbo` and `reclaim`.
 
 mod access;
-#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
-mod arena;
 mod array;
 #[cfg(not(dwell_shuttle))]
 mod barrier;
@@ -11,12 +9,8 @@ mod bucket;
 mod builder;
 mod calendar;
 mod change;
-#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
-mod chunk;
 mod collect;
 mod collector;
-#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
-mod emptied;
 mod end;
 #[cfg(not(dwell_shuttle))]
 mod epoch;
@@ -30,12 +24,7 @@ mod life;
 mod limbo;
 mod line;
 mod listener;
-#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
-mod magazine;
-mod memory;
 mod nested;
-#[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle, dwell_boxed))))]
-mod pages;
 #[cfg_attr(dwell_shuttle, path = "graveyard.rs")]
 mod reclaim;
 mod record;

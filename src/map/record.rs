@@ -11,10 +11,9 @@
 //! exchanges a place it read for null, or the successor's mark for a place, which fails if any of this happened in
 //! between.
 //!
-//! **Progress.** Everything here is wait-free but for the memory, see `chunk`: taking and freeing it is lock-free.
+//! **Progress.** Everything here is wait-free but for the memory, which is the allocator's.
 
 use super::life::{Life, Observed};
-use super::memory::Cells;
 use super::reclaim::{Guard, Mark, Reclaim};
 #[cfg(not(dwell_tsan))]
 use crate::sync::fence;
@@ -200,15 +199,8 @@ pub(crate) struct Unlinked<K: 'static, V: 'static> {
 }
 
 impl<K: 'static, V: 'static> Unlinked<K, V> {
-    /// `put` keeps the record somewhere: see `memory`.
-    pub(crate) fn new(
-        hash: u32,
-        key: K,
-        value: V,
-        terms: Terms,
-        put: impl FnOnce(Record<K, V>) -> NonNull<Record<K, V>>,
-    ) -> Self {
-        let record = put(Record(UnsafeCell::new(Fields {
+    pub(crate) fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
+        let record = Box::new(Record(UnsafeCell::new(Fields {
             life: Life::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(OWNER + 2 + PROTECTED * u32::from(terms.is_protected)),
@@ -223,6 +215,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
             key: UnsafeCell::new(ManuallyDrop::new(key)),
             value: UnsafeCell::new(ManuallyDrop::new(value)),
         })));
+        let record = NonNull::from(Box::leak(record));
         assert_address(record.as_ptr());
         let unlinked = Self {
             record,
@@ -266,17 +259,15 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
 impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
     fn drop(&mut self) {
         let record = self.record;
-        let guard = Guard::pin();
-        // SAFETY: no structure leads to the record any more, and it is freed once. The map's bounds on K and V let
-        // that happen on any thread. What nobody else saw is dropped at once; only its memory waits, see `chunk`.
+        // SAFETY: no structure leads to the record any more, and it is freed once. A record that was in a slot waits
+        // for the threads that may be comparing its key; the map's bounds on K and V let it be freed on any thread.
         unsafe {
             if self.was_placed {
-                guard.defer(move || {
-                    contain(|| free(record, |memory| Cells::free(memory)));
+                Guard::pin().defer(move || {
+                    contain(|| free(record));
                 });
             } else {
-                let _memory = Finally(|| guard.defer(move || Cells::free(record)));
-                drop_contents(record);
+                free(record);
             }
         }
     }
@@ -318,15 +309,11 @@ pub(crate) unsafe fn at<K, V>(record: *mut Record<K, V>, guard: &Guard) -> &Reco
     record
 }
 
-/// Gives up one ownership. If it was the last, drops key and value, even if one of the two panics, and leaves the memory to
-/// `release`.
+/// Gives up one ownership. If it was the last, frees the record.
 ///
 /// # Safety
 /// The caller owns one, and does not use the record afterwards.
-pub(crate) unsafe fn disown<K, V>(
-    record: NonNull<Record<K, V>>,
-    release: impl FnMut(NonNull<Record<K, V>>),
-) {
+pub(crate) unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
     // SAFETY: the caller's ownership keeps the record alive until the count is lowered.
     let count = unsafe { &(*record.cast::<Fields<K, V>>().as_ptr()).count };
     // Release: what this owner did comes before the record is freed.
@@ -338,30 +325,19 @@ pub(crate) unsafe fn disown<K, V>(
         #[cfg(dwell_tsan)]
         count.load(Ordering::Acquire);
         // SAFETY: nobody owns the record any more, so nobody can reach it.
-        unsafe { free(record, release) }
+        unsafe { free(record) }
     }
 }
 
-/// Drops key and value, even if one of the two panics, and leaves the memory to `release`.
+/// Drops key and value, and frees the memory, even if one of the two panics.
 ///
 /// # Safety
 /// Nobody else can reach the record.
-unsafe fn free<K, V>(
-    record: NonNull<Record<K, V>>,
-    mut release: impl FnMut(NonNull<Record<K, V>>),
-) {
-    let _memory = Finally(|| release(record));
-    // SAFETY: the caller's.
-    unsafe { drop_contents(record) };
-}
-
-/// Drops key and value, even if one of the two panics.
-///
-/// # Safety
-/// Nobody else can reach the record, and nobody uses the two afterwards.
-unsafe fn drop_contents<K, V>(record: NonNull<Record<K, V>>) {
-    // SAFETY: the caller's; key and value are dropped once, unless the value was taken.
+unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
+    // SAFETY: the record came from a box, and the caller is the last one that knows it. The box does not drop key and
+    // value: they are dropped here, once, unless the value was taken.
     unsafe {
+        let _memory = Finally(|| drop(Box::from_raw(record.as_ptr())));
         let record = record.as_ref();
         record.trace.write();
         let _key = Finally(|| ManuallyDrop::drop(&mut *record.key.get()));

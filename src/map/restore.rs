@@ -50,8 +50,7 @@ where
             return false;
         }
         let hash = self.hash(&key);
-        let put = |record| visit.put(record);
-        let mut record = Unlinked::new(upper(hash), key, value, terms, put);
+        let mut record = Unlinked::new(upper(hash), key, value, terms);
         let inserted = loop {
             match self.insert_unlinked(hash, record, &visit) {
                 Ok(_) => break true,

@@ -36,11 +36,11 @@
 
 use super::life::{Observed, State};
 use super::line::{Door, DoorState, DoorWord, Line, Slot, Tag, Word};
-use super::memory::prefetch;
 use super::reclaim::Guard;
 use super::record::{Record, Unlinked};
 use super::resize::{Lines, chain};
 use super::visit::Visit;
+use crate::cpu::prefetch;
 use crate::sync::{AtomicPtr, Ordering};
 use std::ptr;
 

@@ -131,8 +131,7 @@ where
                 weight: self.weigh(old.key(), &value),
                 is_protected: self.protects(old.key(), &value),
             };
-            let put = |record| visit.put(record);
-            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms, put);
+            let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
             Place::await_token(new.record());
             loop {
                 new.record().life.start(seen.touched_at(now));

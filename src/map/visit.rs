@@ -5,7 +5,6 @@ use super::limbo::Limbo;
 use super::reclaim::{Guard, Reclaim};
 use super::record::{Record, at};
 use std::cell::Cell;
-use std::ptr::NonNull;
 
 /// A pinned operation.
 pub(crate) struct Visit<'m, K: 'static, V: 'static> {
@@ -39,12 +38,6 @@ impl<'m, K: 'static, V: 'static> Visit<'m, K, V> {
         let lane = lanes::current(self.limbo.lanes());
         self.lane.set(Some(lane));
         lane
-    }
-
-    /// Keeps a new record.
-    pub(crate) fn put(&self, record: Record<K, V>) -> NonNull<Record<K, V>> {
-        // SAFETY: the visit's guard is held.
-        unsafe { self.limbo.cells().put(record, self.lane()) }
     }
 
     /// A record that was found during this visit.

@@ -4,8 +4,6 @@
 pub(crate) mod life;
 #[path = "../../../src/map/limbo.rs"]
 pub(crate) mod limbo;
-#[path = "../../../src/map/memory.rs"]
-pub(crate) mod memory;
 pub(crate) mod reclaim;
 #[path = "../../../src/map/record.rs"]
 pub(crate) mod record;

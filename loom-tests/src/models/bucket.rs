@@ -6,7 +6,7 @@ use crate::protocols::index::Key as BucketKey;
 use crate::protocols::life::Observed;
 use crate::protocols::reclaim::{Guard, Reclaim};
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
-use crate::watched::{Key, Value, boxed};
+use crate::watched::{Key, Value};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,7 +132,7 @@ fn record(number: u64) -> Unlinked<Key, Value> {
         weight: 0,
         is_protected: false,
     };
-    let record = Unlinked::new(0, Key::new(number), Value::new(number), terms, boxed);
+    let record = Unlinked::new(0, Key::new(number), Value::new(number), terms);
     record.record().life.start(Observed::new(1, false));
     record
 }

@@ -5,7 +5,7 @@ use crate::batches::reclaim::{Guard, Reclaim};
 use crate::batches::record::{NEVER, Record, Terms, Unlinked, at};
 use crate::explore::{Size, alone, both, explore, three};
 use crate::sync::{AtomicPtr, Ordering};
-use crate::watched::{Key, Value, boxed};
+use crate::watched::{Key, Value};
 use std::ptr;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl World {
             is_protected: false,
         };
         let number = slot as u64;
-        let record = Unlinked::new(0, Key::new(number), Value::new(number), terms, boxed);
+        let record = Unlinked::new(0, Key::new(number), Value::new(number), terms);
         let pointer = record.into_linked().as_ptr();
         self.slots[slot].store(pointer, Ordering::Release);
     }

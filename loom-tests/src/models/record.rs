@@ -1,10 +1,9 @@
 //! A record's counts: the last owner drops key and value, after everybody else has used them.
 
 use crate::explore::{Size, alone, both, explore, three};
-use crate::protocols::memory::Cells;
 use crate::protocols::record::{NEVER, Record, Terms, Unlinked, disown};
 use crate::sync::{AtomicUsize, Ordering, Trace};
-use crate::watched::{Key, Value, boxed};
+use crate::watched::{Key, Value};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ impl Owner {
             weight: 0,
             is_protected: false,
         };
-        Self(Unlinked::new(0, Key::new(1), Value::new(1), terms, boxed).into_linked())
+        Self(Unlinked::new(0, Key::new(1), Value::new(1), terms).into_linked())
     }
 
     fn record(&self) -> &Entry {
@@ -45,7 +44,7 @@ impl Owner {
     fn read_and_let_go(self) {
         assert_eq!(self.record().value().number(), 1);
         // SAFETY: this owner is gone afterwards.
-        unsafe { disown(self.0, |memory| Cells::free(memory)) }
+        unsafe { disown(self.0) }
     }
 }
 
