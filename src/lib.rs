@@ -62,17 +62,26 @@
 //! `session`, `provider` and `manager` are told in `docs/sessions.md`. They are there with the feature `sessions`,
 //! which is on by default.
 
+#![cfg_attr(
+    any(dwell_loom, dwell_shuttle, dwell_counted),
+    allow(missing_docs, missing_debug_implementations)
+)]
+
 #[cfg(not(any(dwell_loom, dwell_shuttle)))]
 mod alloc;
 mod clock;
 #[cfg(feature = "sessions")]
 mod count;
 mod cpu;
+#[cfg(any(dwell_loom, dwell_shuttle, dwell_counted))]
+#[doc(hidden)]
+pub mod internals;
 #[cfg(feature = "sessions")]
 pub mod manager;
 mod map;
 #[cfg(feature = "sessions")]
 pub mod provider;
+mod reclaim;
 #[cfg(feature = "sessions")]
 pub mod session;
 #[cfg(feature = "snapshot")]

@@ -2,7 +2,7 @@
 
 /// Asks for a cache line ahead of its use.
 #[inline]
-pub(crate) fn prefetch<T>(pointer: *const T) {
+pub fn prefetch<T>(pointer: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch does not fault, whatever the address.
     unsafe {

@@ -1,16 +1,17 @@
 //! The builder: every setting is checked when the map is built.
 
-use super::calendar::Calendar;
-use super::handle::Handle;
-use super::life::LAST_TICK;
-use super::limbo::Limbo;
-use super::listener::Listener;
-use super::record::LONGEST_IDLE;
-use super::resize::bits_for;
-use super::stats::{Counters, RemovalCause};
-use super::table::Table;
-use super::{IdleMap, Protection, Settings, Weigher, lanes};
 use crate::clock::{Clock, CoarseClock};
+use crate::cpu::shard;
+use crate::map::expiry::Calendar;
+use crate::map::handle::Handle;
+use crate::map::listener::Listener;
+use crate::map::record::LONGEST_IDLE;
+use crate::map::record::status::LAST_TICK;
+use crate::map::stats::{Counters, RemovalCause};
+use crate::map::table::Table;
+use crate::map::table::migrate::bits_for;
+use crate::map::{IdleMap, Protection, Settings, Weigher};
+use crate::reclaim::retired::Limbo;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -320,7 +321,7 @@ where
         let is_bounded = self.capacity.is_some() || self.weight_capacity.is_some();
         // What a new record lives if nobody accesses it.
         let life = idle_timeout.min(max_lifetime.unwrap_or(u64::MAX));
-        let lanes = lanes::count();
+        let lanes = shard::count();
         let least_bits = bits_for(self.initial_capacity);
         let protects = self.protection.is_some();
         // In a bounded map new records are filed in one order, so that eviction meets the oldest first.

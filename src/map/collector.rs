@@ -2,7 +2,7 @@
 //!
 //! It parks in between; no operation of the map ever waits for it or wakes it.
 
-use super::IdleMap;
+use crate::map::IdleMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

@@ -1,7 +1,7 @@
 //! Handles: what keeps a value alive outside of the map.
 
-use super::record::{NEVER, Record, disown};
-use crate::map::life::State;
+use crate::map::record::status::State;
+use crate::map::record::{NEVER, Record, disown};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;

@@ -4,9 +4,9 @@
 //! remembers: it takes the records of one line at a time, and is not pinned between lines. Since a
 //! record's hash never changes, growing and shrinking on the way neither hides nor repeats one.
 
-use super::IdleMap;
-use super::end::Found;
-use super::handle::Handle;
+use crate::map::IdleMap;
+use crate::map::handle::Handle;
+use crate::map::ops::terminate::Found;
 use std::fmt;
 
 /// The end of the hash space, of which records remember 32 bits.

@@ -1,9 +1,9 @@
 //! The removal listener.
 
-use super::RemovalCause;
-use super::handle::Handle;
 use super::nested;
-use super::record::{Record, contain};
+use crate::map::RemovalCause;
+use crate::map::handle::Handle;
+use crate::map::record::{Record, contain};
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 

@@ -1,56 +1,38 @@
-//! Layer 1: the map. This file and those of its operations are the safe face; the protocols are in
-//! `life`, `table`, `resize`, `bucket`, `calendar`, `record`, `limbo` and `reclaim`.
+//! Layer 1: the map.
+//!
+//! [`IdleMap`] is the safe face. Below it, each room imports only from those before it:
+//! `record` (what is kept, and its status), `context` (what an operation carries), `table` (from keys to records), `expiry`
+//! (records by deadline), `ops` (the operations, one file for each kind). `reclaim`, `cpu`, `alloc` and `sync`, beside the
+//! map, know nothing of it.
 
-mod access;
-mod array;
-#[cfg(not(dwell_shuttle))]
-mod barrier;
-mod bucket;
 mod builder;
-mod calendar;
-mod change;
-mod collect;
 mod collector;
-mod end;
-#[cfg(not(dwell_shuttle))]
-mod epoch;
-mod evict;
-mod glance;
+pub mod context;
+pub mod expiry;
 mod handle;
-mod index;
 mod iter;
-mod lanes;
-mod life;
-mod limbo;
-mod line;
 mod listener;
 mod nested;
-#[cfg_attr(dwell_shuttle, path = "graveyard.rs")]
-mod reclaim;
-mod record;
-mod resize;
-#[allow(dead_code, reason = "only the layers above use it")]
-mod restore;
+mod ops;
+pub mod record;
 mod stats;
-mod table;
-mod update;
-mod visit;
-mod walk;
+pub mod table;
 
 pub use builder::{BuildError, Builder};
-pub use change::OccupiedError;
 pub use collector::Collector;
 pub use handle::Handle;
 pub use iter::Iter;
 #[cfg(feature = "snapshot")]
-pub(crate) use restore::History;
+pub(crate) use ops::export::History;
+pub use ops::write::OccupiedError;
 pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
-use calendar::Calendar;
-use life::State;
-use limbo::Limbo;
+use crate::reclaim::retired::Limbo;
+use context::Visit;
+use expiry::Calendar;
 use listener::Listener;
+use record::status::State;
 use record::{NEVER, Terms};
 use stats::Counters;
 use std::fmt;
@@ -59,7 +41,6 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
-use visit::Visit;
 
 pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u32 + Send + Sync>;
 pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
@@ -277,7 +258,7 @@ where
             stale_entries: self.limbo.shells(),
             garbage: self.limbo.garbage(),
             index_buckets: self.calendar.buckets(),
-            table_slots: self.table.lines(&visit.guard).len() * line::SLOTS,
+            table_slots: self.table.lines(&visit.guard).len() * table::line::SLOTS,
             drop_panics: self.limbo.panics(),
             listener_panics: self
                 .listener

@@ -110,7 +110,7 @@ impl Lane {
 pub(crate) struct Counters {
     lanes: Box<[CachePadded<Lane>]>,
     /// Records in the map and their weight, if the map is bounded, with those for which there is
-    /// [room](super::evict::Room). Shared.
+    /// [room](crate::map::ops::evict::Room). Shared.
     occupied: CachePadded<AtomicUsize>,
     weight: CachePadded<AtomicU64>,
 }

@@ -24,6 +24,9 @@ pub(crate) type Random = fn(&mut [u8]) -> io::Result<()>;
 
 /// The operating system's generator.
 pub(crate) fn system_random(bytes: &mut [u8]) -> io::Result<()> {
+    #[cfg(dwell_loom)]
+    return crate::internals::session::number(bytes);
+    #[cfg(not(dwell_loom))]
     getrandom::fill(bytes).map_err(io::Error::from)
 }
 

@@ -5,9 +5,9 @@ use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::ManualClock;
-use crate::map::IdleMap;
-use crate::recorder::{Access, Kind, notes_of};
+use crate::recorder::{Access, notes_of};
+use dwell::internals::sync::Kind;
+use dwell::{IdleMap, ManualClock};
 
 /// Sessions in the map; a line of the table or a record is met by few operations of a thread only.
 const SESSIONS: u64 = 40_000;

@@ -1,7 +1,14 @@
 //! Prints the table of cache lines, read-modify-writes and allocations.
 
+#[cfg(dwell_counted)]
 use shared_lines::{Operation, count};
 
+#[cfg(not(dwell_counted))]
+fn main() {
+    eprintln!("compile this with RUSTFLAGS=\"--cfg dwell_counted\"");
+}
+
+#[cfg(dwell_counted)]
 fn main() {
     println!(
         "| operation | lines with atomics | of these written | read-modify-writes | fences | allocations | written by all threads |"
@@ -32,6 +39,7 @@ fn main() {
 }
 
 /// `WithAfterTick` is "with after tick".
+#[cfg(dwell_counted)]
 fn words(operation: Operation) -> String {
     let name = format!("{operation:?}");
     let spaced = name.char_indices().map(|(place, letter)| match letter {

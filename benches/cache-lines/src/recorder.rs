@@ -1,19 +1,11 @@
 //! The notes of one thread.
 
+use dwell::internals::sync::{Kind, count_accesses};
 use std::cell::RefCell;
 use std::panic::Location;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Load,
-    Store,
-    /// Also one that failed: it takes the line for itself all the same.
-    ReadModifyWrite,
-    Fence,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
@@ -27,12 +19,11 @@ thread_local! {
     static NOTES: RefCell<Option<Vec<Access>>> = const { RefCell::new(None) };
 }
 
-#[track_caller]
-pub(crate) fn note<T>(atomic: *const T, kind: Kind) {
+fn note(address: usize, kind: Kind, place: &'static Location<'static>) {
     let access = Access {
-        line: atomic.addr() / LINE,
+        line: address / LINE,
         kind,
-        place: Location::caller(),
+        place,
     };
     // A thread whose locals are gone takes no notes.
     let _ = NOTES.try_with(|notes| {
@@ -45,6 +36,7 @@ pub(crate) fn note<T>(atomic: *const T, kind: Kind) {
 
 /// What `act` accesses; `most` accesses at most. Allocates once.
 pub(crate) fn notes_of(most: usize, act: impl FnOnce()) -> Vec<Access> {
+    count_accesses(note);
     NOTES.with(|notes| *notes.borrow_mut() = Some(Vec::with_capacity(most)));
     act();
     NOTES

@@ -1,4 +1,5 @@
 //! What the map promises about cache lines: no timing tells it, counting does.
+#![cfg(dwell_counted)]
 
 use shared_lines::{Operation, count};
 

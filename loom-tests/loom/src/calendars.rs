@@ -2,14 +2,14 @@
 //!
 //! The table is a specification: a slot for each key, which leads to the record or its predecessor.
 
-use crate::protocols::bucket::{Class, Place};
-use crate::protocols::calendar::{Calendar, Filing, STEP};
-use crate::protocols::life::{Observed, State};
-use crate::protocols::limbo::Limbo;
-use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
-use crate::protocols::visit::Visit;
-use crate::sync::{AtomicPtr, Ordering};
 use crate::watched::{Key, Value};
+use dwell::internals::map::context::Visit;
+use dwell::internals::map::expiry::bucket::{Class, Place};
+use dwell::internals::map::expiry::{Calendar, Filing, STEP};
+use dwell::internals::map::record::status::{Observed, State};
+use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
+use dwell::internals::reclaim::retired::Limbo;
+use dwell::internals::sync::{AtomicPtr, Ordering};
 use std::ptr;
 
 type Entry = Record<Key, Value>;

@@ -69,7 +69,7 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// twice, also if the map caught the panic.
 pub(crate) fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
     note_panics();
-    crate::session::hash_repeatably();
+    hash_repeatably();
     let iterations = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&iterations);
     let mut builder = Builder::new();
@@ -99,6 +99,23 @@ pub(crate) fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + '
         "{name} at bound {bound}: cut short after {iterations} iterations"
     );
     println!("LOOM {name:72} {bound:>4} {iterations:>9} {seconds:>8.2} COMPLETE");
+}
+
+struct Same;
+
+impl ahash::random_state::RandomSource for Same {
+    fn gen_hasher_seed(&self) -> usize {
+        0
+    }
+}
+
+/// Hashes are the same in each execution, and in each process: ahash is compiled without a generator. To be called
+/// before the first map is made.
+fn hash_repeatably() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        ahash::random_state::set_random_source(Same).expect("no map was made before");
+    });
 }
 
 thread_local! {

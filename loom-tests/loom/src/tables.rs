@@ -3,15 +3,15 @@
 //! The calendar is a specification: a count in each record. Its inserter files it, and who ends it takes it
 //! back; who comes second holds the token, and gives up the calendar's share.
 
-use crate::protocols::glance::Glance;
-use crate::protocols::life::{Observed, State};
-use crate::protocols::limbo::Limbo;
-use crate::protocols::line::DoorState;
-use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
-use crate::protocols::table::{Inserted, Table, Taken, upper};
-use crate::protocols::visit::Visit;
-use crate::sync::{AtomicUsize, Ordering};
 use crate::watched::{Key, Value};
+use dwell::internals::map::context::Visit;
+use dwell::internals::map::record::status::{Observed, State};
+use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
+use dwell::internals::map::table::line::DoorState;
+use dwell::internals::map::table::lookup::Glance;
+use dwell::internals::map::table::{Inserted, Table, Taken, upper};
+use dwell::internals::reclaim::retired::Limbo;
+use dwell::internals::sync::{AtomicUsize, Ordering};
 use std::borrow::Borrow;
 
 pub(crate) struct Item {

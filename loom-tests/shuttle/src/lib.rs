@@ -5,37 +5,9 @@
 //! | flags | what runs | what is checked |
 //! |---|---|---|
 //! | none | `dwell` as users get it, on threads of the operating system | histories are linearizable |
-//! | `--cfg dwell_shuttle` | its sources, compiled by path against shuttle's atomics | the same, under random and PCT schedulers; progress beside a thread that stopped |
+//! | `--cfg dwell_shuttle` | the same, compiled against shuttle's atomics | the same, under random and PCT schedulers; progress beside a thread that stopped |
 //!
 //! `.ci/shuttle` runs both. `DWELL_HISTORIES` multiplies the number of histories.
-
-#[cfg(dwell_shuttle)]
-#[allow(dead_code)]
-#[path = "../../../src/clock.rs"]
-mod clock;
-#[cfg(dwell_shuttle)]
-#[path = "../../../src/cpu/mod.rs"]
-mod cpu;
-#[cfg(dwell_shuttle)]
-#[allow(dead_code, unused_imports)]
-#[path = "../../../src/map/mod.rs"]
-mod map;
-#[cfg(dwell_shuttle)]
-#[allow(dead_code)]
-#[path = "../../../src/sync.rs"]
-mod sync;
-
-/// The map under test, whichever it is.
-#[cfg(test)]
-mod subject {
-    #[cfg(dwell_shuttle)]
-    pub(crate) use crate::{
-        clock::Clock,
-        map::{Builder, Handle, IdleMap, RemovalCause},
-    };
-    #[cfg(not(dwell_shuttle))]
-    pub(crate) use dwell::{Builder, Clock, Handle, IdleMap, RemovalCause};
-}
 
 #[cfg(test)]
 mod checker;

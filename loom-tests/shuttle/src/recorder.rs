@@ -2,7 +2,7 @@
 
 use crate::checker::{Event, is_linearizable};
 use crate::spec::{self, Call, State, Step, Terms};
-use crate::subject::{Clock, Handle, RemovalCause};
+use dwell::{Clock, Handle, RemovalCause};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;

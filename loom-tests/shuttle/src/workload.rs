@@ -2,7 +2,7 @@
 
 use crate::recorder::{self, Recording, RecordingClock, Trail};
 use crate::spec::{Call, ENDLESS, Found, Step, Terms};
-use crate::subject::{Builder, Handle, IdleMap, RemovalCause};
+use dwell::{Builder, Handle, IdleMap, RemovalCause};
 use fastrand::Rng;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! Buckets: a token has one holder, and a bucket is completed once, after everything in it was dealt with.
 
 use crate::explore::{Size, alone, both, explore, three};
-use crate::protocols::bucket::{Bucket, Class, Drained, Filed, Place, bucket_at};
-use crate::protocols::index::Key as BucketKey;
-use crate::protocols::life::Observed;
-use crate::protocols::reclaim::{Guard, Reclaim};
-use crate::protocols::record::{NEVER, Record, Terms, Unlinked};
 use crate::watched::{Key, Value};
+use dwell::internals::map::expiry::bucket::{Bucket, Class, Drained, Filed, Place, bucket_at};
+use dwell::internals::map::expiry::index::Key as BucketKey;
+use dwell::internals::map::record::status::Observed;
+use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
+use dwell::internals::reclaim::{Guard, Reclaim};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

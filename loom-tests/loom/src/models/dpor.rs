@@ -5,7 +5,7 @@
 //! another thread's load from the search. Every loop around an exchange has that shape.
 
 use crate::explore::{Size, both, explore};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use dwell::internals::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::ptr;

@@ -1,8 +1,8 @@
 //! The life word: one winner, no resurrection, no death by an old observation.
 
 use crate::explore::{Size, alone, both, explore, three};
-use crate::protocols::life::{Life, Observed, State};
-use crate::sync::{AtomicU64, Ordering, Trace};
+use dwell::internals::map::record::status::{Life, Observed, State};
+use dwell::internals::sync::{AtomicU64, Ordering, Trace};
 use std::ptr;
 use std::sync::Arc;
 

@@ -1,15 +1,21 @@
 //! Limbo: a retired record is freed once, after everybody who might read it has gone, and not later than with its map.
 
-use crate::batches::limbo::Limbo;
-use crate::batches::reclaim::{Guard, Reclaim};
-use crate::batches::record::{NEVER, Record, Terms, Unlinked, at};
-use crate::explore::{Size, alone, both, explore, three};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::explore::{self, Size, alone, both, three};
 use crate::watched::{Key, Value};
+use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked, at};
+use dwell::internals::reclaim::retired::Limbo;
+use dwell::internals::reclaim::spec::let_periods_end;
+use dwell::internals::reclaim::{Guard, Reclaim};
+use dwell::internals::sync::{AtomicPtr, Ordering};
 use std::ptr;
 use std::sync::Arc;
 
 type Entry = Record<Key, Value>;
+
+fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
+    let_periods_end();
+    explore::explore(name, size, model);
+}
 
 /// Records that are each in a slot, until they are removed.
 struct World {

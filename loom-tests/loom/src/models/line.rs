@@ -1,7 +1,7 @@
 //! Doors of lines: who has frozen one has ended all insertions through it.
 
 use crate::explore::{Size, both, explore};
-use crate::protocols::line::{DoorState, DoorWord, Line};
+use dwell::internals::map::table::line::{DoorState, DoorWord, Line};
 use std::sync::Arc;
 
 #[test]

@@ -6,6 +6,7 @@ mod dpor;
 mod epoch;
 mod glance;
 mod life;
+#[cfg(not(dwell_epoch))]
 mod limbo;
 mod line;
 mod map;

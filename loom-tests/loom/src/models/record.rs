@@ -1,9 +1,9 @@
 //! A record's counts: the last owner drops key and value, after everybody else has used them.
 
 use crate::explore::{Size, alone, both, explore, three};
-use crate::protocols::record::{NEVER, Record, Terms, Unlinked, disown};
-use crate::sync::{AtomicUsize, Ordering, Trace};
 use crate::watched::{Key, Value};
+use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked, disown};
+use dwell::internals::sync::{AtomicUsize, Ordering, Trace};
 use std::ptr::NonNull;
 use std::sync::Arc;
 

@@ -130,7 +130,7 @@ fn an_inserted_record_is_seen_by_all_or_by_none() {
         Size::Trio,
         || {
             let world = one_line(&[]);
-            let order = Arc::new(crate::sync::AtomicUsize::new(0));
+            let order = Arc::new(dwell::internals::sync::AtomicUsize::new(0));
             let later = Arc::clone(&order);
             let (_, first, second) = three(
                 &world,
@@ -138,12 +138,12 @@ fn an_inserted_record_is_seen_by_all_or_by_none() {
                 move |world| {
                     let found = world.get(1);
                     if found.is_some() {
-                        order.fetch_add(1, crate::sync::Ordering::Release);
+                        order.fetch_add(1, dwell::internals::sync::Ordering::Release);
                     }
                     found
                 },
                 move |world| {
-                    let follows = later.load(crate::sync::Ordering::Acquire) == 1;
+                    let follows = later.load(dwell::internals::sync::Ordering::Acquire) == 1;
                     (follows, world.get(1))
                 },
             );

@@ -4,8 +4,8 @@ use super::{
     DUE, IDLE, Map, at, builder, collect_at, conclude, fill, get, insert, map, remove, update,
 };
 use crate::explore::{Size, both, explore, three};
-use crate::map::RemovalCause;
 use crate::watched::{Key, Value};
+use dwell::RemovalCause;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -161,7 +161,7 @@ fn every_end_is_announced_once() {
     explore("map: remove, collect and announce", Size::LongPair, || {
         let announced = Arc::new([const { AtomicUsize::new(0) }; 2]);
         let counts = Arc::clone(&announced);
-        let listener = move |handle: &crate::map::Handle<Key, Value>, cause| {
+        let listener = move |handle: &dwell::Handle<Key, Value>, cause| {
             assert!(!handle.is_live());
             let of_cause = match cause {
                 RemovalCause::Removed => 0,
@@ -188,7 +188,7 @@ fn a_listener_may_use_the_map() {
         || {
             let shared: Arc<std::sync::OnceLock<std::sync::Weak<Map>>> = Arc::default();
             let back = Arc::clone(&shared);
-            let listener = move |handle: &crate::map::Handle<Key, Value>, _| {
+            let listener = move |handle: &dwell::Handle<Key, Value>, _| {
                 let map = back.get().and_then(std::sync::Weak::upgrade).unwrap();
                 insert(&map, 3, handle.number());
             };

@@ -6,10 +6,10 @@ mod changes;
 mod ends;
 mod terms;
 
-use crate::clock::Clock;
 use crate::explore::alone;
-use crate::map::{Builder, IdleMap, Stats};
 use crate::watched::{Key, Value};
+use dwell::Clock;
+use dwell::{Builder, IdleMap, Stats};
 use std::cell::Cell;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::{add_one, at, conclude, was_done, world};
 use crate::explore::{Size, both, explore};
 use crate::models::map::DUE;
-use crate::session::{Changes, SessionError};
+use dwell::session::{Changes, SessionError};
 
 #[test]
 fn of_two_updates_of_an_attribute_none_is_lost() {

@@ -8,7 +8,8 @@ mod renewal;
 
 use super::map::{IDLE, OwnTime, at};
 use crate::explore::alone;
-use crate::session::{LiveSession, SessionError, SessionId, SessionStore, Settings, repeatable};
+use dwell::internals::session::restart_ids;
+use dwell::session::{LiveSession, SessionError, SessionId, SessionStore, Settings};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,9 @@ fn world() -> Arc<World> {
 }
 
 fn world_with(settings: Settings) -> Arc<World> {
-    let store = repeatable(settings, OwnTime);
+    restart_ids();
+    let builder = SessionStore::builder(settings).clock(OwnTime);
+    let store = builder.build().unwrap();
     let id = *store.create().unwrap().id();
     Arc::new(World { store, id })
 }

@@ -3,7 +3,7 @@
 use super::{add_one, at, conclude, world};
 use crate::explore::{Size, both, explore, three};
 use crate::models::map::DUE;
-use crate::session::{SessionError, SessionId};
+use dwell::session::{SessionError, SessionId};
 use std::time::Duration;
 
 /// The new id, if the session is live; none if another request was first.

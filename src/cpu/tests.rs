@@ -1,0 +1,129 @@
+//! Barriers: of a store and a look on each side, at least one look sees the other's store.
+//!
+//! The other side is a processor of its own, which keeps its stores to itself for a while: so this notices a barrier that is
+//! not there. Where the kernel offers membarrier(2), and where it refuses.
+
+use super::membarrier::{heavy, light, medium, prepare};
+use crossbeam_utils::CachePadded;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+const ROUNDS: usize = 100_000;
+
+type Word = CachePadded<AtomicUsize>;
+
+/// What two threads store, and where they wait for each other.
+#[derive(Default)]
+struct Shared {
+    reader: Word,
+    writer: Word,
+    arrived: Word,
+}
+
+impl Shared {
+    fn meet(&self, all: usize) {
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let mut looks = 0;
+        while self.arrived.load(Ordering::Acquire) < all {
+            looks += 1;
+            if looks % 1_000 == 0 {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// In each round stores the round's number, calls the barrier, and looks what the other one has stored.
+    fn run(&self, mine: &Word, other: &Word, barrier: fn()) -> Vec<usize> {
+        prepare();
+        let round = |round| {
+            self.meet(2 * round);
+            mine.store(round, Ordering::Relaxed);
+            barrier();
+            other.load(Ordering::Relaxed)
+        };
+        (1..=ROUNDS).map(round).collect()
+    }
+}
+
+/// Rounds in which neither saw the other's store.
+fn missed() -> usize {
+    let shared = &Shared::default();
+    let (seen_by_reader, seen_by_writer) = thread::scope(|scope| {
+        let barrier = if prepare() { light } else { medium };
+        let reader = scope.spawn(move || shared.run(&shared.reader, &shared.writer, barrier));
+        let free = || assert!(heavy(), "the kernel takes back what it has offered");
+        let seen_by_writer = shared.run(&shared.writer, &shared.reader, free);
+        (reader.join().unwrap(), seen_by_writer)
+    });
+    let both = seen_by_reader.into_iter().zip(seen_by_writer);
+    (1..)
+        .zip(both)
+        .filter(|&(round, (one, other))| one < round && other < round)
+        .count()
+}
+
+#[test]
+fn one_of_two_sees_the_other() {
+    assert_eq!(missed(), 0);
+}
+
+/// From here on the kernel offers this thread, and those that it starts, no membarrier.
+fn refuse() {
+    let statement = |code: u32, jump_if_false, value| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: jump_if_false,
+        k: value,
+    };
+    let mut filter = [
+        // The number of the system call is the first word of what a filter is shown.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        statement(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            1,
+            libc::SYS_membarrier as u32,
+        ),
+        statement(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+        ),
+        statement(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the program and its filter live during the calls.
+    let is_refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            ) == 0
+            && libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_QUERY, 0, 0) == -1
+    };
+    assert!(is_refused, "the kernel does not take the filter");
+}
+
+/// The answer is that of the whole process: so the test starts itself again as another one.
+#[test]
+fn one_of_two_sees_the_other_where_the_kernel_refuses() {
+    const REFUSED: &str = "DWELL_MEMBARRIER_REFUSED";
+    if std::env::var_os(REFUSED).is_some() {
+        refuse();
+        assert_eq!(missed(), 0);
+        return;
+    }
+    let test = "cpu::tests::one_of_two_sees_the_other_where_the_kernel_refuses";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(REFUSED, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+}

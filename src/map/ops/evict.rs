@@ -1,0 +1,302 @@
+//! Eviction: how a bounded map stays within its bound, and which records it ends for that.
+//!
+//! **Invariant.** The counts of records and weight are never less than what is in the map: what is to come is
+//! counted before anybody can find it ([`Room`]), and an end is counted after it.
+//!
+//! **A map at rest is within its bound.** Who has brought something reads the counts after that. It returns when
+//! they are within the bound, or when it has ended as much as it brought: another record, or its own if no other is
+//! to be found, because their tokens are in the hands of other threads. Of those that returned by such a look, take
+//! the one whose look comes last in the count's own order. The count was within the bound then, and held all
+//! that had been brought by those that looked. Each other one has ended as much as it brought.
+//!
+//! **Order.** The calendar is drained from its front, one entry at a time. Protected records are filed apart, and
+//! looked at only if nothing else was found: however many of them there are, none is in the way of a search for
+//! others.
+//!
+//! **Progress.** Lock-free, and bounded but for records that others touch at the same moment.
+
+use crate::map::context::Visit;
+use crate::map::expiry::Filing;
+use crate::map::expiry::bucket::{Class, Place};
+use crate::map::ops::expire::Reviewed;
+use crate::map::ops::terminate::Found;
+use crate::map::record::Record;
+use crate::map::record::status::Observed;
+use crate::map::stats::Counters;
+use crate::map::{IdleMap, RemovalCause};
+use std::ptr;
+
+/// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
+const LOOKS: usize = 256;
+/// Protected records that go at the most for one insertion or update of one that is not. A large stranger goes
+/// itself then. One that grows in many small steps may cost so many in each of them.
+const MOST_PROTECTED: usize = 16;
+/// The part of the unprotected records that those keep which were never accessed: one in eight.
+const FRESH_SHARE: usize = 8;
+
+/// What is counted for a record that nobody can find yet. Given back, unless it is kept.
+#[must_use]
+pub(in crate::map) struct Room<'m> {
+    /// Of a bounded map.
+    counters: Option<&'m Counters>,
+    records: usize,
+    weight: u32,
+}
+
+impl Room<'_> {
+    /// The record is in the map: from now on its end gives the room back.
+    pub(in crate::map) fn keep(mut self) {
+        self.counters = None;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some(counters) = self.counters {
+            counters.vacate(self.records, self.weight);
+        }
+    }
+}
+
+/// A record that was accessed since it was filed, as it was seen.
+type Accessed<'v, K, V> = (&'v Record<K, V>, Observed);
+
+/// What was evicted.
+struct Evicted {
+    weight: u64,
+    was_protected: bool,
+}
+
+/// What came of a search through a class.
+enum Search<'v, K, V> {
+    /// A record was ended.
+    Done(Evicted),
+    /// All that was looked at had been accessed, and is filed as such now. This is the one that ends first.
+    Accessed(Accessed<'v, K, V>),
+    /// There is no record of this class.
+    Nothing,
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Evicts up to `records` records, in the order in which a full map does (see
+    /// [`Builder::capacity`](crate::Builder::capacity)). Returns how many it ended: records that it finds
+    /// past their deadline count too.
+    ///
+    /// A map without a capacity does not count which records were accessed: it evicts those first that were
+    /// never accessed. Lock-free.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
+    /// map.insert("comes back", 1);
+    /// map.insert("does not", 2);
+    /// map.touch("comes back");
+    /// assert_eq!(map.evict(1), 1);
+    /// assert!(map.contains_key("comes back"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn evict(&self, records: usize) -> usize {
+        let mut evicted = 0;
+        while evicted < records {
+            let visit = self.visit();
+            if self.evict_one(None, &visit).is_none() {
+                break;
+            }
+            evicted += 1;
+            self.tidy(visit);
+        }
+        evicted
+    }
+
+    /// Counts what is to come into a bounded map.
+    pub(in crate::map) fn reserve(&self, records: usize, weight: u32) -> Room<'_> {
+        let counters = self.settings.is_bounded.then_some(&self.counters);
+        if let Some(counters) = counters {
+            counters.occupy(records, weight);
+        }
+        Room {
+            counters,
+            records,
+            weight,
+        }
+    }
+
+    /// Counts what a record weighs more than the one that it is to replace.
+    pub(in crate::map) fn reserve_more(
+        &self,
+        replaced: &Record<K, V>,
+        new: &Record<K, V>,
+    ) -> Room<'_> {
+        self.reserve(0, new.weight().saturating_sub(replaced.weight()))
+    }
+
+    /// Evicts, if the map holds more than it may, until it does not, or as much has gone as `newest` brought.
+    /// `newest` is spared, unless it alone weighs too much, or no other record is to be found, or it is not
+    /// protected and so many went for it that are.
+    #[inline]
+    pub(in crate::map) fn make_room(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
+        if self.settings.is_bounded {
+            self.keep_bound(newest, visit);
+        }
+    }
+
+    /// [`make_room`](Self::make_room) in a bounded map. Apart, so that other maps do not even call it.
+    #[inline(never)]
+    fn keep_bound(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
+        let weight = u64::from(newest.weight());
+        if weight > self.settings.weight_capacity {
+            return self.evict_newest(newest, visit);
+        }
+        let (mut evicted, mut protected) = (0, 0);
+        while self.counters.occupied() > self.settings.capacity
+            || self.counters.weight() > self.settings.weight_capacity
+        {
+            if protected == MOST_PROTECTED && !newest.is_protected() {
+                return self.evict_newest(newest, visit);
+            }
+            match self.evict_one(Some(newest), visit) {
+                Some(other) => {
+                    evicted += other.weight;
+                    protected += usize::from(other.was_protected);
+                }
+                None => return self.evict_newest(newest, visit),
+            }
+            if evicted >= weight {
+                return;
+            }
+        }
+    }
+
+    /// Ends a record that was just inserted, or what replaced it.
+    fn evict_newest(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
+        while let Found::Live(record, seen) = self.look(newest, visit) {
+            if self.end(record, seen, RemovalCause::Evicted, visit) {
+                return;
+            }
+        }
+    }
+
+    /// Ends one record by the eviction policy, but not `spared`. None if there is no other, or
+    /// all others are in the hands of other threads.
+    fn evict_one(&self, spared: Option<&Record<K, V>>, visit: &Visit<'_, K, V>) -> Option<Evicted> {
+        let mut is_held = false;
+        let evicted = loop {
+            match self.search_all(spared, &mut is_held, visit) {
+                Search::Done(evicted) => break Some(evicted),
+                Search::Nothing => break None,
+                Search::Accessed((record, seen)) => {
+                    if self.end(record, seen, RemovalCause::Evicted, visit) {
+                        break Some(Evicted {
+                            weight: record.weight().into(),
+                            was_protected: record.is_protected(),
+                        });
+                    }
+                    // It was accessed once more.
+                }
+            }
+        };
+        if let Some(spared) = spared.filter(|_| is_held) {
+            self.calendar.file(spared, Filing::Again, visit);
+        }
+        evicted
+    }
+
+    fn search_all<'v>(
+        &self,
+        spared: Option<&Record<K, V>>,
+        is_held: &mut bool,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Search<'v, K, V> {
+        let fresh = self.calendar.tokens(Class::Fresh);
+        let share = (fresh + self.calendar.tokens(Class::Touched)) / FRESH_SHARE;
+        let few_fresh = self.settings.is_bounded && fresh <= share.max(1);
+        let order = if few_fresh {
+            [Class::Touched, Class::Fresh, Class::Protected]
+        } else {
+            Class::ALL
+        };
+        let mut accessed = None;
+        for class in order {
+            if class == Class::Protected
+                && let Some(accessed) = accessed
+            {
+                return Search::Accessed(accessed);
+            }
+            match self.search(class, spared, is_held, visit) {
+                Search::Nothing => {}
+                // They are touched ones now: the next to go may be among those that were before.
+                Search::Accessed(found) if class == Class::Fresh => accessed = Some(found),
+                found => return found,
+            }
+        }
+        Search::Nothing
+    }
+
+    /// Looks for a record of a class that was not accessed since it was filed, and ends it.
+    fn search<'v>(
+        &self,
+        class: Class,
+        spared: Option<&Record<K, V>>,
+        is_held: &mut bool,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Search<'v, K, V> {
+        let mut first: Option<Accessed<'v, K, V>> = None;
+        let mut looks = 0;
+        while let Some(bucket) = self.calendar.front(class, visit) {
+            if looks >= LOOKS {
+                break;
+            }
+            let mut evicted = None;
+            let review = |record: &'v Record<K, V>| {
+                if spared.is_some_and(|spared| ptr::eq(spared, record)) {
+                    // The bucket may be retired before this token is filed again.
+                    Place::erase(record);
+                    *is_held = true;
+                    return;
+                }
+                let is_done = evicted.is_some();
+                let judge = |record: &'v Record<K, V>, seen| {
+                    if is_done {
+                        return None;
+                    }
+                    let cause = self.expired(record, seen, visit.now);
+                    if cause.is_some() {
+                        return cause;
+                    }
+                    let is = self.calendar.class_of(record, seen);
+                    let quantum = self.calendar.quantum_of(record.deadline(seen));
+                    if is == class && (class == Class::Fresh || quantum <= bucket.key.quantum) {
+                        return Some(RemovalCause::Evicted);
+                    }
+                    let is_first = |(other, then): Accessed<'v, K, V>| {
+                        record.deadline(seen) < other.deadline(then)
+                    };
+                    if is != Class::Protected || class == Class::Protected {
+                        looks += 1;
+                        if first.is_none_or(is_first) {
+                            first = Some((record, seen));
+                        }
+                    }
+                    None
+                };
+                if let Reviewed::Ended(weight) = self.review(record, judge, visit) {
+                    evicted = Some(weight);
+                }
+            };
+            self.calendar.drain(bucket, 1, visit, |_| {}, review);
+            if let Some(weight) = evicted {
+                return Search::Done(Evicted {
+                    weight,
+                    was_protected: class == Class::Protected,
+                });
+            }
+        }
+        first.map_or(Search::Nothing, Search::Accessed)
+    }
+}

@@ -1,0 +1,312 @@
+//! Collection: it drains the calendar from its front, a few entries at a time, as eviction does (see `evict`).
+//!
+//! Each step pins anew, so that no step keeps anything from being freed for long. A step looks at no more
+//! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
+//! retired; what is due is ended by the exchange of its life word, which fails if it is touched right then.
+
+use crate::map::context::Visit;
+use crate::map::expiry::bucket::{Bucket, Class};
+use crate::map::expiry::{Filing, STEP};
+use crate::map::record::Record;
+use crate::map::record::status::{Observed, State};
+use crate::map::{IdleMap, RemovalCause, nested};
+use crate::reclaim::{Guard, Reclaim};
+use std::time::Duration;
+
+/// Steps of a part of a collection.
+const PART: usize = 1_024 / STEP;
+/// Units of a table whose array is being replaced that one step takes over: each copies some ten records' words.
+const UNITS: usize = 256;
+/// Such steps in a part of a collection.
+const PART_OF_TABLE: usize = 4;
+/// Batches of ended records that a part of a collection frees: 1,024 records.
+const BATCHES: usize = 32;
+
+/// What became of a token that was drained.
+pub(in crate::map) enum Reviewed {
+    /// The record, of this weight, was ended.
+    Ended(u64),
+    /// The record had ended before.
+    Shell,
+    /// The token was filed again.
+    Kept,
+}
+
+impl<K, V, S> IdleMap<K, V, S>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Ends every record that is due, and frees what is ready to be freed. Returns how many it ended.
+    ///
+    /// A record is due for collection at the latest one quantum after it ended: a 512th of the idle timeout or
+    /// of the maximal lifetime, of the shorter one, and 66 seconds at most.
+    /// Reads do not wait for that, they see its end at once. May be called by several threads at the same
+    /// time, next to a background [`Collector`](crate::Collector) or in its place. Cost: tens of
+    /// nanoseconds if nothing is due; otherwise in proportion to what is, and to what was touched in the
+    /// idle timeout before. No reader or writer waits for it. Lock-free.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder()
+    ///     .idle_timeout(Duration::from_secs(60))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// map.insert("visitor", 7);
+    /// clock.advance(Duration::from_secs(61));
+    /// assert_eq!(map.collect(), 1);
+    /// assert!(map.is_empty());
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn collect(&self) -> usize {
+        let now = self.now();
+        let mut ended = 0;
+        while let Some(more) = self.collect_step(now) {
+            ended += more;
+        }
+        self.settle();
+        ended
+    }
+
+    /// A bounded part of a collection, for a thread that must not be away for long. Returns how many records it
+    /// ended, which may be none; or `None` if nothing was left to do.
+    ///
+    /// A part looks at 1,024 records at most that are due; or it takes over 1,024 lines at most of a table that
+    /// grows or shrinks, and frees 1,024 ended records at most. It is not pinned between its steps, of 32
+    /// records or 256 lines. Lock-free, but for the allocator.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder()
+    ///     .idle_timeout(Duration::from_secs(60))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// map.insert("visitor", 7);
+    /// clock.advance(Duration::from_secs(61));
+    /// assert_eq!(map.collect_part(), Some(1));
+    /// while map.collect_part().is_some() {}
+    /// assert!(map.is_empty());
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn collect_part(&self) -> Option<usize> {
+        let now = self.now();
+        let mut ended = None;
+        for _ in 0..PART {
+            let Some(more) = self.collect_step(now) else {
+                break;
+            };
+            *ended.get_or_insert(0) += more;
+        }
+        if ended.is_none() {
+            let has_settled = (0..PART_OF_TABLE)
+                .take_while(|_| self.settle_step())
+                .count()
+                > 0;
+            // An array that was replaced waits for its grace period as ended records do.
+            let may_free = has_settled || self.limbo.garbage() > 0;
+            if may_free && self.free_part(BATCHES) || has_settled {
+                return Some(0);
+            }
+        }
+        ended
+    }
+
+    /// One bounded step of collection. Returns how many records it ended, or none if nothing is due.
+    pub(in crate::map) fn collect_step(&self, now: u64) -> Option<usize> {
+        let visit = self.visit_at(now);
+        let due = Class::ALL
+            .into_iter()
+            .filter_map(|class| self.calendar.front(class, &visit))
+            .find(|bucket| self.calendar.end_of(bucket) <= now)?;
+        let mut ended = 0;
+        let ahead = |record: &Record<K, V>| self.table.prefetch(record.hash(), &visit);
+        self.calendar.drain(due, STEP, &visit, ahead, |record| {
+            let judge = |record: &Record<K, V>, seen| self.expired(record, seen, now);
+            if let Reviewed::Ended(_) = self.review(record, judge, &visit) {
+                ended += 1;
+            }
+        });
+        self.tidy(visit);
+        Some(ended)
+    }
+
+    /// After a collection: lets the table shrink, and frees what can be freed now.
+    pub(in crate::map) fn settle(&self) {
+        let mut has_garbage = self.limbo.garbage() > 0;
+        while self.settle_step() {
+            has_garbage = true;
+        }
+        if has_garbage {
+            self.free_garbage();
+        }
+    }
+
+    /// Takes a growing or shrinking table a bounded step further, or lets it begin to shrink. False if there is
+    /// nothing to do.
+    fn settle_step(&self) -> bool {
+        // At no time: nothing is judged by it.
+        let visit = self.visit_at(0);
+        self.table.lines(&visit.guard).go_on(UNITS, &visit) || self.fit(&visit)
+    }
+
+    /// Frees up to so many batches of what has ended, unless somebody is pinned and may be reading it. False if there
+    /// were none to free.
+    fn free_part(&self, batches: usize) -> bool {
+        self.limbo.send_all(&Guard::pin());
+        let mut freed = 0;
+        // A grace period is over when the epoch has moved on three times.
+        for _ in 0..4 {
+            let visit = self.visit_at(0);
+            visit.guard.flush();
+            self.limbo.sweep(visit.lane(), &visit.guard);
+            // Values are dropped while nobody waits for this thread.
+            drop(visit);
+            nested::free(|| freed += self.limbo.reap_any(batches - freed));
+        }
+        freed > 0
+    }
+
+    /// Frees all that has ended, unless somebody is pinned and may be reading it.
+    pub(in crate::map) fn free_garbage(&self) {
+        self.free_part(usize::MAX);
+    }
+
+    /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for
+    /// this one pass. Returns how many it ended.
+    ///
+    /// A record with an idle timeout of its own keeps its distance from the map's: if it may idle ten minutes
+    /// longer, it may idle for `max_idle` and ten minutes. Absolute deadlines count as always. Looks at each
+    /// record that may be concerned, and at none that was filed as more recent. Lock-free.
+    ///
+    /// ```
+    /// use dwell::{IdleMap, ManualClock};
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// let map = IdleMap::builder().clock(clock.clone()).build()?;
+    /// map.insert("early", 1);
+    /// clock.advance(Duration::from_secs(60));
+    /// map.insert("late", 2);
+    /// assert_eq!(map.collect_idle(Duration::from_secs(60)), 1);
+    /// assert!(map.contains_key("late"));
+    /// # Ok::<(), dwell::BuildError>(())
+    /// ```
+    pub fn collect_idle(&self, max_idle: Duration) -> usize {
+        let max_idle = u64::try_from(max_idle.as_millis()).unwrap_or(u64::MAX);
+        let timeout = self.settings.idle_timeout;
+        if max_idle >= timeout {
+            return self.collect();
+        }
+        let now = self.now();
+        // A record that is concerned has a deadline of its last access and its own timeout at the most.
+        let horizon = self.calendar.quantum_of(now + (timeout - max_idle));
+        let mut ended = 0;
+        loop {
+            let before = ended;
+            for class in Class::ALL {
+                let mut key = None;
+                loop {
+                    let visit = self.visit_at(now);
+                    let Some(bucket) = self.calendar.after(class, key, &visit) else {
+                        break;
+                    };
+                    if bucket.key.quantum > horizon {
+                        break;
+                    }
+                    for index in 0..bucket.size() {
+                        ended += usize::from(self.end_if_idle(bucket, index, max_idle, &visit));
+                    }
+                    key = Some(bucket.key);
+                }
+            }
+            if ended == before {
+                break;
+            }
+            // Ending records may have moved others to buckets that were passed already: look again.
+        }
+        self.settle();
+        ended
+    }
+
+    fn end_if_idle(
+        &self,
+        bucket: &Bucket<K, V>,
+        index: usize,
+        max_idle: u64,
+        visit: &Visit<'_, K, V>,
+    ) -> bool {
+        let Some(record) = bucket.peek(index) else {
+            return false;
+        };
+        // SAFETY: read from a bucket during the visit: the calendar's share was not given up before.
+        let record = unsafe { visit.at(record) };
+        loop {
+            let State::Live(seen) = record.life.load() else {
+                return false;
+            };
+            let idle = (record.idle() + max_idle).saturating_sub(self.settings.idle_timeout);
+            let cause = self
+                .expired(record, seen, visit.now)
+                .or_else(|| (seen.tick() + idle <= visit.now).then_some(RemovalCause::ExpiredIdle));
+            match cause {
+                None => return false,
+                Some(cause) if self.end(record, seen, cause, visit) => return true,
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Decides about a record whose token was drained: ends it if `judge` names a cause, files it again if
+    /// not.
+    pub(in crate::map) fn review<'v>(
+        &self,
+        record: &'v Record<K, V>,
+        mut judge: impl FnMut(&'v Record<K, V>, Observed) -> Option<RemovalCause>,
+        visit: &'v Visit<'_, K, V>,
+    ) -> Reviewed {
+        let mut record = record;
+        loop {
+            match record.life.load() {
+                State::Live(seen) => match judge(record, seen) {
+                    Some(cause) => {
+                        if self.end_with_token(record, seen, cause, visit) {
+                            return Reviewed::Ended(record.weight().into());
+                        }
+                    }
+                    None => {
+                        self.calendar.file(record, Filing::Again, visit);
+                        return Reviewed::Kept;
+                    }
+                },
+                State::Forward(successor) => {
+                    // SAFETY: the successor's token is the one in hand: it was never given up.
+                    let successor = unsafe { visit.follow(successor) };
+                    visit.left_shell(record);
+                    record = successor;
+                }
+                State::Dead | State::Pending => {
+                    visit.left_shell(record);
+                    return Reviewed::Shell;
+                }
+            }
+        }
+    }
+
+    /// When the next bucket is due, in milliseconds from now; none if nothing is filed.
+    pub(in crate::map) fn next_due(&self) -> Option<u64> {
+        let visit = self.visit();
+        Class::ALL
+            .into_iter()
+            .filter_map(|class| self.calendar.front(class, &visit))
+            .map(|bucket| self.calendar.end_of(bucket).saturating_sub(visit.now))
+            .min()
+    }
+
+    /// A quantum's length in milliseconds.
+    pub(in crate::map) fn quantum(&self) -> u64 {
+        self.calendar.quantum()
+    }
+}

@@ -1,0 +1,359 @@
+//! A record: one allocation for life word, deadlines, reference counts, key and value.
+//!
+//! **Ownership.** Two structures refer to a record, the table and the calendar. Together they are one
+//! owner; each handle is one more. Who takes the record out of a structure has that one's share in it. Who has both shares
+//! retires it, and so does who gives up the last one: the structures' ownership
+//! is given up after a grace period, so that who is pinned may read what it found, and may still take
+//! a handle. Who gives up the last ownership drops key and value and frees the memory.
+//!
+//! **Who writes `place`.** Before the commit, its inserter (the chain's stamp, or the mark of a successor). Then whoever
+//! holds the record's token (see `calendar`). Once retired, the reclaimer (a link). Everybody else only
+//! exchanges a place it read for null, or the successor's mark for a place, which fails if any of this happened in
+//! between.
+//!
+//! **Progress.** Everything here is wait-free but for the memory, which is the allocator's.
+
+pub mod status;
+
+use crate::map::record::status::{Life, Observed};
+use crate::reclaim::{Guard, Mark, Reclaim};
+#[cfg(not(dwell_tsan))]
+use crate::sync::fence;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace};
+use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A deadline that is never reached.
+pub const NEVER: u64 = u64::MAX;
+/// The longest idle allowance: 2^40 - 1 milliseconds, 34 years.
+pub const LONGEST_IDLE: u64 = (1 << IDLE_BITS) - 1;
+/// The greatest weight of one record.
+pub const GREATEST_WEIGHT: u32 = (1 << 24) - 1;
+
+const IDLE_BITS: u32 = 40;
+/// Instead of a deadline: the value was taken out before the record was committed.
+const TAKEN: u64 = NEVER - 1;
+/// The count's unit for owners. The two lowest bits count the shares of structures, until the record is retired; the
+/// third one does not change.
+const OWNER: u32 = 8;
+const PROTECTED: u32 = 4;
+const STRUCTURES: u32 = PROTECTED - 1;
+
+/// A record. All of it is in one cell, what lies between its fields included: it is freed through pointers that were
+/// made of shared references, and such a pointer may free only what a shared reference may change.
+#[repr(transparent)]
+pub struct Record<K, V>(UnsafeCell<Fields<K, V>>);
+
+impl<K, V> Deref for Record<K, V> {
+    type Target = Fields<K, V>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Fields<K, V> {
+        // SAFETY: nobody has a mutable reference to the fields as a whole: each is atomic, or a cell of its own.
+        unsafe { &*self.0.get() }
+    }
+}
+
+/// Fields stand in the order in which a look-up reads them; `repr(C)` keeps the first ones in one
+/// cache line. The alignment leaves the low bits of a record's address to `life` and `table`.
+#[repr(C, align(8))]
+pub struct Fields<K, V> {
+    pub life: Life<Record<K, V>>,
+    /// Where the calendar keeps the record's token, or one of the other uses above.
+    pub place: AtomicPtr<()>,
+    /// `owners * 8 + is_protected * 4 + structures`.
+    count: AtomicU32,
+    hash: AtomicU32,
+    /// The absolute deadline, or `TAKEN`.
+    limit: AtomicU64,
+    /// The idle allowance in the low 40 bits, the weight above.
+    allowance: AtomicU64,
+    mark: Mark,
+    trace: Trace,
+    key: UnsafeCell<ManuallyDrop<K>>,
+    value: UnsafeCell<ManuallyDrop<V>>,
+}
+
+/// What a record is born with.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The time of its first access.
+    pub birth: u64,
+    /// Idle allowance in milliseconds.
+    pub idle: u64,
+    /// Absolute deadline.
+    pub limit: u64,
+    pub weight: u32,
+    /// A full map ends it after the others.
+    pub is_protected: bool,
+}
+
+impl<K, V> Record<K, V> {
+    /// The upper half of the key's hash: it chooses the line of the table.
+    #[inline]
+    pub fn hash(&self) -> u32 {
+        // Relaxed: does not change once a structure leads to the record.
+        self.hash.load(Ordering::Relaxed)
+    }
+
+    /// For a successor: a key that claims to equal another one stays on that one's line, even if it lies.
+    pub fn set_hash(&self, hash: u32) {
+        self.hash.store(hash, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn key(&self) -> &K {
+        self.trace.read();
+        // SAFETY: the key is only written to when it is made, and when nobody can reach the record.
+        unsafe { &*self.key.get() }
+    }
+
+    #[inline]
+    pub fn value(&self) -> &V {
+        self.trace.read();
+        // SAFETY: as for the key; and a value that was taken out is that of a record that was never
+        // committed, which nobody reads.
+        unsafe { &*self.value.get() }
+    }
+
+    // Relaxed in the four below: who needs the newest terms reads them after a life word that was
+    // advanced once they were written.
+
+    #[inline]
+    pub fn idle(&self) -> u64 {
+        self.allowance.load(Ordering::Relaxed) & LONGEST_IDLE
+    }
+
+    #[inline]
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub fn set_idle(&self, idle: u64) {
+        let weight = u64::from(self.weight()) << IDLE_BITS;
+        self.allowance
+            .store(idle.min(LONGEST_IDLE) | weight, Ordering::Relaxed);
+    }
+
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    pub fn weight(&self) -> u32 {
+        (self.allowance.load(Ordering::Relaxed) >> IDLE_BITS) as u32
+    }
+
+    /// Only by who may, see above.
+    pub fn set_place(&self, place: *mut (), order: Ordering) {
+        if cfg!(dwell_loom) {
+            // loom does not order a store and a concurrent exchange: it would let who has made the exchange read
+            // its outcome also when a newer place is in its sight.
+            self.place.swap(place, order);
+        } else {
+            self.place.store(place, order);
+        }
+    }
+
+    /// Whether a full map ends the record after the others.
+    pub fn is_protected(&self) -> bool {
+        // Relaxed: this bit does not change.
+        self.count.load(Ordering::Relaxed) & PROTECTED != 0
+    }
+
+    /// When the record ends if it is not touched any more.
+    #[inline]
+    pub fn deadline(&self, seen: Observed) -> u64 {
+        (seen.tick() + self.idle()).min(self.limit())
+    }
+
+    /// One more owner. Only under a guard, or by an owner.
+    #[inline]
+    pub fn own(&self) {
+        // Relaxed: whoever is here already has a way to the record that outlasts this call.
+        let before = self.count.fetch_add(OWNER, Ordering::Relaxed);
+        if before > u32::MAX / 2 {
+            // 250 million handles of one record were leaked; going on would free it under them.
+            std::process::abort();
+        }
+    }
+
+    /// One share is given up by who does not have the other. True for the last one: the caller must retire the record.
+    pub fn leave(&self) -> bool {
+        // AcqRel: pairs with itself. The last one comes after all that the other did with `place`.
+        self.count.fetch_sub(1, Ordering::AcqRel) & STRUCTURES == 1
+    }
+
+    /// Notes that the record is retired; under a specification of reclamation, later reads of it by
+    /// guards that were pinned after this are reported.
+    pub fn retire(&self) {
+        self.mark.retire();
+    }
+}
+
+/// A record that no structure leads to.
+pub struct Unlinked<K: 'static, V: 'static> {
+    record: NonNull<Record<K, V>>,
+    /// It was in a slot, and taken out again before its commit: others may still be comparing its key.
+    was_placed: bool,
+}
+
+impl<K: 'static, V: 'static> Unlinked<K, V> {
+    pub fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
+        let record = Box::new(Record(UnsafeCell::new(Fields {
+            life: Life::pending(terms.birth),
+            place: AtomicPtr::new(core::ptr::null_mut()),
+            count: AtomicU32::new(OWNER + 2 + PROTECTED * u32::from(terms.is_protected)),
+            hash: AtomicU32::new(hash),
+            limit: AtomicU64::new(terms.limit),
+            allowance: AtomicU64::new(
+                terms.idle.min(LONGEST_IDLE)
+                    | u64::from(terms.weight.min(GREATEST_WEIGHT)) << IDLE_BITS,
+            ),
+            mark: Mark::new(),
+            trace: Trace::new(),
+            key: UnsafeCell::new(ManuallyDrop::new(key)),
+            value: UnsafeCell::new(ManuallyDrop::new(value)),
+        })));
+        let record = NonNull::from(Box::leak(record));
+        assert_address(record.as_ptr());
+        let unlinked = Self {
+            record,
+            was_placed: false,
+        };
+        unlinked.record().trace.write();
+        unlinked
+    }
+
+    pub fn pointer(&self) -> NonNull<Record<K, V>> {
+        self.record
+    }
+
+    pub fn record(&self) -> &Record<K, V> {
+        // SAFETY: `self` keeps the record alive and only shared references to it exist.
+        unsafe { self.record.as_ref() }
+    }
+
+    /// Notes that the record was in a slot.
+    pub fn set_placed(&mut self) {
+        self.was_placed = true;
+    }
+
+    /// Gives the record to the structures: from here on they own it.
+    pub fn into_linked(self) -> NonNull<Record<K, V>> {
+        ManuallyDrop::new(self).record
+    }
+
+    /// Gives back the value, and drops the key.
+    pub fn into_value(self) -> V {
+        // SAFETY: nobody reads the value of a record that was not committed. It is moved out once: the
+        // mark keeps `free` from dropping it.
+        unsafe {
+            let value = ManuallyDrop::take(&mut *self.record().value.get());
+            self.record().set_limit(TAKEN);
+            value
+        }
+    }
+}
+
+impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
+    fn drop(&mut self) {
+        let record = self.record;
+        // SAFETY: no structure leads to the record any more, and it is freed once. A record that was in a slot waits
+        // for the threads that may be comparing its key; the map's bounds on K and V let it be freed on any thread.
+        unsafe {
+            if self.was_placed {
+                Guard::pin().defer(move || {
+                    contain(|| free(record));
+                });
+            } else {
+                free(record);
+            }
+        }
+    }
+}
+
+/// Runs user code whose panics must not go any further. False if it panicked.
+pub fn contain(action: impl FnOnce()) -> bool {
+    match catch_unwind(AssertUnwindSafe(action)) {
+        Ok(()) => true,
+        Err(payload) => {
+            // Dropping it might panic again, and so might what that throws.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                core::mem::forget(payload);
+            }
+            false
+        }
+    }
+}
+
+/// Tags and indices travel in the upper 16 bits of addresses.
+pub fn assert_address<T>(pointer: *const T) {
+    assert!(
+        pointer.addr() >> 48 == 0,
+        "dwell needs addresses of 48 bits: this allocator tags its pointers"
+    );
+}
+
+/// What a pinned thread found in the table or the calendar.
+///
+/// # Safety
+/// The pointer was read from a structure, or followed from such a record, while `guard` was held, or
+/// the structures' ownership of the record is held up by the caller.
+#[inline]
+pub unsafe fn at<K, V>(record: *mut Record<K, V>, guard: &Guard) -> &Record<K, V> {
+    // SAFETY: a record is freed only when the grace period after its retirement is over, and it is
+    // retired only when no structure refers to it any more.
+    let record = unsafe { &*record };
+    record.mark.check(guard);
+    record
+}
+
+/// Gives up one ownership. If it was the last, frees the record.
+///
+/// # Safety
+/// The caller owns one, and does not use the record afterwards.
+pub unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
+    // SAFETY: the caller's ownership keeps the record alive until the count is lowered.
+    let count = unsafe { &(*record.cast::<Fields<K, V>>().as_ptr()).count };
+    // Release: what this owner did comes before the record is freed.
+    if count.fetch_sub(OWNER, Ordering::Release) / OWNER == 1 {
+        // Acquire: pairs with that Release of every other owner.
+        #[cfg(not(dwell_tsan))]
+        fence(Ordering::Acquire);
+        // ThreadSanitizer knows no fences.
+        #[cfg(dwell_tsan)]
+        count.load(Ordering::Acquire);
+        // SAFETY: nobody owns the record any more, so nobody can reach it.
+        unsafe { free(record) }
+    }
+}
+
+/// Drops key and value, and frees the memory, even if one of the two panics.
+///
+/// # Safety
+/// Nobody else can reach the record.
+unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
+    // SAFETY: the record came from a box, and the caller is the last one that knows it. The box does not drop key and
+    // value: they are dropped here, once, unless the value was taken.
+    unsafe {
+        let _memory = Finally(|| drop(Box::from_raw(record.as_ptr())));
+        let record = record.as_ref();
+        record.trace.write();
+        let _key = Finally(|| ManuallyDrop::drop(&mut *record.key.get()));
+        if record.limit() != TAKEN {
+            ManuallyDrop::drop(&mut *record.value.get());
+        }
+    }
+}
+
+/// Does something however a scope ends.
+struct Finally<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

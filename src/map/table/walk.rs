@@ -1,0 +1,69 @@
+//! Walks through the table: all live records, the line of one hash after another.
+//!
+//! **Each record once.** A record may be read in a slot which it leaves again, because its insertion finds the key taken,
+//! and then succeed the record that has the key, in that one's slot. So what was found live counts only if the slot leads
+//! to it after that: who sees a successor live sees also that it was withdrawn, and a live record stays where it is. And a
+//! line counts only if its last door is not frozen after its slots were read: then none of them was frozen, and what was
+//! withdrawn was withdrawn from them, not from their copies in the next array.
+//!
+//! **Progress.** Lock-free: a slot is read again only because another thread has changed it, and a line because another
+//! thread has replaced the array.
+
+use crate::map::context::Visit;
+use crate::map::record::Record;
+use crate::map::record::status::Observed;
+use crate::map::table::line::{Line, Slot};
+use crate::map::table::migrate::chain;
+use crate::map::table::{Table, last_door, live};
+use std::ptr;
+
+impl<K: 'static, V: 'static> Table<K, V> {
+    /// Calls `each` for every live record in the line that holds `position` of the hash space, from
+    /// `position` on. Returns where the next line begins.
+    pub fn visit_line<'v>(
+        &self,
+        position: u64,
+        visit: &'v Visit<'_, K, V>,
+        mut each: impl FnMut(&'v Record<K, V>, Observed),
+    ) -> u64 {
+        loop {
+            let lines = self.lines(&visit.guard);
+            let hash = position as u32;
+            let head = lines.ready_line(hash, visit);
+            let slots = chain(head).flat_map(|line| &line.slots);
+            let found: Vec<_> = slots
+                .filter_map(|slot| living(head, slot, visit))
+                .filter(|(record, _)| u64::from(record.hash()) >= position)
+                .collect();
+            if last_door(head).1.is_frozen() {
+                continue;
+            }
+            for (record, seen) in found {
+                each(record, seen);
+            }
+            return (lines.index(hash) as u64 + 1) << (32 - lines.bits());
+        }
+    }
+}
+
+/// The live record to which a slot leads; none also if the slot is frozen.
+fn living<'v, K: 'static, V: 'static>(
+    head: &Line<K, V>,
+    slot: &Slot<K, V>,
+    visit: &'v Visit<'_, K, V>,
+) -> Option<(&'v Record<K, V>, Observed)> {
+    let mut word = slot.load();
+    while let Some(record) = word.record() {
+        // SAFETY: read from a slot during the visit.
+        let record = unsafe { visit.at(record) };
+        let (living, seen) = live(head, slot, record, visit)?;
+        word = slot.load();
+        if word.is_frozen() {
+            return None;
+        }
+        if word.record().is_some_and(|held| ptr::eq(held, living)) {
+            return Some((living, seen));
+        }
+    }
+    None
+}
