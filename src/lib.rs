@@ -1,8 +1,24 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// The links below, where the feature of an item is on. Otherwise the definitions at the end of the text count.
+#![cfg_attr(feature = "sessions", doc = "[`manager`]: manager")]
+#![cfg_attr(feature = "sessions", doc = "[`provider`]: provider")]
+#![cfg_attr(feature = "sessions", doc = "[`session`]: session")]
+#![cfg_attr(feature = "redis", doc = "[`provider::redis`]: provider::redis")]
+#![cfg_attr(feature = "snapshot", doc = "[`snapshot`]: snapshot")]
+#![cfg_attr(
+    any(
+        feature = "tower",
+        feature = "tower-sessions-014",
+        feature = "tower-sessions-015",
+        feature = "actix-session"
+    ),
+    doc = "[`web`]: web"
+)]
 //! A lock-free concurrent session store.
 //!
-//! [`IdleMap`] keeps records that end when they have been idle for too long, when they are too old, when
-//! the map is full, or when they are removed. Look-ups, touches, insertions, removals, collection and
-//! growth run at the same time without a lock.
+//! [`IdleMap`] keeps records that end when they have been idle for too long, when they are too old,
+//! when the map is full, or when they are removed. Look-ups, touches, insertions, removals,
+//! collection and growth run at the same time without a lock.
 //!
 //! ```
 //! use dwell::IdleMap;
@@ -26,41 +42,56 @@
 //! # Ok::<(), dwell::BuildError>(())
 //! ```
 //!
-//! **Somebody must collect.** What has ended is never found again, but it stays in memory until a collection:
-//! by a [`Collector`], or by calls of [`collect`](IdleMap::collect). Without either, and without a capacity, a
-//! map grows for ever. The same holds for a `SessionStore`; a `Manager` collects by itself.
+//! **Start a collector.** A record that has ended is never found again, but it stays in memory until
+//! a collection: by a [`Collector`], or by calls of [`collect`](IdleMap::collect). A map without
+//! either, and without a capacity, grows for ever. The same holds for a `SessionStore`. A `Manager`
+//! collects by itself.
 //!
 //! # What it promises
 //!
-//! - **Expiry is exact on read**, to the resolution of the clock: no operation returns a record past its
-//!   deadline, whether or not anybody collects.
-//! - **One winner.** Of touch, update, collection, eviction and removal of a record, what comes first
-//!   decides: a dead record never returns, and an update never brings one back.
-//! - **No lock, no waiting**: no operation waits for another thread, and no reader frees a record.
-//! - **Collection looks only at what is due**; a pass with nothing due costs tens of nanoseconds.
+//! - **Expiry is exact on read**, to the resolution of the clock. No operation returns a record past
+//!   its deadline, whether or not a collector runs.
+//! - **One winner.** Of touch, update, collection, eviction and removal of a record, the first one
+//!   decides. A dead record never returns, and an update never brings one back.
+//! - **No lock, no waiting.** No operation waits for another thread, and no reader frees a record.
+//! - **Collection looks only at what is due.** A pass with nothing due costs tens of nanoseconds.
+//!
+//! [The guarantees](book::guarantees) state this in full, each with the tests that hold it.
 //!
 //! # Consistency
 //!
-//! Operations on one key are linearizable, each at the time that it reads from the clock when it begins; a
-//! change of a record's terms may be seen by others a little before it returns. [`len`](IdleMap::len), [`stats`](IdleMap::stats),
-//! [`iter`](IdleMap::iter), [`retain`](IdleMap::retain) and [`clear`](IdleMap::clear) cover many keys, and
-//! see each at its own moment; a record that is in the map all the time is visited exactly once.
+//! Operations on one key are linearizable, each at the time that it reads from the clock when it
+//! begins. Other threads may see a change of a record's deadline a little before the call returns.
+//! [`len`](IdleMap::len), [`stats`](IdleMap::stats), [`iter`](IdleMap::iter),
+//! [`retain`](IdleMap::retain) and [`clear`](IdleMap::clear) cover many keys, and see each at its
+//! own moment. They visit a record that is in the map all the time exactly once.
 //!
 //! # The modules
 //!
-//! - The map, at the root: [`IdleMap`] and its companions; [`Clock`] and its implementations say what time
-//!   it is. [`guarantees`] has the promises in full, each with the tests that hold it. How it works is told
-//!   in `docs/design.md`, and at the head of each file below `src/map`.
-//! - `session`: sessions in this process, with ids, typed attributes, renewal, owners and events.
-//! - `provider`: where sessions are kept, behind one trait, and the conformance suite for it.
-//! - `manager`: sessions for a web application, with cookies.
-//! - `provider::redis` (feature `redis`) and `snapshot` (feature `snapshot`): beyond one process. See
-//!   `docs/providers.md`.
-//! - `web`: sessions for tower and axum, and stores for other frameworks' session layers. Its features are off
-//!   by default. See `docs/web.md`.
+//! | module | feature | what it has |
+//! |---|---|---|
+//! | the root | | the map: [`IdleMap`] and its companions, and the [`Clock`]s |
+//! | [`session`] | `sessions`, a default | sessions in this process: ids, typed attributes, renewal, owners, events |
+//! | [`provider`] | `sessions` | where sessions are kept, behind one trait, and its conformance suite |
+//! | [`manager`] | `sessions` | sessions for a web application, with cookies |
+//! | [`provider::redis`] | `redis`, `redis-tls` | sessions in Redis or Valkey, for several machines |
+//! | [`snapshot`] | `snapshot` | all sessions in a file, over a restart |
+//! | [`web`] | `tower`, `axum`, and others | sessions for tower and axum, and stores for other session layers |
 //!
-//! `session`, `provider` and `manager` are told in `docs/sessions.md`. They are there with the feature `sessions`,
-//! which is on by default.
+//! The features `tracing` and `metrics` tell operators what happens. `testing` has the conformance
+//! suites for providers and stores of your own.
+//!
+//! # The book
+//!
+//! [`book`] tells how all this works, what it costs, what becomes of each fault, and what the words
+//! mean. Begin with [the sessions](book::sessions) or, for the map, with [the design](book::design).
+//!
+//! [`manager`]: https://docs.rs/dwell/latest/dwell/manager/
+//! [`provider`]: https://docs.rs/dwell/latest/dwell/provider/
+//! [`provider::redis`]: https://docs.rs/dwell/latest/dwell/provider/redis/
+//! [`session`]: https://docs.rs/dwell/latest/dwell/session/
+//! [`snapshot`]: https://docs.rs/dwell/latest/dwell/snapshot/
+//! [`web`]: https://docs.rs/dwell/latest/dwell/web/
 
 #![cfg_attr(
     any(dwell_loom, dwell_shuttle, dwell_counted),
@@ -69,6 +100,8 @@
 
 #[cfg(not(any(dwell_loom, dwell_shuttle)))]
 mod alloc;
+#[cfg(doc)]
+pub mod book;
 mod clock;
 #[cfg(feature = "sessions")]
 mod count;
@@ -97,23 +130,10 @@ mod sync;
 ))]
 pub mod web;
 
-#[doc = include_str!("../docs/guarantees.md")]
-pub mod guarantees {}
-
-/// The README's example runs with the documentation's.
+/// The README's examples run with the documentation's.
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// And that of the web's page.
-#[cfg(all(doctest, feature = "axum"))]
-#[doc = include_str!("../docs/web.md")]
-struct Web;
-
-/// And so does what must not compile.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/types.md")]
-struct Types;
 
 pub use clock::{Clock, CoarseClock, ManualClock, PreciseClock};
 #[cfg(feature = "snapshot")]
