@@ -121,6 +121,7 @@ impl Clock for PreciseClock {
 /// assert!(!map.contains_key("visitor"));
 /// # Ok::<(), dwell::BuildError>(())
 /// ```
+#[doc(alias("mock clock", "fake clock", "test clock"))]
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock {
     millis: Arc<AtomicU64>,

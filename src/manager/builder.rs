@@ -119,6 +119,7 @@ impl Builder {
     }
 
     /// Which requests from other sites bring the cookie. Default: `Lax`, those that open a page by a link.
+    #[doc(alias = "CSRF")]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
@@ -135,6 +136,7 @@ impl Builder {
     /// - A planted cookie beside the visitor's own locks the visitor out: two different values are counted as
     ///   [`duplicate`](super::ManagerStats::duplicate) and taken for none, since nothing tells which of them
     ///   is the visitor's. Only the browser's user can delete it. Two equal values are one.
+    #[doc(alias("with_secure", "insecure cookie"))]
     pub fn plain_http(mut self) -> Self {
         self.is_plain_http = true;
         self

@@ -18,6 +18,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::Superseded`] if the request came with an id that was renewed; if the session has
     /// ended, or the provider fails.
+    #[doc(alias("session id rotation", "rotate", "regenerate", "cycle_id"))]
     pub async fn renew(&self) -> Result<(), SessionError> {
         self.renew_after(None).await
     }
@@ -108,6 +109,7 @@ impl Session {
         feature = "tracing",
         tracing::instrument(name = "dwell.session.log_in", level = "debug", skip_all)
     )]
+    #[doc(alias("login", "authenticate", "session fixation"))]
     pub async fn log_in(&self, owner: &str) -> Result<(), SessionError> {
         loop {
             match self.link() {
@@ -161,6 +163,7 @@ impl Session {
         feature = "tracing",
         tracing::instrument(name = "dwell.session.destroy", level = "debug", skip_all)
     )]
+    #[doc(alias("logout", "log_out", "invalidate", "flush"))]
     pub async fn destroy(&self) -> Result<bool, SessionError> {
         let id = match self.link() {
             Link::Live(id) => id,

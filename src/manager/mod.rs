@@ -68,6 +68,7 @@ use std::time::Duration;
 /// let manager = Manager::builder("sid").settings(settings).build()?;
 /// # Ok::<(), dwell::manager::ManagerError>(())
 /// ```
+#[doc(alias("session manager", "session middleware"))]
 #[derive(Debug)]
 #[must_use = "it collects what has ended only until it is dropped"]
 pub struct Manager {
@@ -251,6 +252,7 @@ impl Manager {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
+    #[doc(alias("logout", "log_out", "invalidate"))]
     pub async fn destroy(
         &self,
         session: Session,
@@ -283,6 +285,7 @@ impl Manager {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
+    #[doc(alias("session id rotation", "rotate", "regenerate", "cycle_id"))]
     pub async fn renew(
         &self,
         session: Session,

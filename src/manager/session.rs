@@ -296,6 +296,7 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
+    #[doc(alias("compare and set", "optimistic locking"))]
     pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
         let id = match self.link() {
             Link::Live(id) => id,

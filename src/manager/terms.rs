@@ -49,6 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
+    #[doc(alias("remember me", "time_to_idle", "TTI"))]
     pub async fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
         let id = self.stored().await?;
         self.step_by(id, |provider, by| provider.set_idle_timeout(by, timeout))
@@ -67,6 +68,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, or the provider fails. The lifetime may be set then, and the cookie is not.
+    #[doc(alias("remember me", "persistent cookie", "time_to_live", "TTL"))]
     pub async fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
         let id = self.stored().await?;
         self.step_by(id, |provider, by| provider.set_lifetime(by, lifetime))

@@ -130,6 +130,7 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
 impl<K, V, S> Builder<K, V, S> {
     /// How long a record lives without being accessed. Default: 30 minutes. From one millisecond to 34
     /// years; single records can be given their own by [`IdleMap::set_idle_timeout`].
+    #[doc(alias("time_to_idle", "TTI", "sliding expiration", "expire_after_access"))]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
@@ -158,6 +159,7 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// How long a record lives at most, however often it is accessed. Default: no limit. From one
     /// millisecond to 34 years; single records can be given their own by [`IdleMap::set_lifetime`].
+    #[doc(alias("time_to_live", "TTL", "absolute timeout", "expire_after_write"))]
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self
@@ -177,6 +179,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// Work is bounded: an insertion looks at 256 records of each kind that were accessed since the map last
     /// noted it. If it finds no other, it goes on to the next kind, or takes the best of these: so where many
     /// records were accessed since the last insertions, one in 256 of them may go out of turn.
+    #[doc(alias("max_capacity", "max_entries", "LRU"))]
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = Some(records);
         self
@@ -214,6 +217,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// How much the records may weigh together. `weigher` is called once for each value; weights above
     /// 2^24 - 1 count as that. Evicts as [`capacity`](Self::capacity) does, until the weight fits. Default:
     /// no bound.
+    #[doc(alias("weigher", "max_bytes"))]
     pub fn weight_capacity(
         mut self,
         weight: u64,
@@ -276,6 +280,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// should be short: it delays the operation that ended the record, and the freeing of memory. If it panics, the panic is caught and counted, and nothing is lost.
     /// `update` does not count as an end; `insert` over a live record does
     /// ([`Replaced`](RemovalCause::Replaced)).
+    #[doc(alias("eviction_listener", "expiration callback"))]
     pub fn on_removal(
         mut self,
         listener: impl Fn(&Handle<K, V>, RemovalCause) + Send + Sync + 'static,

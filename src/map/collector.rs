@@ -77,6 +77,7 @@ where
     /// let map: Arc<IdleMap<u64, u64>> = Arc::new(IdleMap::new(Duration::from_secs(60)));
     /// let _collector = map.spawn_collector();
     /// ```
+    #[doc(alias("sweeper", "reaper", "janitor"))]
     pub fn spawn_collector(self: &Arc<Self>) -> Collector {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&is_stopping);

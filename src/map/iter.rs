@@ -147,6 +147,7 @@ where
     /// map.clear();
     /// assert!(map.is_empty());
     /// ```
+    #[doc(alias("invalidate_all", "flush"))]
     pub fn clear(&self) {
         self.retain(|_, _| false);
     }

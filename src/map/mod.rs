@@ -71,6 +71,7 @@ pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
 /// map.insert("visitor", 1);
 /// assert_eq!(map.with("visitor", |visits| *visits), Some(1));
 /// ```
+#[doc(alias("TtlMap", "expiring map", "session map", "cache"))]
 pub struct IdleMap<K, V, S = ahash::RandomState>
 where
     K: Send + Sync + 'static,

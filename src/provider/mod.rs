@@ -85,6 +85,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + 
 ///     provider.destroy_owned_by(user, None).await
 /// }
 /// ```
+#[doc(alias("backend", "session backend"))]
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Creates a session with its first attributes, under an id that nobody had before.
     ///
@@ -150,6 +151,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>>;
 
     /// Ends the sessions of an owner, all or all but one. Returns how many it ended.
+    #[doc(alias("logout everywhere", "log out everywhere", "revoke"))]
     fn destroy_owned_by<'a>(
         &'a self,
         owner: &'a str,

@@ -235,6 +235,7 @@ impl SessionStore {
     /// assert_eq!(store.destroy_owned_by("ann", None), 1);
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
+    #[doc(alias("logout everywhere", "log out everywhere", "revoke"))]
     pub fn destroy_owned_by(&self, owner: &str, except: Option<&SessionKey>) -> usize {
         self.keys_of(owner)
             .filter(|key| Some(key) != except)

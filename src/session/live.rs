@@ -279,6 +279,7 @@ impl LiveSession {
     /// assert!(matches!(refused, Err(SessionError::Conflict { expected: 1, current: 2 })));
     /// # Ok::<(), SessionError>(())
     /// ```
+    #[doc(alias("compare and set", "optimistic locking"))]
     pub fn apply_at(&self, version: u64, changes: &Changes) -> Result<Snapshot, SessionError> {
         self.store.apply(self.by(), changes, Some(version))
     }
@@ -405,6 +406,7 @@ impl LiveSession {
     /// assert!(store.find(&old).is_some(), "for five seconds");
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
+    #[doc(alias("session id rotation", "rotate", "regenerate", "cycle_id"))]
     pub fn renew(&mut self) -> Result<(), SessionError> {
         self.renew_with_grace(self.store.settings().grace)
     }
@@ -452,6 +454,7 @@ impl LiveSession {
     /// assert!(matches!(planted.owner(), Err(SessionError::Superseded)));
     /// # Ok::<(), SessionError>(())
     /// ```
+    #[doc(alias("login", "authenticate", "session fixation"))]
     pub fn log_in(&mut self, owner: &str) -> Result<(), SessionError> {
         self.id = self.store.log_in(&self.id, owner)?.id;
         Ok(())
@@ -473,6 +476,7 @@ impl LiveSession {
     /// assert!(store.find(&id).is_none());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
+    #[doc(alias("logout", "log_out", "invalidate", "flush"))]
     pub fn destroy(self) -> Result<bool, SessionError> {
         self.store.store().destroy(self.by())
     }

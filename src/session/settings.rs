@@ -33,13 +33,16 @@ pub(crate) const GREATEST_SESSION_BYTES: u64 = 16_000_000;
 #[must_use = "its methods return other settings"]
 pub struct Settings {
     /// How long a session lives without being accessed.
+    #[doc(alias("time_to_idle", "TTI", "sliding expiration"))]
     pub idle_timeout: Duration,
     /// How long a session lives at most, however often it is accessed. None: no limit.
+    #[doc(alias("time_to_live", "TTL", "absolute timeout"))]
     pub max_lifetime: Option<Duration>,
     /// By how much a session's last access must move before an access writes it down. A session may end by
     /// that much before its idle timeout is over, never later.
     pub touch_resolution: Duration,
     /// How long a renewed session's old id still answers. Zero: not at all.
+    #[doc(alias("session id rotation", "renewal overlap"))]
     pub grace: Duration,
     /// How many sessions there may be. None: no bound.
     pub capacity: Option<usize>,
@@ -48,6 +51,7 @@ pub struct Settings {
     /// How many bytes one session may take. More than 16,000,000 counts as that.
     pub max_session_bytes: u64,
     /// How many sessions an owner may have: 1,000 by default. None: no bound.
+    #[doc(alias("concurrent sessions", "simultaneous logins"))]
     pub max_per_owner: Option<usize>,
 }
 

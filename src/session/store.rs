@@ -44,6 +44,7 @@ pub(super) type Entry = Handle<SessionKey, State>;
 /// assert!(store.find(&id).is_none());
 /// # Ok::<(), dwell::session::SessionError>(())
 /// ```
+#[doc(alias = "MemoryStore")]
 #[derive(Clone)]
 pub struct SessionStore {
     pub(super) store: Arc<Store>,

@@ -74,6 +74,7 @@ impl LiveSession {
     /// assert!(session.time_left().unwrap() > Duration::from_secs(500));
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
+    #[doc(alias("remember me", "time_to_idle", "TTI"))]
     pub fn set_idle_timeout(&self, timeout: Duration) -> Result<(), SessionError> {
         self.store.set_terms(self.by(), Some(timeout), None)
     }
@@ -91,6 +92,7 @@ impl LiveSession {
     /// assert!(session.peek().is_none());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
+    #[doc(alias("remember me", "time_to_live", "TTL"))]
     pub fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
         self.store.set_terms(self.by(), None, Some(lifetime))
     }

@@ -100,6 +100,7 @@ type Review = Arc<dyn Fn(&mut SavedSession) -> bool + Send + Sync>;
 /// assert_eq!(written.sessions, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("persistence", "file store", "FileStore"))]
 #[derive(Clone)]
 #[must_use = "it writes nothing until `write` or `every`"]
 pub struct SnapshotFile {

@@ -128,6 +128,7 @@ impl PeriodicBuilder {
     /// Each of these is a whole snapshot: where somebody logs out at any time, the store is written all the time,
     /// with that pause in between. A million sessions are 84 MiB and 3.3 s (`docs/scaling.md`). Sessions that
     /// lapsed or were evicted are no reason to write: those that lapsed do not come back.
+    #[doc(alias = "write-behind")]
     pub fn promptly(mut self, spacing: Duration) -> Self {
         self.spacing = Some(spacing);
         self

@@ -76,6 +76,7 @@ use tower_service::Service;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("SessionManagerLayer", "session middleware"))]
 #[derive(Clone)]
 #[must_use = "it does nothing until it is put around a service"]
 pub struct SessionLayer<H = Unavailable> {

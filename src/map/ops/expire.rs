@@ -60,6 +60,7 @@ where
     /// assert!(map.is_empty());
     /// # Ok::<(), dwell::BuildError>(())
     /// ```
+    #[doc(alias("sweep", "purge", "gc", "remove_expired"))]
     pub fn collect(&self) -> usize {
         let now = self.now();
         let mut ended = 0;

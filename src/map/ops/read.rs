@@ -132,6 +132,7 @@ where
     /// assert!(map.touch("visitor"));
     /// assert!(!map.touch("stranger"));
     /// ```
+    #[doc(alias("refresh", "keep alive", "sliding expiration"))]
     pub fn touch<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -215,6 +216,7 @@ where
     /// assert_eq!(map.time_left("visitor"), Some(Duration::from_secs(15)));
     /// # Ok::<(), dwell::BuildError>(())
     /// ```
+    #[doc(alias("time_to_live", "TTL", "expires_at"))]
     pub fn time_left<Q>(&self, key: &Q) -> Option<Duration>
     where
         K: Borrow<Q>,

@@ -38,6 +38,7 @@ where
     /// assert_eq!(*map.update("visitor", |visits| visits + 1).unwrap(), 2);
     /// assert!(map.update("stranger", |visits| visits + 1).is_none());
     /// ```
+    #[doc(alias("read-modify-write", "compute_if_present"))]
     pub fn update<Q>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Handle<K, V>>
     where
         K: Borrow<Q> + Clone,
@@ -71,6 +72,7 @@ where
     /// assert!(map.try_update("stalls", take).unwrap().is_none());
     /// # Ok::<(), dwell::BuildError>(())
     /// ```
+    #[doc(alias("compute", "compare_and_swap"))]
     pub fn try_update<Q, E>(
         &self,
         key: &Q,

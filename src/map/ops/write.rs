@@ -97,6 +97,7 @@ where
     /// assert!(map.try_insert("visitor", 1).is_ok());
     /// assert!(map.try_insert("visitor", 2).is_err());
     /// ```
+    #[doc(alias("insert_if_absent", "put_if_absent"))]
     pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, OccupiedError<K, V>> {
         let visit = self.visit();
         let hash = self.hash(&key);
@@ -134,6 +135,7 @@ where
     /// assert_eq!(*map.get_or_insert_with("visitor", || 1), 1);
     /// assert_eq!(*map.get_or_insert_with("visitor", || 2), 1);
     /// ```
+    #[doc(alias("get_with", "entry", "compute_if_absent"))]
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Handle<K, V> {
         if let Some(found) = self.get(&key) {
             return found;
@@ -174,6 +176,7 @@ where
     /// assert_eq!(*map.remove("visitor").unwrap(), 1);
     /// assert!(map.remove("visitor").is_none());
     /// ```
+    #[doc(alias("delete", "invalidate"))]
     pub fn remove<Q>(&self, key: &Q) -> Option<Handle<K, V>>
     where
         K: Borrow<Q>,
@@ -226,6 +229,7 @@ where
     /// map.insert("remember me", 7);
     /// assert!(map.set_idle_timeout("remember me", Duration::from_secs(30 * 24 * 60 * 60)));
     /// ```
+    #[doc(alias("time_to_idle", "TTI"))]
     pub fn set_idle_timeout<Q>(&self, key: &Q, timeout: Duration) -> bool
     where
         K: Borrow<Q>,
@@ -248,6 +252,7 @@ where
     /// map.insert("visitor", 7);
     /// assert!(map.set_lifetime("visitor", Duration::from_secs(5)));
     /// ```
+    #[doc(alias("time_to_live", "TTL", "expire"))]
     pub fn set_lifetime<Q>(&self, key: &Q, lifetime: Duration) -> bool
     where
         K: Borrow<Q>,

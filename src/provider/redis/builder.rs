@@ -179,6 +179,7 @@ impl RedisBuilder {
     /// share it. The copies are also bounded by [`near_cache_bytes`](Self::near_cache_bytes). What this provider
     /// changes, it sees at once; what another one changes, as soon as the server says so, and if the
     /// connection is dead without anybody knowing, after [`staleness`](Self::staleness) at the latest.
+    #[doc(alias("client-side caching", "L1 cache"))]
     pub fn near_cache(mut self, sessions: usize) -> Self {
         self.near = Some(sessions);
         self

@@ -80,6 +80,7 @@ use std::time::Duration;
 /// assert!(other.read(By::Id(id), Access::Touch).await?.is_some());
 /// # Ok(()) }
 /// ```
+#[doc(alias("RedisStore", "Valkey"))]
 #[derive(Debug, Clone)]
 pub struct RedisProvider {
     remote: Arc<Remote>,
