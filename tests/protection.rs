@@ -130,11 +130,7 @@ fn an_update_protects_a_record_or_ends_its_protection() {
 
 #[test]
 fn protection_outlasts_a_flood_by_weight_and_evict() {
-    let map = IdleMap::<u32, u32>::builder()
-        .weight_capacity(1_000, |_, weight| *weight)
-        .protect(|key, _| *key < 10)
-        .build()
-        .unwrap();
+    let map = weighing(1_000);
     for key in 0..10 {
         map.insert(key, 50);
     }
@@ -146,6 +142,55 @@ fn protection_outlasts_a_flood_by_weight_and_evict() {
     assert_eq!(map.evict(map.len() - 10), 7);
     assert!((0..10).all(|key| map.contains_key(&key)));
     assert_eq!(map.evict(100), 10);
+}
+
+/// A map that weighs its values, with protected keys below ten.
+fn weighing(capacity: u64) -> IdleMap<u32, u32> {
+    let builder = IdleMap::builder().weight_capacity(capacity, |_, weight| *weight);
+    builder.protect(|key, _| *key < 10).build().unwrap()
+}
+
+#[test]
+fn an_unprotected_record_that_grows_ends_no_protected_one() {
+    let grow = |map: &IdleMap<u32, u32>, to| {
+        map.update(&100, |_| to);
+    };
+    let put = |map: &IdleMap<u32, u32>, to| {
+        map.insert(100, to);
+    };
+    for set in [grow, put] {
+        let map = weighing(1_000);
+        (0..9).for_each(|key| drop(map.insert(key, 100)));
+        (100..102).for_each(|key| drop(map.insert(key, 20)));
+        for weight in 20..=100 {
+            set(&map, weight);
+        }
+        assert!(!map.contains_key(&101), "an unprotected one went for it");
+        assert_eq!(map.stats().weight, 1_000);
+        // In a full map it may shrink, and stay as it is.
+        set(&map, 99);
+        set(&map, 99);
+        assert!(map.contains_key(&100));
+        set(&map, 101);
+        assert!(!map.contains_key(&100));
+        assert!((0..9).all(|key| map.contains_key(&key)));
+    }
+}
+
+#[test]
+fn an_unprotected_record_that_begins_large_ends_sixteen_protected_ones_at_the_most() {
+    for (weight, lost) in [(10, 1), (20, 2), (160, 16), (161, 16), (1_000, 16)] {
+        let map = IdleMap::<u32, u32>::builder()
+            .weight_capacity(1_000, |_, weight| *weight)
+            .protect(|key, _| *key < 100)
+            .build()
+            .unwrap();
+        (0..100).for_each(|key| drop(map.insert(key, 10)));
+        map.insert(100, weight);
+        assert_eq!(map.contains_key(&100), weight <= 160, "{weight}");
+        let left = (0..100).filter(|key| map.contains_key(key)).count();
+        assert_eq!(left, 100 - lost, "{weight}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 const CAPACITY: usize = 200;
 const USERS: usize = 50;
+const BYTES: u64 = 400_000;
 
 fn full_store(users: usize) -> (Rig, Vec<LiveSession>) {
     let rig = Rig::with(Settings::new(IDLE).grace(Duration::ZERO).capacity(CAPACITY));
@@ -99,21 +100,73 @@ fn who_logs_out_is_a_stranger_again() {
     assert_eq!(live(&rig, &strangers[2 * CAPACITY - 20..]), 20);
 }
 
-#[test]
-fn a_stranger_that_grows_costs_few_sessions_with_an_owner_and_goes_itself() {
-    const BYTES: u64 = 400_000;
+/// A store of 400,000 bytes that users fill to nine tenths, beside one stranger. None of them is idle.
+fn nearly_full_of_users() -> (Rig, LiveSession, Vec<LiveSession>) {
     let rig = Rig::with(Settings::new(IDLE).capacity_bytes(BYTES));
     let stranger = rig.create();
     let mut users = Vec::new();
     while rig.store.stats().bytes < BYTES * 9 / 10 {
         users.push(rig.owned(&format!("user {}", users.len())));
     }
-    let _ = stranger.set("large", "x".repeat(BYTES as usize * 8 / 10));
     assert!(users.len() > 200, "{}", users.len());
-    assert!(live(&rig, &users) >= users.len() - 16);
-    assert!(rig.store.stats().bytes <= BYTES);
+    (rig, stranger, users)
+}
+
+/// Users, until there is no room for a further one.
+fn fill(rig: &Rig, users: &mut Vec<LiveSession>) {
+    while rig.store.stats().evicted == 0 {
+        users.push(rig.owned(&format!("user {}", users.len())));
+    }
+}
+
+#[test]
+fn a_stranger_that_grows_at_once_goes_itself() {
+    let (rig, stranger, users) = nearly_full_of_users();
+    let _ = stranger.set("large", "x".repeat(BYTES as usize * 8 / 10));
+    assert!(stranger.peek().is_none());
+    assert_eq!(live(&rig, &users), users.len());
+    assert_eq!(rig.store.stats().evicted, 1);
     // A large one that is a user's has the room that it needs.
     let user = users.last().unwrap();
     user.set("large", "x".repeat(BYTES as usize / 2)).unwrap();
     assert!(user.peek().is_some());
+    assert!(rig.store.stats().bytes <= BYTES);
+}
+
+#[test]
+fn a_stranger_that_grows_in_small_steps_goes_itself() {
+    let (rig, stranger, users) = nearly_full_of_users();
+    for step in 1..=100 {
+        let _ = stranger.set("large", "x".repeat(1_000 * step));
+    }
+    assert!(stranger.peek().is_none());
+    assert_eq!(live(&rig, &users), users.len());
+    assert_eq!(rig.store.stats().evicted, 1);
+}
+
+#[test]
+fn a_stranger_that_grows_in_a_full_store_takes_the_place_of_other_strangers() {
+    let (rig, stranger, mut users) = nearly_full_of_users();
+    let others = Vec::from_iter((0..10).map(|_| rig.create()));
+    fill(&rig, &mut users);
+    assert!(stranger.peek().is_none(), "the first to go");
+    assert!(others[9].peek().is_some(), "the last to go");
+    for step in 1..=100 {
+        let _ = others[9].set("large", "x".repeat(100 * step));
+    }
+    assert_eq!(live(&rig, &others), 0);
+    assert_eq!(live(&rig, &users), users.len());
+}
+
+#[test]
+fn a_stranger_that_grows_ends_the_sessions_of_users_that_have_expired() {
+    let (rig, _, mut users) = nearly_full_of_users();
+    fill(&rig, &mut users);
+    rig.advance(2 * IDLE);
+    let stranger = rig.create();
+    for step in 1..=10 {
+        stranger.set("large", "x".repeat(5_000 * step)).unwrap();
+    }
+    assert!(stranger.peek().is_some());
+    assert!(rig.store.stats().bytes <= BYTES);
 }

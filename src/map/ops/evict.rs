@@ -3,8 +3,8 @@
 //! **Invariant.** The counts of records and weight are never less than what is in the map: what is to come is
 //! counted before anybody can find it ([`Room`]), and an end is counted after it.
 //!
-//! **A map at rest is within its bound.** Who has brought something reads the counts after that. It returns when
-//! they are within the bound, or when it has ended as much as it brought: another record, or its own if no other is
+//! **A map at rest is within its bound.** A thread that has brought something reads the counts after that. It returns
+//! when they are within the bound, or when it has ended as much as it brought: another record, or its own if no other is
 //! to be found, because their tokens are in the hands of other threads. Of those that returned by such a look, take
 //! the one whose look comes last in the count's own order. The count was within the bound then, and held all
 //! that had been brought by those that looked. Each other one has ended as much as it brought.
@@ -28,8 +28,8 @@ use std::ptr;
 
 /// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
 const LOOKS: usize = 256;
-/// Protected records that go at the most for one insertion or update of one that is not. A large stranger goes
-/// itself then. One that grows in many small steps may cost so many in each of them.
+/// Protected records that go at the most for the insertion of one that is not: one that needs more room goes itself.
+/// None goes for an unprotected record that grows, for it might grow in many small steps.
 const MOST_PROTECTED: usize = 16;
 /// The part of the unprotected records that those keep which were never accessed: one in eight.
 const FRESH_SHARE: usize = 8;
@@ -45,9 +45,22 @@ pub(in crate::map) struct Room<'m> {
 
 impl Room<'_> {
     /// The record is in the map: from now on its end gives the room back.
-    pub(in crate::map) fn keep(mut self) {
+    pub(in crate::map) fn keep(mut self) -> Brought {
         self.counters = None;
+        Brought {
+            is_new: self.records > 0,
+            weight: self.weight,
+        }
     }
+}
+
+/// What a record has brought into the map.
+#[derive(Clone, Copy)]
+pub(in crate::map) struct Brought {
+    /// Whether the record has no predecessor.
+    is_new: bool,
+    /// What it weighs more than its predecessor.
+    weight: u32,
 }
 
 impl Drop for Room<'_> {
@@ -58,13 +71,21 @@ impl Drop for Room<'_> {
     }
 }
 
+/// What an eviction does not end.
+struct Spared<'r, K, V> {
+    record: Option<&'r Record<K, V>>,
+    /// Protected records that have not expired.
+    protected: bool,
+}
+
 /// A record that was accessed since it was filed, as it was seen.
 type Accessed<'v, K, V> = (&'v Record<K, V>, Observed);
 
 /// What was evicted.
 struct Evicted {
     weight: u64,
-    was_protected: bool,
+    /// Whether it was a protected record that had not expired.
+    is_loss: bool,
 }
 
 /// What came of a search through a class.
@@ -102,10 +123,14 @@ where
     /// # Ok::<(), dwell::BuildError>(())
     /// ```
     pub fn evict(&self, records: usize) -> usize {
+        let spared = Spared {
+            record: None,
+            protected: false,
+        };
         let mut evicted = 0;
         while evicted < records {
             let visit = self.visit();
-            if self.evict_one(None, &visit).is_none() {
+            if self.evict_one(&spared, &visit).is_none() {
                 break;
             }
             evicted += 1;
@@ -137,37 +162,44 @@ where
     }
 
     /// Evicts, if the map holds more than it may, until it does not, or as much has gone as `newest` brought.
-    /// `newest` is spared, unless it alone weighs too much, or no other record is to be found, or it is not
-    /// protected and so many went for it that are.
+    /// `newest` is spared, unless it alone weighs too much, or nothing else is found that may go for it.
     #[inline]
-    pub(in crate::map) fn make_room(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        if self.settings.is_bounded {
-            self.keep_bound(newest, visit);
+    pub(in crate::map) fn make_room(
+        &self,
+        newest: &Record<K, V>,
+        brought: Brought,
+        visit: &Visit<'_, K, V>,
+    ) {
+        if self.settings.is_bounded && (brought.is_new || brought.weight > 0) {
+            self.keep_bound(newest, brought, visit);
         }
     }
 
     /// [`make_room`](Self::make_room) in a bounded map. Apart, so that other maps do not even call it.
     #[inline(never)]
-    fn keep_bound(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        let weight = u64::from(newest.weight());
-        if weight > self.settings.weight_capacity {
+    fn keep_bound(&self, newest: &Record<K, V>, brought: Brought, visit: &Visit<'_, K, V>) {
+        if u64::from(newest.weight()) > self.settings.weight_capacity {
             return self.evict_newest(newest, visit);
         }
-        let (mut evicted, mut protected) = (0, 0);
+        let most_lost = match brought.is_new {
+            _ if newest.is_protected() => usize::MAX,
+            true => MOST_PROTECTED,
+            false => 0,
+        };
+        let (mut evicted, mut lost) = (0, 0);
         while self.counters.occupied() > self.settings.capacity
             || self.counters.weight() > self.settings.weight_capacity
         {
-            if protected == MOST_PROTECTED && !newest.is_protected() {
+            let spared = Spared {
+                record: Some(newest),
+                protected: lost == most_lost,
+            };
+            let Some(other) = self.evict_one(&spared, visit) else {
                 return self.evict_newest(newest, visit);
-            }
-            match self.evict_one(Some(newest), visit) {
-                Some(other) => {
-                    evicted += other.weight;
-                    protected += usize::from(other.was_protected);
-                }
-                None => return self.evict_newest(newest, visit),
-            }
-            if evicted >= weight {
+            };
+            evicted += other.weight;
+            lost += usize::from(other.is_loss);
+            if evicted >= brought.weight.into() {
                 return;
             }
         }
@@ -182,9 +214,9 @@ where
         }
     }
 
-    /// Ends one record by the eviction policy, but not `spared`. None if there is no other, or
+    /// Ends one record by the eviction policy, but none that is spared. None if there is no other, or
     /// all others are in the hands of other threads.
-    fn evict_one(&self, spared: Option<&Record<K, V>>, visit: &Visit<'_, K, V>) -> Option<Evicted> {
+    fn evict_one(&self, spared: &Spared<'_, K, V>, visit: &Visit<'_, K, V>) -> Option<Evicted> {
         let mut is_held = false;
         let evicted = loop {
             match self.search_all(spared, &mut is_held, visit) {
@@ -194,14 +226,14 @@ where
                     if self.end(record, seen, RemovalCause::Evicted, visit) {
                         break Some(Evicted {
                             weight: record.weight().into(),
-                            was_protected: record.is_protected(),
+                            is_loss: record.is_protected(),
                         });
                     }
                     // It was accessed once more.
                 }
             }
         };
-        if let Some(spared) = spared.filter(|_| is_held) {
+        if let Some(spared) = spared.record.filter(|_| is_held) {
             self.calendar.file(spared, Filing::Again, visit);
         }
         evicted
@@ -209,7 +241,7 @@ where
 
     fn search_all<'v>(
         &self,
-        spared: Option<&Record<K, V>>,
+        spared: &Spared<'_, K, V>,
         is_held: &mut bool,
         visit: &'v Visit<'_, K, V>,
     ) -> Search<'v, K, V> {
@@ -242,19 +274,21 @@ where
     fn search<'v>(
         &self,
         class: Class,
-        spared: Option<&Record<K, V>>,
+        spared: &Spared<'_, K, V>,
         is_held: &mut bool,
         visit: &'v Visit<'_, K, V>,
     ) -> Search<'v, K, V> {
+        let is_spared = class == Class::Protected && spared.protected;
         let mut first: Option<Accessed<'v, K, V>> = None;
         let mut looks = 0;
         while let Some(bucket) = self.calendar.front(class, visit) {
-            if looks >= LOOKS {
+            if looks >= LOOKS || is_spared && self.calendar.end_of(bucket) > visit.now {
                 break;
             }
             let mut evicted = None;
+            let mut has_expired = false;
             let review = |record: &'v Record<K, V>| {
-                if spared.is_some_and(|spared| ptr::eq(spared, record)) {
+                if spared.record.is_some_and(|spared| ptr::eq(spared, record)) {
                     // The bucket may be retired before this token is filed again.
                     Place::erase(record);
                     *is_held = true;
@@ -266,12 +300,14 @@ where
                         return None;
                     }
                     let cause = self.expired(record, seen, visit.now);
-                    if cause.is_some() {
+                    has_expired = cause.is_some();
+                    if has_expired {
                         return cause;
                     }
                     let is = self.calendar.class_of(record, seen);
                     let quantum = self.calendar.quantum_of(record.deadline(seen));
-                    if is == class && (class == Class::Fresh || quantum <= bucket.key.quantum) {
+                    let is_due = class == Class::Fresh || quantum <= bucket.key.quantum;
+                    if is == class && is_due && !is_spared {
                         return Some(RemovalCause::Evicted);
                     }
                     let is_first = |(other, then): Accessed<'v, K, V>| {
@@ -279,7 +315,7 @@ where
                     };
                     if is != Class::Protected || class == Class::Protected {
                         looks += 1;
-                        if first.is_none_or(is_first) {
+                        if !is_spared && first.is_none_or(is_first) {
                             first = Some((record, seen));
                         }
                     }
@@ -293,7 +329,7 @@ where
             if let Some(weight) = evicted {
                 return Search::Done(Evicted {
                     weight,
-                    was_protected: class == Class::Protected,
+                    is_loss: class == Class::Protected && !has_expired,
                 });
             }
         }

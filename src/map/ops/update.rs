@@ -145,11 +145,11 @@ where
                 } else {
                     let room = self.reserve_more(old, new.record());
                     if old.life.replace(seen, new.pointer().as_ptr()) {
-                        room.keep();
+                        let brought = room.keep();
                         let new = self.linked(new, &visit);
                         let handle = Handle::new(new);
                         self.succeed(old, new, &visit);
-                        self.make_room(new, &visit);
+                        self.make_room(new, brought, &visit);
                         self.tidy(visit);
                         return Ok(Some((handle, beside)));
                     }

@@ -354,10 +354,10 @@ where
             |existing| matches!(self.look(existing, visit), Found::Gone),
             visit,
         )?;
-        room.keep();
+        let brought = room.keep();
         self.calendar.file(record, Filing::New, visit);
         let created = self.counters.created(visit.lane());
-        self.make_room(record, visit);
+        self.make_room(record, brought, visit);
         if crowded || created.is_multiple_of(FIT_INTERVAL) {
             self.fit(visit);
         }
@@ -387,11 +387,11 @@ where
             record.record().set_hash(old.hash());
             let room = self.reserve_more(old, record.record());
             if old.life.replace(seen, record.pointer().as_ptr()) {
-                room.keep();
+                let brought = room.keep();
                 let new = self.linked(record, visit);
                 new.life.commit();
                 self.succeed(old, new, visit);
-                self.make_room(new, visit);
+                self.make_room(new, brought, visit);
                 self.tell(old, RemovalCause::Replaced);
                 return Ok(Handle::new(old));
             }
