@@ -6,7 +6,7 @@
 //!
 //! On Linux `heavy` is the system call membarrier(2), which makes every running thread of the process pass a
 //! full barrier; `light` keeps only the compiler from moving memory accesses across it. Where the kernel does not
-//! offer the call, [`prepare`] says so, and threads call [`medium`] in the place of `light`: a fence, as `heavy` is one
+//! offer the call, [`prepare`] says so, and threads call [`fallback_fence`] in the place of `light`: a fence, as `heavy` is one
 //! then. On other systems both are fences. Under loom they are what the contract says and no more, or fences: models run on
 //! both, since fences hide what the contract alone does not give.
 //!
@@ -26,7 +26,7 @@ mod membarrier {
     /// What the kernel said to whoever asked first.
     static ANSWER: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
-    /// A thread calls this before its first barrier. False if `medium` has to stand in for `light`.
+    /// A thread calls this before its first barrier. False if `fallback_fence` has to stand in for `light`.
     pub fn prepare() -> bool {
         if ANSWER.load(Ordering::Relaxed) == UNKNOWN {
             let answer = if register() { OFFERED } else { REFUSED };
@@ -43,7 +43,7 @@ mod membarrier {
     }
 
     /// Does what `light` does, whatever `heavy` is.
-    pub fn medium() {
+    pub fn fallback_fence() {
         fence(Ordering::SeqCst);
     }
 
@@ -67,7 +67,7 @@ mod membarrier {
 }
 
 #[cfg(all(target_os = "linux", not(dwell_loom)))]
-pub use membarrier::{heavy, light, medium, prepare};
+pub use membarrier::{fallback_fence, heavy, light, prepare};
 
 #[cfg(not(any(target_os = "linux", dwell_loom)))]
 mod fences {
@@ -83,7 +83,7 @@ mod fences {
     }
 
     /// Does what `light` does, whatever `heavy` is.
-    pub fn medium() {
+    pub fn fallback_fence() {
         fence(Ordering::SeqCst);
     }
 
@@ -94,7 +94,7 @@ mod fences {
 }
 
 #[cfg(not(any(target_os = "linux", dwell_loom)))]
-pub use fences::{heavy, light, medium, prepare};
+pub use fences::{fallback_fence, heavy, light, prepare};
 
 #[cfg(dwell_loom)]
 mod spec {
@@ -143,7 +143,7 @@ mod spec {
         LINE.heavy.fetch_add(0, Ordering::Acquire);
     }
 
-    pub fn medium() {
+    pub fn fallback_fence() {
         light();
     }
 
@@ -159,4 +159,4 @@ mod spec {
 }
 
 #[cfg(dwell_loom)]
-pub use spec::{go_by_contract, heavy, light, medium, prepare};
+pub use spec::{fallback_fence, go_by_contract, heavy, light, prepare};

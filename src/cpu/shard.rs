@@ -1,13 +1,13 @@
-//! Lanes: a few copies of what is written often, so that threads that run at the same time share fewer cache lines.
+//! Shards: a few copies of what is written often, so that threads that run at the same time share fewer cache lines.
 //!
-//! On Linux a processor has a lane, whichever threads it runs: there may be more threads than processors, and two of one lane
-//! on two processors would take its lines from each other. Elsewhere a thread has one. Any lane is right: a thread that is
+//! On Linux a processor has a shard, whichever threads it runs: there may be more threads than processors, and two of one shard
+//! on two processors would take its lines from each other. Elsewhere a thread has one. Any shard is right: a thread that is
 //! moved in the middle of an operation goes on with the one it has.
 
 // Not part of any protocol, so that the atomics need not be visible to loom.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many lanes a map has: as many as the machine runs threads at once, to the next power of two.
+/// How many shards a map has: as many as the machine runs threads at once, to the next power of two.
 pub fn count() -> usize {
     if cfg!(any(dwell_loom, dwell_shuttle)) {
         return 1;
@@ -18,13 +18,13 @@ pub fn count() -> usize {
         .min(MOST)
 }
 
-/// The lane to use now. `lanes` is a power of two.
+/// The shard to use now. `shards` is a power of two.
 #[inline]
-pub fn current(lanes: usize) -> usize {
-    if lanes == 1 {
+pub fn current(shards: usize) -> usize {
+    if shards == 1 {
         0
     } else {
-        number() & (lanes - 1)
+        number() & (shards - 1)
     }
 }
 
@@ -48,7 +48,7 @@ fn number() -> usize {
 
     #[cold]
     fn meet(processor: &AtomicUsize) -> usize {
-        // Relaxed, all: any lane is right, and who comes second takes the first one for once.
+        // Relaxed, all: any shard is right, and who comes second takes the first one for once.
         let is_first = processor
             .compare_exchange(UNMET, MEETING, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
@@ -78,7 +78,7 @@ fn number() -> usize {
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    // A thread whose locals are gone already takes the first lane.
+    // A thread whose locals are gone already takes the first shard.
     let number = NUMBER.try_with(|number| {
         if number.get() == usize::MAX {
             number.set(next());

@@ -3,7 +3,7 @@
 //! The other side is a processor of its own, which keeps its stores to itself for a while: so this notices a barrier that is
 //! not there. Where the kernel offers membarrier(2), and where it refuses.
 
-use super::membarrier::{heavy, light, medium, prepare};
+use super::membarrier::{fallback_fence, heavy, light, prepare};
 use crossbeam_utils::CachePadded;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +50,7 @@ impl Shared {
 fn missed() -> usize {
     let shared = &Shared::default();
     let (seen_by_reader, seen_by_writer) = thread::scope(|scope| {
-        let barrier = if prepare() { light } else { medium };
+        let barrier = if prepare() { light } else { fallback_fence };
         let reader = scope.spawn(move || shared.run(&shared.reader, &shared.writer, barrier));
         let free = || assert!(heavy(), "the kernel takes back what it has offered");
         let seen_by_writer = shared.run(&shared.writer, &shared.reader, free);

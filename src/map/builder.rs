@@ -11,7 +11,7 @@ use crate::map::stats::{Counters, RemovalCause};
 use crate::map::table::Table;
 use crate::map::table::migrate::bits_for;
 use crate::map::{IdleMap, Protection, Settings, Weigher};
-use crate::reclaim::retired::Limbo;
+use crate::reclaim::retired::Retired;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Records do not end by being idle: they stay until they are removed or evicted, or their
+    /// Records do not end by being idle_timeout: they stay until they are removed or evicted, or their
     /// [lifetime](Self::max_lifetime) is over. Single records can be given a timeout by
     /// [`IdleMap::set_idle_timeout`]. It is the longest timeout that there is, in truth: 34 years.
     ///
@@ -326,16 +326,16 @@ where
         let is_bounded = self.capacity.is_some() || self.weight_capacity.is_some();
         // What a new record lives if nobody accesses it.
         let life = idle_timeout.min(max_lifetime.unwrap_or(u64::MAX));
-        let lanes = shard::count();
+        let shards = shard::count();
         let least_bits = bits_for(self.initial_capacity);
         let protects = self.protection.is_some();
         // In a bounded map new records are filed in one order, so that eviction meets the oldest first.
-        let calendar_lanes = if is_bounded { 1 } else { lanes };
+        let calendar_shards = if is_bounded { 1 } else { shards };
         Ok(IdleMap {
             table: Table::new(least_bits),
-            calendar: Calendar::new(life, calendar_lanes, is_bounded, protects),
-            limbo: Limbo::new(lanes),
-            counters: Counters::new(lanes),
+            calendar: Calendar::new(life, calendar_shards, is_bounded, protects),
+            retired: Retired::new(shards),
+            counters: Counters::new(shards),
             hasher: self.hasher,
             clock: self.clock,
             weigher: self.weigher,

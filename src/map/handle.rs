@@ -1,7 +1,7 @@
 //! Handles: what keeps a value alive outside of the map.
 
 use crate::map::record::status::State;
-use crate::map::record::{NEVER, Record, disown};
+use crate::map::record::{NEVER, Record, release};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -44,10 +44,10 @@ impl<K: RefUnwindSafe, V: RefUnwindSafe> UnwindSafe for Handle<K, V> {}
 impl<K: RefUnwindSafe, V: RefUnwindSafe> RefUnwindSafe for Handle<K, V> {}
 
 impl<K, V> Handle<K, V> {
-    /// Takes part in a record that was found during a visit.
+    /// Takes part in a record that was found during an operation.
     #[inline]
     pub(crate) fn new(record: &Record<K, V>) -> Self {
-        record.own();
+        record.acquire();
         Self {
             record: NonNull::from(record),
             owns: PhantomData,
@@ -67,8 +67,8 @@ impl<K, V> Handle<K, V> {
     /// The record's absolute deadline by the map's clock, in milliseconds; none if it has none.
     // For sessions.
     #[cfg_attr(not(feature = "sessions"), allow(dead_code))]
-    pub(crate) fn limit(&self) -> Option<u64> {
-        Some(self.record().limit()).filter(|limit| *limit != NEVER)
+    pub(crate) fn absolute_deadline(&self) -> Option<u64> {
+        Some(self.record().absolute_deadline()).filter(|limit| *limit != NEVER)
     }
 
     /// Whether the record has not ended yet: not removed, evicted, replaced by another value, found expired by
@@ -77,7 +77,7 @@ impl<K, V> Handle<K, V> {
     /// It does not look at the clock: a record that is past its deadline counts as live until a read or
     /// a collection meets it.
     pub fn is_live(&self) -> bool {
-        matches!(self.record().life.load(), State::Live(_))
+        matches!(self.record().status.load(), State::Live(_))
     }
 }
 
@@ -101,7 +101,7 @@ impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
         // SAFETY: the handle gives up its own part, and is gone. The grace period of the record is over if no structure
         // owns it any more.
-        unsafe { disown(self.record) }
+        unsafe { release(self.record) }
     }
 }
 

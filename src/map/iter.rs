@@ -42,13 +42,13 @@ where
 
     fn next(&mut self) -> Option<Handle<K, V>> {
         while self.line.is_empty() && self.position < END {
-            let visit = self.map.visit();
+            let context = self.map.begin();
             let line = &mut self.line;
             self.position = self
                 .map
                 .table
-                .visit_line(self.position, &visit, |record, seen| {
-                    if let Found::Live(record, _) = self.map.judge(record, seen, &visit) {
+                .visit_line(self.position, &context, |record, seen| {
+                    if let Found::Live(record, _) = self.map.judge(record, seen, &context) {
                         line.push(Handle::new(record));
                     }
                 });
@@ -123,15 +123,15 @@ where
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let mut position = 0;
         while position < END {
-            let visit = self.visit();
-            position = self.table.visit_line(position, &visit, |record, seen| {
-                if let Found::Live(record, seen) = self.judge(record, seen, &visit) {
+            let context = self.begin();
+            position = self.table.visit_line(position, &context, |record, seen| {
+                if let Found::Live(record, seen) = self.judge(record, seen, &context) {
                     let key = record.key();
                     let mut condition = |value: &V| !keep(key, value);
-                    self.remove_record(record, seen, &mut condition, &visit);
+                    self.remove_record(record, seen, &mut condition, &context);
                 }
             });
-            self.tidy(visit);
+            self.tidy(context);
         }
         self.settle();
     }

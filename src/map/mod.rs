@@ -28,8 +28,8 @@ pub use ops::write::OccupiedError;
 pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
-use crate::reclaim::retired::Limbo;
-use context::Visit;
+use crate::reclaim::retired::Retired;
+use context::Context;
 use expiry::Calendar;
 use listener::Listener;
 use record::status::State;
@@ -69,7 +69,7 @@ pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
 /// let map = Arc::new(IdleMap::new(Duration::from_secs(20 * 60)));
 /// let _collector = map.spawn_collector(); // until it is dropped
 /// map.insert("visitor", 1);
-/// assert_eq!(map.with("visitor", |visits| *visits), Some(1));
+/// assert_eq!(map.with("visitor", |operations| *operations), Some(1));
 /// ```
 #[doc(alias("TtlMap", "expiring map", "session map", "cache"))]
 pub struct IdleMap<K, V, S = ahash::RandomState>
@@ -79,7 +79,7 @@ where
 {
     table: Table<K, V>,
     calendar: Calendar<K, V>,
-    limbo: Limbo<K, V>,
+    retired: Retired<K, V>,
     counters: Counters,
     hasher: S,
     /// None for the default clock.
@@ -178,14 +178,14 @@ where
 {
     /// Begins an operation.
     #[inline]
-    fn visit(&self) -> Visit<'_, K, V> {
-        self.visit_at(self.now())
+    fn begin(&self) -> Context<'_, K, V> {
+        self.begin_at(self.now())
     }
 
     /// Begins an operation that takes place at a given time.
     #[inline]
-    fn visit_at(&self, now: u64) -> Visit<'_, K, V> {
-        Visit::new(&self.limbo, now)
+    fn begin_at(&self, now: u64) -> Context<'_, K, V> {
+        Context::new(&self.retired, now)
     }
 
     #[inline]
@@ -197,8 +197,8 @@ where
     fn terms(&self, key: &K, value: &V, now: u64) -> Terms {
         Terms {
             birth: now,
-            idle: self.settings.idle_timeout,
-            limit: match self.settings.max_lifetime {
+            idle_timeout: self.settings.idle_timeout,
+            absolute_deadline: match self.settings.max_lifetime {
                 Some(lifetime) => now + lifetime,
                 None => NEVER,
             },
@@ -254,13 +254,13 @@ where
     /// assert_eq!(map.stats().created, 1);
     /// ```
     pub fn stats(&self) -> Stats {
-        let visit = self.visit();
+        let context = self.begin();
         let mut stats = Stats {
-            stale_entries: self.limbo.shells(),
-            garbage: self.limbo.garbage(),
+            stale_entries: self.retired.stale_entries(),
+            garbage: self.retired.garbage(),
             index_buckets: self.calendar.buckets(),
-            table_slots: self.table.lines(&visit.guard).len() * table::line::SLOTS,
-            drop_panics: self.limbo.panics(),
+            table_slots: self.table.lines(&context.guard).len() * table::line::SLOTS,
+            drop_panics: self.retired.panics(),
             listener_panics: self
                 .listener
                 .as_ref()
@@ -310,16 +310,16 @@ where
 {
     /// Ends every record, and frees those that no handle keeps. The listener is not called.
     fn drop(&mut self) {
-        let visit = Visit::new(&self.limbo, 0);
+        let context = Context::new(&self.retired, 0);
         let left = |record: &record::Record<K, V>| {
-            if let State::Live(seen) = record.life.load() {
-                record.life.kill(seen);
+            if let State::Live(seen) = record.status.load() {
+                record.status.kill(seen);
             }
-            self.limbo.free_if_last(record);
+            self.retired.free_if_last(record);
         };
-        self.calendar.dismantle(&visit, left);
-        self.table.dismantle(&visit, left);
-        drop(visit);
+        self.calendar.dismantle(&context, left);
+        self.table.dismantle(&context, left);
+        drop(context);
         self.free_garbage();
     }
 }

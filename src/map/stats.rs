@@ -1,4 +1,4 @@
-//! Counters, by lane so that threads do not write to each other's cache lines.
+//! Counters, by shard so that threads do not write to each other's cache lines.
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
@@ -83,9 +83,9 @@ pub struct Stats {
     pub drop_panics: u64,
 }
 
-/// One lane's part of the counts.
+/// One shard's part of the counts.
 #[derive(Debug)]
-struct Lane {
+struct Shard {
     created: AtomicU64,
     expired: AtomicU64,
     evicted: AtomicU64,
@@ -93,7 +93,7 @@ struct Lane {
     replaced: AtomicU64,
 }
 
-impl Lane {
+impl Shard {
     fn new() -> Self {
         Self {
             created: AtomicU64::new(0),
@@ -105,10 +105,10 @@ impl Lane {
     }
 }
 
-/// Counts by lane, and, for maps with a bound, what is in the map.
+/// Counts by shard, and, for maps with a bound, what is in the map.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    lanes: Box<[CachePadded<Lane>]>,
+    shards: Box<[CachePadded<Shard>]>,
     /// Records in the map and their weight, if the map is bounded, with those for which there is
     /// [room](crate::map::ops::evict::Room). Shared.
     occupied: CachePadded<AtomicUsize>,
@@ -117,27 +117,29 @@ pub(crate) struct Counters {
 
 // All accesses here are Relaxed: counts order nothing.
 impl Counters {
-    pub(crate) fn new(lanes: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Self {
-            lanes: (0..lanes).map(|_| CachePadded::new(Lane::new())).collect(),
+            shards: (0..shards)
+                .map(|_| CachePadded::new(Shard::new()))
+                .collect(),
             occupied: CachePadded::new(AtomicUsize::new(0)),
             weight: CachePadded::new(AtomicU64::new(0)),
         }
     }
 
-    /// Counts a creation. Returns how many this lane has seen.
+    /// Counts a creation. Returns how many this shard has seen.
     #[inline]
-    pub(crate) fn created(&self, lane: usize) -> u64 {
-        self.lanes[lane].created.fetch_add(1, Ordering::Relaxed) + 1
+    pub(crate) fn created(&self, shard: usize) -> u64 {
+        self.shards[shard].created.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn ended(&self, lane: usize, cause: RemovalCause) {
-        let lane = &self.lanes[lane];
+    pub(crate) fn ended(&self, shard: usize, cause: RemovalCause) {
+        let shard = &self.shards[shard];
         let counter = match cause {
-            RemovalCause::ExpiredIdle | RemovalCause::ExpiredLifetime => &lane.expired,
-            RemovalCause::Evicted => &lane.evicted,
-            RemovalCause::Removed => &lane.removed,
-            RemovalCause::Replaced => &lane.replaced,
+            RemovalCause::ExpiredIdle | RemovalCause::ExpiredLifetime => &shard.expired,
+            RemovalCause::Evicted => &shard.evicted,
+            RemovalCause::Removed => &shard.removed,
+            RemovalCause::Replaced => &shard.replaced,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -164,28 +166,28 @@ impl Counters {
         self.weight.load(Ordering::Relaxed)
     }
 
-    fn sum(&self, counter: impl Fn(&Lane) -> &AtomicU64) -> u64 {
-        self.lanes
+    fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards
             .iter()
-            .map(|lane| counter(lane).load(Ordering::Relaxed))
+            .map(|shard| counter(shard).load(Ordering::Relaxed))
             .sum()
     }
 
     pub(crate) fn live(&self) -> usize {
-        let ended = self.sum(|lane| &lane.expired)
-            + self.sum(|lane| &lane.evicted)
-            + self.sum(|lane| &lane.removed);
+        let ended = self.sum(|shard| &shard.expired)
+            + self.sum(|shard| &shard.evicted)
+            + self.sum(|shard| &shard.removed);
         // Ends first: an end that is seen without its creation would make the difference negative.
-        self.sum(|lane| &lane.created).saturating_sub(ended) as usize
+        self.sum(|shard| &shard.created).saturating_sub(ended) as usize
     }
 
     pub(crate) fn fill(&self, stats: &mut Stats) {
         stats.live = self.live();
-        stats.expired = self.sum(|lane| &lane.expired);
-        stats.evicted = self.sum(|lane| &lane.evicted);
-        stats.removed = self.sum(|lane| &lane.removed);
-        stats.created = self.sum(|lane| &lane.created);
-        stats.replaced = self.sum(|lane| &lane.replaced);
+        stats.expired = self.sum(|shard| &shard.expired);
+        stats.evicted = self.sum(|shard| &shard.evicted);
+        stats.removed = self.sum(|shard| &shard.removed);
+        stats.created = self.sum(|shard| &shard.created);
+        stats.replaced = self.sum(|shard| &shard.replaced);
         stats.weight = self.weight();
     }
 }

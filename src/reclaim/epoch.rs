@@ -198,7 +198,7 @@ impl Domain {
     fn pin_the_long_way(&self, slot: &Slot, depth: usize) {
         if depth == LONG_WAY {
             self.enter(slot);
-            membarrier::medium();
+            membarrier::fallback_fence();
         }
     }
 
@@ -216,7 +216,7 @@ impl Domain {
         let depth = slot.depth.get() - 1;
         slot.depth.set(depth);
         if depth == 0 {
-            slot.leave();
+            slot.release_structural();
             return false;
         }
         slot.unpin_the_long_way(depth)
@@ -338,7 +338,7 @@ impl Domain {
 
 impl Slot {
     #[inline]
-    fn leave(&self) {
+    fn release_structural(&self) {
         // Release: pairs with `advance`. What was read and unlinked comes before what follows the advance.
         self.word.store(0, Ordering::Release);
     }
@@ -347,7 +347,7 @@ impl Slot {
     #[inline(never)]
     fn unpin_the_long_way(&self, depth: usize) -> bool {
         if depth == LONG_WAY {
-            self.leave();
+            self.release_structural();
             if self.steps_aside.take() {
                 self.depth.set(0);
                 // Nothing depends on it, so that it is no step for loom to explore.

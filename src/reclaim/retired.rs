@@ -1,14 +1,14 @@
-//! Limbo: where retired records wait for their grace period, and then for somebody to free them.
+//! Retired: where retired records wait for their grace period, and then for somebody to free them.
 //!
 //! ```text
-//!   retire --> lane's stack --(batch)--> waiting, stamped --(grace period)--> ready --> freed by writers
+//!   retire --> shard's stack --(batch)--> waiting, stamped --(grace period)--> ready --> freed by writers
 //! ```
 //!
 //! Freeing a record costs a cache miss and runs its value's `Drop`. So it is left to writers and collections, which free
-//! a few batches at a time, those of their own lane first. A reader never frees; and who drops the map frees all that is
+//! a few batches at a time, those of their own shard first. A reader never frees; and who drops the map frees all that is
 //! left, for nobody is inside of an operation on it any more.
 //!
-//! **Invariant.** A retired record is on one lane's stack, linked through its `place`, which belongs to limbo from the
+//! **Invariant.** A retired record is on one shard's stack, linked through its `place`, which belongs to retired from the
 //! retirement on, or in exactly one batch. A batch is on one stack, or in the hands of the thread that took it off. It is
 //! freed when [`Reclaim::is_over`] holds for its stamp, which was read after each of its records was unlinked.
 //!
@@ -16,38 +16,38 @@
 //! batches in its hands delays their freeing.
 
 use crate::cpu::prefetch;
-use crate::map::record::{Record, contain, disown};
+use crate::map::record::{Record, contain, release};
 use crate::reclaim::{Guard, Reclaim};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
-/// Retired records of a lane that make up a batch.
+/// Retired records of a shard that make up a batch.
 const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
-/// Marks `place` as limbo's.
+/// Marks `place` as retired's.
 const LINK: usize = 0b010;
 /// A stack's word: `height | record`. It is sent away long before the height needs more bits, unless thousands of threads
 /// stop just before they do so; then it begins again at zero, and only statistics are wrong.
 const HEIGHT_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << HEIGHT_SHIFT) - 1;
 
-pub struct Limbo<K: 'static, V: 'static> {
-    lanes: Box<[CachePadded<Lane<K, V>>]>,
+pub struct Retired<K: 'static, V: 'static> {
+    shards: Box<[CachePadded<Shard<K, V>>]>,
     /// The stamp at which waiting batches were last gone through.
     swept: AtomicUsize,
     freed: AtomicU64,
     panics: AtomicU64,
 }
 
-struct Lane<K, V> {
+struct Shard<K, V> {
     stack: AtomicPtr<Record<K, V>>,
     waiting: Batches<K, V>,
     /// Batches whose grace period is over.
     ready: Batches<K, V>,
     /// Records that came into batches.
     sent: AtomicUsize,
-    /// Shells made less shells gone on this lane, wrapping.
-    shells: AtomicUsize,
+    /// Shells made less stale_entries gone on this shard, wrapping.
+    stale_entries: AtomicUsize,
 }
 
 /// A stack of batches.
@@ -60,19 +60,19 @@ struct Batch<K, V> {
     trace: Trace,
 }
 
-impl<K: 'static, V: 'static> Limbo<K, V> {
-    pub fn new(lanes: usize) -> Self {
-        let lane = |_| {
-            CachePadded::new(Lane {
+impl<K: 'static, V: 'static> Retired<K, V> {
+    pub fn new(shards: usize) -> Self {
+        let shard = |_| {
+            CachePadded::new(Shard {
                 stack: AtomicPtr::new(ptr::null_mut()),
                 waiting: Batches::new(),
                 ready: Batches::new(),
                 sent: AtomicUsize::new(0),
-                shells: AtomicUsize::new(0),
+                stale_entries: AtomicUsize::new(0),
             })
         };
         Self {
-            lanes: (0..lanes).map(lane).collect(),
+            shards: (0..shards).map(shard).collect(),
             swept: AtomicUsize::new(0),
             freed: AtomicU64::new(0),
             panics: AtomicU64::new(0),
@@ -80,17 +80,17 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     }
 
     /// A structure has let go of a record; the last one retires it.
-    pub fn left(&self, record: &Record<K, V>, lane: usize, guard: &Guard) {
-        if record.leave() {
-            self.retire(record, lane, guard);
+    pub fn release(&self, record: &Record<K, V>, shard: usize, guard: &Guard) {
+        if record.release_structural() {
+            self.retire(record, shard, guard);
         }
     }
 
     /// Retires a record that no structure leads to any more. The caller has given up the last share in it, or holds both.
-    pub fn retire(&self, record: &Record<K, V>, lane: usize, guard: &Guard) {
+    pub fn retire(&self, record: &Record<K, V>, shard: usize, guard: &Guard) {
         record.retire();
-        let lane = &self.lanes[lane];
-        let mut head = lane.stack.load(Ordering::Relaxed);
+        let shard = &self.shards[shard];
+        let mut head = shard.stack.load(Ordering::Relaxed);
         let height = loop {
             // Relaxed: published by the exchange below.
             record.set_place(
@@ -102,7 +102,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
                 .cast_mut()
                 .map_addr(|address| address | height << HEIGHT_SHIFT);
             // Release: pairs with the swap in `take_retired`.
-            match lane
+            match shard
                 .stack
                 .compare_exchange(head, top, Ordering::Release, Ordering::Relaxed)
             {
@@ -111,28 +111,28 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
             }
         };
         if height.is_multiple_of(BATCH) {
-            lane.send(guard);
+            shard.send(guard);
         }
     }
 
-    /// Lets every lane's records begin to wait.
+    /// Lets every shard's records begin to wait.
     pub fn send_all(&self, guard: &Guard) {
-        for lane in &self.lanes {
-            lane.send(guard);
+        for shard in &self.shards {
+            shard.send(guard);
         }
     }
 
     /// Looks which batches have waited long enough, if there is news about that.
-    pub fn sweep(&self, lane: usize, guard: &Guard) {
+    pub fn sweep(&self, shard: usize, guard: &Guard) {
         let stamp = guard.stamp();
         // Relaxed, both: it saves work, and decides nothing.
         if self.swept.load(Ordering::Relaxed) == stamp {
             return;
         }
         self.swept.store(stamp, Ordering::Relaxed);
-        let own = &self.lanes[lane];
-        for other in &self.lanes {
-            // What nobody freed since the last time, maybe because no thread of its lane writes, comes to this lane.
+        let own = &self.shards[shard];
+        for other in &self.shards {
+            // What nobody freed since the last time, maybe because no thread of its shard writes, comes to this shard.
             let left_over = other.ready.take_all();
             own.ready.push_all(left_over);
             for batch in other.waiting.take_all() {
@@ -147,16 +147,16 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         }
     }
 
-    /// Whether a lane has batches that are ready.
+    /// Whether a shard has batches that are ready.
     #[inline]
-    pub fn has_ready(&self, lane: usize) -> bool {
+    pub fn has_ready(&self, shard: usize) -> bool {
         // Relaxed: nothing is read by it.
-        !self.lanes[lane].ready.0.load(Ordering::Relaxed).is_null()
+        !self.shards[shard].ready.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Frees up to `batches` batches of a lane that are ready. Returns how many.
-    pub fn reap(&self, lane: usize, batches: usize) -> usize {
-        let ready = &self.lanes[lane].ready;
+    /// Frees up to `batches` batches of a shard that are ready. Returns how many.
+    pub fn reap(&self, shard: usize, batches: usize) -> usize {
+        let ready = &self.shards[shard].ready;
         let mut taken = ready.take_all();
         if taken.0.is_null() {
             return 0;
@@ -170,40 +170,42 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
         own.len()
     }
 
-    /// Frees up to `batches` batches that are ready, of all lanes. Returns how many.
+    /// Frees up to `batches` batches that are ready, of all shards. Returns how many.
     pub fn reap_any(&self, batches: usize) -> usize {
-        let lanes = 0..self.lanes.len();
-        lanes.fold(0, |freed, lane| freed + self.reap(lane, batches - freed))
+        let shards = 0..self.shards.len();
+        shards.fold(0, |freed, shard| freed + self.reap(shard, batches - freed))
     }
 
-    pub fn lanes(&self) -> usize {
-        self.lanes.len()
+    pub fn shards(&self) -> usize {
+        self.shards.len()
     }
 
     /// For a map that is being dropped: a structure lets go, and the last one frees without a grace period.
     pub fn free_if_last(&self, record: &Record<K, V>) {
-        if record.leave() {
-            self.disown(NonNull::from(record));
+        if record.release_structural() {
+            self.release_contained(NonNull::from(record));
         }
     }
 
-    pub fn count_shells(&self, lane: usize, change: usize) {
-        self.lanes[lane].shells.fetch_add(change, Ordering::Relaxed);
+    pub fn count_stale(&self, shard: usize, change: usize) {
+        self.shards[shard]
+            .stale_entries
+            .fetch_add(change, Ordering::Relaxed);
     }
 
     /// Records that have ended, and whose token is still in the calendar.
-    pub fn shells(&self) -> usize {
-        let sum = self.lanes.iter().fold(0, |sum: usize, lane| {
-            sum.wrapping_add(lane.shells.load(Ordering::Relaxed))
+    pub fn stale_entries(&self) -> usize {
+        let sum = self.shards.iter().fold(0, |sum: usize, shard| {
+            sum.wrapping_add(shard.stale_entries.load(Ordering::Relaxed))
         });
-        // Lanes are read one after the other: a shell that went may be seen before it came.
+        // Shards are read one after the other: a stale entry that went may be seen before it came.
         if sum > usize::MAX / 2 { 0 } else { sum }
     }
 
     /// Records retired but not freed yet, except those that only handles keep.
     pub fn garbage(&self) -> usize {
         let freed = self.freed.load(Ordering::Relaxed);
-        let retired: usize = self.lanes.iter().map(|lane| lane.retired()).sum();
+        let retired: usize = self.shards.iter().map(|shard| shard.retired()).sum();
         retired.saturating_sub(freed as usize)
     }
 
@@ -218,7 +220,7 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
             prefetch(record.as_ptr());
         }
         for &record in records {
-            self.disown(record);
+            self.release_contained(record);
         }
         // Relaxed: a count.
         self.freed
@@ -226,16 +228,16 @@ impl<K: 'static, V: 'static> Limbo<K, V> {
     }
 
     /// Gives up the structures' ownership of a record whose grace period is over.
-    fn disown(&self, record: NonNull<Record<K, V>>) {
+    fn release_contained(&self, record: NonNull<Record<K, V>>) {
         // SAFETY: the last structure has let go, so that this ownership is the caller's to give up, once.
-        if !contain(|| unsafe { disown(record) }) {
+        if !contain(|| unsafe { release(record) }) {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl<K: 'static, V: 'static> Lane<K, V> {
-    /// Makes a batch of the lane's retired records.
+impl<K: 'static, V: 'static> Shard<K, V> {
+    /// Makes a batch of the shard's retired records.
     fn send(&self, guard: &Guard) {
         let records = self.take_retired();
         if !records.is_empty() {
@@ -352,12 +354,12 @@ impl<K, V> Iterator for Taken<K, V> {
     }
 }
 
-impl<K: 'static, V: 'static> Drop for Limbo<K, V> {
+impl<K: 'static, V: 'static> Drop for Retired<K, V> {
     fn drop(&mut self) {
         // The map is gone: nobody is pinned for the sake of its records any more.
-        for lane in &self.lanes {
-            self.free(&lane.take_retired());
-            for queue in [&lane.waiting, &lane.ready] {
+        for shard in &self.shards {
+            self.free(&shard.take_retired());
+            for queue in [&shard.waiting, &shard.ready] {
                 for batch in queue.take_all() {
                     self.free(&batch.records);
                 }
@@ -367,6 +369,6 @@ impl<K: 'static, V: 'static> Drop for Limbo<K, V> {
 }
 
 // SAFETY: records move between threads and are read by several; the stacks are atomic.
-unsafe impl<K: Send + Sync, V: Send + Sync> Send for Limbo<K, V> {}
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Retired<K, V> {}
 // SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Limbo<K, V> {}
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Retired<K, V> {}

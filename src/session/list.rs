@@ -70,7 +70,7 @@ impl Store {
         let ends = history.last_access.saturating_add(history.idle_timeout);
         (entry.owner.as_deref() == Some(owner)).then(|| Times {
             accessed: history.last_access,
-            ends: ends.min(history.limit.unwrap_or(u64::MAX)),
+            ends: ends.min(history.absolute_deadline.unwrap_or(u64::MAX)),
         })
     }
 

@@ -252,7 +252,7 @@ impl SessionStore {
         let history = History {
             last_access,
             idle_timeout: millis(session.idle_timeout),
-            limit,
+            absolute_deadline: limit,
         };
         match self.put_in(key, state, history) {
             true => Fate::Live,
@@ -315,7 +315,7 @@ fn encode(
         own_idle_timeout: Some(history.idle_timeout)
             .filter(|idle| *idle != millis(settings.idle_timeout)),
         own_limit: history
-            .limit
+            .absolute_deadline
             .filter(|limit| !is_by_settings(limit))
             .map(|limit| times.to_wall(limit)),
         attributes: state.attributes.len(),

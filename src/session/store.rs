@@ -226,7 +226,7 @@ impl Store {
             version: entry.version,
             age: Duration::from_millis(now.saturating_sub(entry.created)),
             lifetime_left: entry
-                .limit()
+                .absolute_deadline()
                 .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
             is_superseded: false,
         }

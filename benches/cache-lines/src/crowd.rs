@@ -83,7 +83,7 @@ pub struct Count {
 
 type Map = IdleMap<u64, [u64; 8]>;
 
-/// Keeps this thread on a processor of its own, which has a lane of its own.
+/// Keeps this thread on a processor of its own, which has a shard of its own.
 #[cfg(target_os = "linux")]
 fn settle_down(thread: u64) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -96,13 +96,13 @@ fn settle_down(thread: u64) {
     }
 }
 
-/// Each thread has a lane of its own, wherever it runs.
+/// Each thread has a shard of its own, wherever it runs.
 #[cfg(not(target_os = "linux"))]
 fn settle_down(_thread: u64) {}
 
-/// Counts what `operation` accesses, with as many threads as the map has lanes, and at least two.
+/// Counts what `operation` accesses, with as many threads as the map has shards, and at least two.
 pub fn count(operation: Operation) -> Count {
-    // Two crowds would share the processors, and so their lanes.
+    // Two crowds would share the processors, and so their shards.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let threads =

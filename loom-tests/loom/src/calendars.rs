@@ -3,17 +3,17 @@
 //! The table is a specification: a slot for each key, which leads to the record or its predecessor.
 
 use crate::watched::{Key, Value};
-use dwell::internals::map::context::Visit;
+use dwell::internals::map::context::Context;
 use dwell::internals::map::expiry::bucket::{Class, Place};
 use dwell::internals::map::expiry::{Calendar, Filing, STEP};
 use dwell::internals::map::record::status::{Observed, State};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
-use dwell::internals::reclaim::retired::Limbo;
+use dwell::internals::reclaim::retired::Retired;
 use dwell::internals::sync::{AtomicPtr, Ordering};
 use std::ptr;
 
 type Entry = Record<Key, Value>;
-type Visited<'m> = Visit<'m, Key, Value>;
+type Operation<'m> = Context<'m, Key, Value>;
 
 const KEYS: usize = 3;
 /// In milliseconds; so a quantum is one millisecond.
@@ -21,7 +21,7 @@ pub(crate) const IDLE: u64 = 4;
 
 pub(crate) struct World {
     calendar: Calendar<Key, Value>,
-    limbo: Limbo<Key, Value>,
+    retired: Retired<Key, Value>,
     slots: [AtomicPtr<Entry>; KEYS],
 }
 
@@ -39,7 +39,7 @@ impl World {
     fn with(keys: usize, protects: bool) -> Self {
         let world = Self {
             calendar: Calendar::new(IDLE, 1, true, protects),
-            limbo: Limbo::new(1),
+            retired: Retired::new(1),
             slots: [(); KEYS].map(|()| AtomicPtr::new(ptr::null_mut())),
         };
         for key in 0..keys {
@@ -48,15 +48,15 @@ impl World {
         world
     }
 
-    fn visit(&self, now: u64) -> Visited<'_> {
-        Visit::new(&self.limbo, now)
+    fn begin(&self, now: u64) -> Operation<'_> {
+        Context::new(&self.retired, now)
     }
 
     fn unlinked(key: usize, now: u64, is_protected: bool) -> Unlinked<Key, Value> {
         let terms = Terms {
             birth: now,
-            idle: IDLE,
-            limit: NEVER,
+            idle_timeout: IDLE,
+            absolute_deadline: NEVER,
             weight: 0,
             is_protected,
         };
@@ -65,20 +65,20 @@ impl World {
 
     /// The key has no record before.
     pub(crate) fn insert(&self, key: usize, now: u64) {
-        let visit = self.visit(now);
+        let context = self.begin(now);
         let record = Self::unlinked(key, now, false);
-        record.record().life.commit();
+        record.record().status.commit();
         let pointer = record.into_linked().as_ptr();
         self.slots[key].store(pointer, Ordering::Release);
         // SAFETY: its token is in our hands.
         self.calendar
-            .file(unsafe { visit.at(pointer) }, Filing::New, &visit);
+            .file(unsafe { context.at(pointer) }, Filing::New, &context);
     }
 
     pub(crate) fn touch(&self, key: usize, now: u64) -> bool {
-        let visit = self.visit(now);
-        while let Some((record, seen)) = self.find(key, &visit) {
-            if record.life.touch(seen, seen.touched_at(now)) {
+        let context = self.begin(now);
+        while let Some((record, seen)) = self.find(key, &context) {
+            if record.status.touch(seen, seen.touched_at(now)) {
                 return true;
             }
         }
@@ -87,15 +87,15 @@ impl World {
 
     /// As a removal does.
     pub(crate) fn end(&self, key: usize) -> bool {
-        let visit = self.visit(0);
-        while let Some((record, seen)) = self.find(key, &visit) {
-            if record.life.kill(seen) {
-                self.unlink(record, &visit);
-                if self.calendar.take_back(record, &visit) {
-                    visit.retire(record);
+        let context = self.begin(0);
+        while let Some((record, seen)) = self.find(key, &context) {
+            if record.status.kill(seen) {
+                self.unlink(record, &context);
+                if self.calendar.take_back(record, &context) {
+                    context.retire(record);
                 } else {
-                    visit.leave_shell();
-                    visit.left(record);
+                    context.note_stale();
+                    context.release(record);
                 }
                 return true;
             }
@@ -105,19 +105,19 @@ impl World {
 
     /// As an insertion of a taken key does: the record starts anew.
     pub(crate) fn replace(&self, key: usize, now: u64) -> bool {
-        let visit = self.visit(now);
+        let context = self.begin(now);
         let new = Self::unlinked(key, now, true);
         Place::await_token(new.record());
-        while let Some((old, seen)) = self.find(key, &visit) {
-            new.record().life.start(seen.touched_at(now));
-            if old.life.replace(seen, new.pointer().as_ptr()) {
-                // SAFETY: linked during the visit.
-                let new = unsafe { visit.at(new.into_linked().as_ptr()) };
-                self.hand_over(key, &visit);
-                if self.calendar.inherit(old, new, &visit) {
-                    visit.left(old);
+        while let Some((old, seen)) = self.find(key, &context) {
+            new.record().status.start(seen.touched_at(now));
+            if old.status.replace(seen, new.pointer().as_ptr()) {
+                // SAFETY: linked during the operation.
+                let new = unsafe { context.at(new.into_linked().as_ptr()) };
+                self.forward(key, &context);
+                if self.calendar.inherit(old, new, &context) {
+                    context.release(old);
                 } else {
-                    visit.leave_shell();
+                    context.note_stale();
                 }
                 return true;
             }
@@ -125,13 +125,13 @@ impl World {
         false
     }
 
-    /// Gives a record another idle allowance.
-    pub(crate) fn allow(&self, key: usize, idle: u64) -> bool {
-        let visit = self.visit(0);
-        while let Some((record, seen)) = self.find(key, &visit) {
-            record.set_idle(idle);
-            if record.life.advance(seen) {
-                self.calendar.refile(record, &visit);
+    /// Gives a record another idle timeout.
+    pub(crate) fn allow(&self, key: usize, idle_timeout: u64) -> bool {
+        let context = self.begin(0);
+        while let Some((record, seen)) = self.find(key, &context) {
+            record.set_idle_timeout(idle_timeout);
+            if record.status.advance(seen) {
+                self.calendar.refile(record, &context);
                 return true;
             }
         }
@@ -142,41 +142,41 @@ impl World {
     pub(crate) fn collect(&self, now: u64) -> usize {
         let mut ended = 0;
         loop {
-            let visit = self.visit(now);
+            let context = self.begin(now);
             let due = Class::ALL
                 .into_iter()
-                .filter_map(|class| self.calendar.front(class, &visit))
+                .filter_map(|class| self.calendar.front(class, &context))
                 .find(|bucket| self.calendar.end_of(bucket) <= now);
             let Some(bucket) = due else {
                 return ended;
             };
             let judge = |record: &Entry, seen| record.deadline(seen) <= now;
-            let each = |record: &Entry| ended += usize::from(self.review(record, judge, &visit));
-            self.calendar.drain(bucket, STEP, &visit, |_| {}, each);
+            let each = |record: &Entry| ended += usize::from(self.review(record, judge, &context));
+            self.calendar.drain(bucket, STEP, &context, |_| {}, each);
         }
     }
 
     /// Looks at every record that has a token, as a collection of what is idle does. Returns how many are live.
     pub(crate) fn look_through(&self) -> usize {
-        let visit = self.visit(0);
-        let tokens = self.tokens(&visit);
-        let is_live = |(_, record): &&(_, &Entry)| matches!(record.life.load(), State::Live(_));
+        let context = self.begin(0);
+        let tokens = self.tokens(&context);
+        let is_live = |(_, record): &&(_, &Entry)| matches!(record.status.load(), State::Live(_));
         tokens.iter().filter(is_live).count()
     }
 
     /// Ends the first record of the calendar that was not touched since it was filed. False if there is none.
     pub(crate) fn evict(&self) -> bool {
-        let visit = self.visit(0);
+        let context = self.begin(0);
         for class in Class::ALL {
-            while let Some(bucket) = self.calendar.front(class, &visit) {
+            while let Some(bucket) = self.calendar.front(class, &context) {
                 let quantum = bucket.key.quantum;
                 let mut evicted = false;
                 let judge = |record: &Entry, seen: Observed| match class {
                     Class::Fresh => !seen.touched(),
                     Class::Touched | Class::Protected => record.deadline(seen) <= quantum,
                 };
-                let each = |record: &Entry| evicted = self.review(record, judge, &visit);
-                self.calendar.drain(bucket, 1, &visit, |_| {}, each);
+                let each = |record: &Entry| evicted = self.review(record, judge, &context);
+                self.calendar.drain(bucket, 1, &context, |_| {}, each);
                 if evicted {
                     return true;
                 }
@@ -190,74 +190,74 @@ impl World {
         &self,
         record: &Entry,
         judge: impl Fn(&Entry, Observed) -> bool,
-        visit: &Visited<'_>,
+        context: &Operation<'_>,
     ) -> bool {
         let mut record = record;
         loop {
-            match record.life.load() {
+            match record.status.load() {
                 State::Live(seen) if judge(record, seen) => {
-                    if record.life.kill(seen) {
-                        self.unlink(record, visit);
-                        visit.retire(record);
+                    if record.status.kill(seen) {
+                        self.unlink(record, context);
+                        context.retire(record);
                         return true;
                     }
                 }
                 State::Live(_) => {
-                    self.calendar.file(record, Filing::Again, visit);
+                    self.calendar.file(record, Filing::Again, context);
                     return false;
                 }
                 State::Forward(successor) => {
                     // SAFETY: the successor's token is the one in hand.
-                    let successor = unsafe { visit.follow(successor) };
-                    visit.left_shell(record);
+                    let successor = unsafe { context.follow(successor) };
+                    context.release_stale(record);
                     record = successor;
                 }
                 State::Dead | State::Pending => {
-                    visit.left_shell(record);
+                    context.release_stale(record);
                     return false;
                 }
             }
         }
     }
 
-    fn find<'v>(&self, key: usize, visit: &'v Visited<'_>) -> Option<(&'v Entry, Observed)> {
+    fn find<'v>(&self, key: usize, context: &'v Operation<'_>) -> Option<(&'v Entry, Observed)> {
         let pointer = self.slots[key].load(Ordering::Acquire);
         if pointer.is_null() {
             return None;
         }
-        // SAFETY: read from the slot during the visit.
-        let mut record = unsafe { visit.at(pointer) };
+        // SAFETY: read from the slot during the operation.
+        let mut record = unsafe { context.at(pointer) };
         loop {
-            match record.life.load() {
+            match record.status.load() {
                 State::Live(seen) => return Some((record, seen)),
-                // SAFETY: followed from a record of this visit.
-                State::Forward(successor) => record = unsafe { visit.follow(successor) },
+                // SAFETY: followed from a record of this operation.
+                State::Forward(successor) => record = unsafe { context.follow(successor) },
                 State::Dead | State::Pending => return None,
             }
         }
     }
 
     /// Hands the slot of a replaced record to its successor.
-    fn hand_over(&self, key: usize, visit: &Visited<'_>) {
+    fn forward(&self, key: usize, context: &Operation<'_>) {
         loop {
             let pointer = self.slots[key].load(Ordering::Acquire);
             if pointer.is_null() {
                 return;
             }
-            // SAFETY: read from the slot during the visit.
-            let record = unsafe { visit.at(pointer) };
-            let State::Forward(successor) = record.life.load() else {
+            // SAFETY: read from the slot during the operation.
+            let record = unsafe { context.at(pointer) };
+            let State::Forward(successor) = record.status.load() else {
                 return;
             };
             if self.exchange_slot(key, pointer, successor) {
-                visit.left(record);
+                context.release(record);
             }
         }
     }
 
-    fn unlink(&self, dead: &Entry, visit: &Visited<'_>) {
+    fn unlink(&self, dead: &Entry, context: &Operation<'_>) {
         let key = dead.value().number() as usize;
-        self.hand_over(key, visit);
+        self.forward(key, context);
         let pointer = ptr::from_ref(dead).cast_mut();
         assert!(self.exchange_slot(key, pointer, ptr::null_mut()));
     }
@@ -271,13 +271,13 @@ impl World {
     /// Checks the calendar's promise, when nothing else goes on: each live record has one token, in a bucket
     /// of its kind that is not too late, and its place leads there. Returns the keys that have a live record.
     pub(crate) fn live(&self) -> Vec<usize> {
-        let visit = self.visit(0);
-        let live = |key: &usize| self.find(*key, &visit).is_some();
+        let context = self.begin(0);
+        let live = |key: &usize| self.find(*key, &context).is_some();
         let keys: Vec<_> = (0..KEYS).filter(live).collect();
         for &key in &keys {
-            let (record, seen) = self.find(key, &visit).unwrap();
+            let (record, seen) = self.find(key, &context).unwrap();
             let quantum = self.calendar.quantum_of(record.deadline(seen));
-            let places = self.places_of(record, &visit);
+            let places = self.places_of(record, &context);
             assert_eq!(places.len(), 1, "tokens of one record");
             let (class, filed) = places[0];
             assert!(filed <= quantum, "{filed} is later than {quantum}");
@@ -285,56 +285,56 @@ impl World {
             let is_apart = [class, is].map(|class| class == Class::Protected);
             assert_eq!(is_apart[0], is_apart[1], "{is:?} filed as {class:?}");
             assert!(
-                self.calendar.take_back(record, &visit),
+                self.calendar.take_back(record, &context),
                 "the record's place does not lead to its token"
             );
-            self.calendar.file(record, Filing::Again, &visit);
+            self.calendar.file(record, Filing::Again, &context);
         }
-        assert_eq!(self.limbo.shells(), self.shells());
+        assert_eq!(self.retired.stale_entries(), self.stale_entries());
         keys
     }
 
     /// Classes and quanta of the buckets that hold a token of the record, or of one that it replaced.
-    fn places_of(&self, record: &Entry, visit: &Visited<'_>) -> Vec<(Class, u64)> {
-        self.tokens(visit)
+    fn places_of(&self, record: &Entry, context: &Operation<'_>) -> Vec<(Class, u64)> {
+        self.tokens(context)
             .into_iter()
-            .filter(|(_, token)| ptr::eq(last(token, visit), record))
+            .filter(|(_, token)| ptr::eq(last(token, context), record))
             .map(|(place, _)| place)
             .collect()
     }
 
     /// Tokens of records that have ended.
-    fn shells(&self) -> usize {
-        let visit = self.visit(0);
-        let has_ended = |token: &Entry| !matches!(token.life.load(), State::Live(_));
-        let tokens = self.tokens(&visit);
+    fn stale_entries(&self) -> usize {
+        let context = self.begin(0);
+        let has_ended = |token: &Entry| !matches!(token.status.load(), State::Live(_));
+        let tokens = self.tokens(&context);
         tokens.iter().filter(|token| has_ended(token.1)).count()
     }
 
-    fn tokens<'v>(&self, visit: &'v Visited<'_>) -> Vec<((Class, u64), &'v Entry)> {
+    fn tokens<'v>(&self, context: &'v Operation<'_>) -> Vec<((Class, u64), &'v Entry)> {
         let mut tokens = Vec::new();
         for class in Class::ALL {
-            let mut next = self.calendar.after(class, None, visit);
+            let mut next = self.calendar.after(class, None, context);
             while let Some(bucket) = next {
                 for index in 0..bucket.size() {
                     if let Some(token) = bucket.peek(index) {
                         let place = (bucket.class, bucket.key.quantum);
-                        // SAFETY: read from a bucket during the visit.
-                        tokens.push((place, unsafe { visit.at(token) }));
+                        // SAFETY: read from a bucket during the operation.
+                        tokens.push((place, unsafe { context.at(token) }));
                     }
                 }
-                next = self.calendar.after(class, Some(bucket.key), visit);
+                next = self.calendar.after(class, Some(bucket.key), context);
             }
         }
         tokens
     }
 }
 
-fn last<'v>(record: &'v Entry, visit: &'v Visited<'_>) -> &'v Entry {
+fn last<'v>(record: &'v Entry, context: &'v Operation<'_>) -> &'v Entry {
     let mut record = record;
-    while let State::Forward(successor) = record.life.load() {
-        // SAFETY: followed from a record of this visit.
-        record = unsafe { visit.follow(successor) };
+    while let State::Forward(successor) = record.status.load() {
+        // SAFETY: followed from a record of this operation.
+        record = unsafe { context.follow(successor) };
     }
     record
 }
@@ -344,19 +344,19 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        let visit = Visit::new(&self.limbo, 0);
+        let context = Context::new(&self.retired, 0);
         self.calendar
-            .dismantle(&visit, |record| self.limbo.free_if_last(record));
+            .dismantle(&context, |record| self.retired.free_if_last(record));
         for slot in &self.slots {
             let mut pointer = slot.load(Ordering::Relaxed);
             while !pointer.is_null() {
                 // SAFETY: the slot still has its share in the record.
-                let record = unsafe { visit.at(pointer) };
-                pointer = match record.life.load() {
+                let record = unsafe { context.at(pointer) };
+                pointer = match record.status.load() {
                     State::Forward(successor) => successor,
                     _ => ptr::null_mut(),
                 };
-                self.limbo.free_if_last(record);
+                self.retired.free_if_last(record);
             }
         }
     }

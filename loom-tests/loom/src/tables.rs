@@ -4,13 +4,13 @@
 //! back; who comes second holds the token, and gives up the calendar's share.
 
 use crate::watched::{Key, Value};
-use dwell::internals::map::context::Visit;
+use dwell::internals::map::context::Context;
 use dwell::internals::map::record::status::{Observed, State};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
-use dwell::internals::map::table::line::DoorState;
-use dwell::internals::map::table::lookup::Glance;
+use dwell::internals::map::table::line::CommitState;
+use dwell::internals::map::table::lookup::FastLookup;
 use dwell::internals::map::table::{Inserted, Table, Taken, upper};
-use dwell::internals::reclaim::retired::Limbo;
+use dwell::internals::reclaim::retired::Retired;
 use dwell::internals::sync::{AtomicUsize, Ordering};
 use std::borrow::Borrow;
 
@@ -37,7 +37,7 @@ type Entry = Record<Key, Item>;
 
 pub(crate) struct World {
     pub(crate) table: Table<Key, Item>,
-    limbo: Limbo<Key, Item>,
+    retired: Retired<Key, Item>,
 }
 
 const NOW: u64 = 1;
@@ -57,8 +57,8 @@ fn is(this: &Key, key: u64) -> bool {
 fn terms() -> Terms {
     Terms {
         birth: 0,
-        idle: 10,
-        limit: NEVER,
+        idle_timeout: 10,
+        absolute_deadline: NEVER,
         weight: 0,
         is_protected: false,
     }
@@ -69,7 +69,7 @@ impl World {
     pub(crate) fn new(bits: u32, keys: &[u64]) -> Self {
         let world = Self {
             table: Table::new(bits),
-            limbo: Limbo::new(1),
+            retired: Retired::new(1),
         };
         for &key in keys {
             assert!(world.insert(key, key));
@@ -77,25 +77,25 @@ impl World {
         world
     }
 
-    pub(crate) fn visit(&self) -> Visit<'_, Key, Item> {
-        Visit::new(&self.limbo, NOW)
+    pub(crate) fn begin(&self) -> Context<'_, Key, Item> {
+        Context::new(&self.retired, NOW)
     }
 
     /// True if the key had no live record.
     pub(crate) fn insert(&self, key: u64, number: u64) -> bool {
-        let visit = self.visit();
+        let context = self.begin();
         let hash = hash(key);
         let record = Unlinked::new(upper(hash), Key::new(key), Item::new(number), terms());
         let inserted = self.table.insert(
             hash,
             record,
             |one, other| one == other,
-            |existing| seen(existing, &visit).is_none(),
-            &visit,
+            |existing| seen(existing, &context).is_none(),
+            &context,
         );
         match inserted {
             Ok(Inserted { record, .. }) => {
-                self.file(record, &visit);
+                self.file(record, &context);
                 true
             }
             Err(_) => false,
@@ -104,7 +104,7 @@ impl World {
 
     /// Puts a value under a key. Returns the one that was there.
     pub(crate) fn put(&self, key: u64, number: u64) -> Option<u64> {
-        let visit = self.visit();
+        let context = self.begin();
         let hash = hash(key);
         let mut record = Unlinked::new(upper(hash), Key::new(key), Item::new(number), terms());
         loop {
@@ -112,22 +112,22 @@ impl World {
                 hash,
                 record,
                 |one, other| one == other,
-                |existing| seen(existing, &visit).is_none(),
-                &visit,
+                |existing| seen(existing, &context).is_none(),
+                &context,
             );
             let (mut existing, rejected) = match inserted {
                 Ok(Inserted { record, .. }) => {
-                    self.file(record, &visit);
+                    self.file(record, &context);
                     return None;
                 }
                 Err(Taken { existing, rejected }) => (existing, rejected),
             };
-            while let Some((old, observed)) = seen(existing, &visit) {
-                if old.life.replace(observed, rejected.pointer().as_ptr()) {
-                    // SAFETY: linked during the visit.
-                    let new = unsafe { visit.at(rejected.into_linked().as_ptr()) };
-                    new.life.commit();
-                    self.succeed(old, new, &visit);
+            while let Some((old, observed)) = seen(existing, &context) {
+                if old.status.replace(observed, rejected.pointer().as_ptr()) {
+                    // SAFETY: linked during the operation.
+                    let new = unsafe { context.at(rejected.into_linked().as_ptr()) };
+                    new.status.commit();
+                    self.succeed(old, new, &context);
                     return Some(old.value().value.number());
                 }
                 existing = old;
@@ -137,18 +137,18 @@ impl World {
     }
 
     pub(crate) fn get(&self, key: u64) -> Option<u64> {
-        let visit = self.visit();
-        let (record, _) = self.find(key, &visit)?;
+        let context = self.begin();
+        let (record, _) = self.find(key, &context)?;
         Some(record.value().value.number())
     }
 
     /// The same, decided at first sight if possible.
-    pub(crate) fn glance(&self, key: u64) -> Option<u64> {
-        let visit = self.visit();
-        match self.table.glance(hash(key), &visit.guard) {
-            Glance::Absent => None,
-            Glance::Likely(record)
-                if is(record.key(), key) && matches!(record.life.load(), State::Live(_)) =>
+    pub(crate) fn lookup_fast(&self, key: u64) -> Option<u64> {
+        let context = self.begin();
+        match self.table.lookup_fast(hash(key), &context.guard) {
+            FastLookup::Absent => None,
+            FastLookup::Likely(record)
+                if is(record.key(), key) && matches!(record.status.load(), State::Live(_)) =>
             {
                 Some(record.value().value.number())
             }
@@ -158,15 +158,15 @@ impl World {
 
     /// The value that was removed.
     pub(crate) fn remove(&self, key: u64) -> Option<u64> {
-        let visit = self.visit();
+        let context = self.begin();
         loop {
-            let (record, seen) = self.find(key, &visit)?;
-            if record.life.kill(seen) {
-                self.table.unlink(record, &visit);
+            let (record, seen) = self.find(key, &context)?;
+            if record.status.kill(seen) {
+                self.table.unlink(record, &context);
                 if record.value().meet() {
-                    visit.retire(record);
+                    context.retire(record);
                 } else {
-                    visit.left(record);
+                    context.release(record);
                 }
                 return Some(record.value().value.number());
             }
@@ -175,17 +175,17 @@ impl World {
 
     /// Puts a value in the place of the one that is there. Returns that one.
     pub(crate) fn replace(&self, key: u64, number: impl Fn(u64) -> u64) -> Option<u64> {
-        let visit = self.visit();
+        let context = self.begin();
         loop {
-            let (old, seen) = self.find(key, &visit)?;
+            let (old, seen) = self.find(key, &context)?;
             let before = old.value().value.number();
             let item = Item::new(number(before));
             let new = Unlinked::new(old.hash(), Key::new(key), item, terms());
-            new.record().life.start(seen);
-            if old.life.replace(seen, new.pointer().as_ptr()) {
-                // SAFETY: linked during the visit.
-                let new = unsafe { visit.at(new.into_linked().as_ptr()) };
-                self.succeed(old, new, &visit);
+            new.record().status.start(seen);
+            if old.status.replace(seen, new.pointer().as_ptr()) {
+                // SAFETY: linked during the operation.
+                let new = unsafe { context.at(new.into_linked().as_ptr()) };
+                self.succeed(old, new, &context);
                 return Some(before);
             }
         }
@@ -193,51 +193,51 @@ impl World {
 
     /// Starts a table that is larger by one bit, whatever the number of records.
     pub(crate) fn grow(&self) {
-        self.table.fit(1_000, 1, &self.visit());
+        self.table.fit(1_000, 1, &self.begin());
     }
 
     /// Starts the smallest table.
     pub(crate) fn shrink(&self) {
-        self.table.fit(0, 1, &self.visit());
+        self.table.fit(0, 1, &self.begin());
     }
 
     /// Starts a table of the same size, if chains have become long.
     pub(crate) fn shorten(&self) -> bool {
-        self.table.renew(&self.visit())
+        self.table.renew(&self.begin())
     }
 
     /// Whether there are lines besides the first one of the first chain.
     pub(crate) fn is_long(&self) -> bool {
-        let visit = self.visit();
-        let door = self.table.lines(&visit.guard).line(0).door.load();
-        matches!(door.decode(), DoorState::Link(_))
+        let context = self.begin();
+        let commit_word = self.table.lines(&context.guard).line(0).commit_word.load();
+        matches!(commit_word.decode(), CommitState::Link(_))
     }
 
-    /// Takes over all that is left.
+    /// migrates all that is left.
     pub(crate) fn finish(&self) {
-        let visit = self.visit();
-        self.table.lines(&visit.guard).finish(&visit);
+        let context = self.begin();
+        self.table.lines(&context.guard).finish(&context);
     }
 
-    /// Takes over one of the units that are left. False if none was.
+    /// migrates one of the units that are left. False if none was.
     pub(crate) fn take_part(&self) -> bool {
-        let visit = self.visit();
-        self.table.lines(&visit.guard).go_on(1, &visit)
+        let context = self.begin();
+        self.table.lines(&context.guard).migrate_rest(1, &context)
     }
 
-    /// Takes over the next unit.
-    pub(crate) fn take_along(&self) {
-        let visit = self.visit();
-        self.table.lines(&visit.guard).take_along(1, &visit);
+    /// migrates the next unit.
+    pub(crate) fn migrate_some(&self) {
+        let context = self.begin();
+        self.table.lines(&context.guard).migrate_some(1, &context);
     }
 
     /// Records that were retired.
     pub(crate) fn retired(&self) -> usize {
-        self.limbo.garbage()
+        self.retired.garbage()
     }
 
     pub(crate) fn lines(&self) -> usize {
-        self.table.lines(&self.visit().guard).len()
+        self.table.lines(&self.begin().guard).len()
     }
 
     /// All keys and values, by key.
@@ -245,8 +245,8 @@ impl World {
         let mut contents = Vec::new();
         let mut position = 0;
         while position < 1 << 32 {
-            let visit = self.visit();
-            position = self.table.visit_line(position, &visit, |record, _| {
+            let context = self.begin();
+            position = self.table.visit_line(position, &context, |record, _| {
                 let key: &u64 = record.key().borrow();
                 contents.push((*key, record.value().value.number()));
             });
@@ -255,32 +255,36 @@ impl World {
         contents
     }
 
-    fn find<'v>(&self, key: u64, visit: &'v Visit<'_, Key, Item>) -> Option<(&'v Entry, Observed)> {
-        self.table.find(hash(key), |other| is(other, key), visit)
+    fn find<'v>(
+        &self,
+        key: u64,
+        context: &'v Context<'_, Key, Item>,
+    ) -> Option<(&'v Entry, Observed)> {
+        self.table.find(hash(key), |other| is(other, key), context)
     }
 
-    fn succeed(&self, old: &Entry, new: &Entry, visit: &Visit<'_, Key, Item>) {
-        let from_table = self.table.hand_over(old, new, visit);
+    fn succeed(&self, old: &Entry, new: &Entry, context: &Context<'_, Key, Item>) {
+        let from_table = self.table.forward(old, new, context);
         let from_calendar = old.value().meet();
         match (from_table, from_calendar) {
-            (true, true) => visit.retire(old),
+            (true, true) => context.retire(old),
             (false, false) => {}
-            _ => visit.left(old),
+            _ => context.release(old),
         }
         if from_calendar {
-            self.file(new, visit);
+            self.file(new, context);
         }
     }
 
-    fn file(&self, record: &Entry, visit: &Visit<'_, Key, Item>) {
+    fn file(&self, record: &Entry, context: &Context<'_, Key, Item>) {
         let mut record = record;
         while record.value().meet() {
-            visit.left(record);
-            let State::Forward(successor) = record.life.load() else {
+            context.release(record);
+            let State::Forward(successor) = record.status.load() else {
                 return;
             };
             // SAFETY: its token is the one in hand.
-            record = unsafe { visit.follow(successor) };
+            record = unsafe { context.follow(successor) };
         }
     }
 }
@@ -290,23 +294,26 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        let visit = Visit::new(&self.limbo, NOW);
-        self.table.dismantle(&visit, |record| {
+        let context = Context::new(&self.retired, NOW);
+        self.table.dismantle(&context, |record| {
             // The calendar's share, and the table's.
-            self.limbo.free_if_last(record);
-            self.limbo.free_if_last(record);
+            self.retired.free_if_last(record);
+            self.retired.free_if_last(record);
         });
     }
 }
 
-/// The live record that a record of this visit leads to.
-fn seen<'v>(record: &'v Entry, visit: &'v Visit<'_, Key, Item>) -> Option<(&'v Entry, Observed)> {
+/// The live record that a record of this operation leads to.
+fn seen<'v>(
+    record: &'v Entry,
+    context: &'v Context<'_, Key, Item>,
+) -> Option<(&'v Entry, Observed)> {
     let mut record = record;
     loop {
-        match record.life.load() {
+        match record.status.load() {
             State::Live(seen) => return Some((record, seen)),
-            // SAFETY: followed from a record of this visit.
-            State::Forward(successor) => record = unsafe { visit.follow(successor) },
+            // SAFETY: followed from a record of this operation.
+            State::Forward(successor) => record = unsafe { context.follow(successor) },
             State::Dead | State::Pending => return None,
         }
     }

@@ -48,14 +48,14 @@ struct Freezer {
 
 impl Freezer {
     /// The steps that a thread may still take, if it is one of those that stop.
-    fn left(&mut self, task: usize) -> Option<&mut usize> {
+    fn release(&mut self, task: usize) -> Option<&mut usize> {
         self.stops.after.get_mut(task.checked_sub(1)?)
     }
 
     fn choose(&mut self, runnable: &[usize]) -> usize {
         let of_left = |freezer: &mut Self, wanted: fn(Option<usize>) -> bool| -> Vec<usize> {
             let all = runnable.iter().copied();
-            all.filter(|&task| wanted(freezer.left(task).copied()))
+            all.filter(|&task| wanted(freezer.release(task).copied()))
                 .collect()
         };
         let stopping = of_left(self, |left| left.is_some_and(|left| left > 0));
@@ -85,7 +85,7 @@ impl Scheduler for Freezer {
     ) -> Option<TaskId> {
         let tasks: Vec<_> = runnable.iter().map(|task| usize::from(task.id())).collect();
         let chosen = self.choose(&tasks);
-        if let Some(left) = self.left(chosen) {
+        if let Some(left) = self.release(chosen) {
             *left = left.saturating_sub(1);
         }
         STEPS.with_borrow_mut(|steps| {

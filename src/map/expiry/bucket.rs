@@ -19,12 +19,12 @@
 //! files a token reserves the entry before it writes the place, and a reserved entry that is drained is
 //! accounted for by its filler, after that has taken the place back. Who drained a token accounts for it
 //! after it has filed it again, and so has written another place. A successor awaits its token under a mark that it has
-//! once in its life: who has passed the token on exchanges the mark for the place, and fails if the token was filed
+//! once in its status: who has passed the token on exchanges the mark for the place, and fails if the token was filed
 //! elsewhere meanwhile.
 //!
 //! **Linearization points.** Each step's exchange.
 //!
-//! **Life of a bucket.** Entries are claimed for draining by adding to `cursor`, and accounted for in
+//! **Status of a bucket.** Entries are claimed for draining by adding to `cursor`, and accounted for in
 //! `done` when what was in them has been dealt with. Its creator has one part of `done` too, so that a bucket is not retired before its creator has
 //! put it where it belongs. Who completes `done` retires the bucket.
 //!

@@ -1,19 +1,19 @@
 //! The calendar: every record's token, ordered by the quantum in which the record ends.
 //!
 //! An ordered index of buckets (see `index`, `bucket`), keyed by quantum: a record's deadline, which is
-//! its last access plus its idle allowance, in steps of a power of two milliseconds. A touch does not
+//! its last access plus its idle timeout, in steps of a power of two milliseconds. A touch does not
 //! move the token. So the invariant is one-sided:
 //!
 //! **Invariant.** Each record that is neither dead nor replaced has exactly one token, and it is in a
 //! bucket whose quantum is not later than the record's own, or in the hands of a thread that is about to
 //! file it. (A thread that stops there for good delays the record's collection, not its expiry.)
 //!
-//! Whoever drains a bucket looks at each record's life word: what was touched since is filed again where
+//! Whoever drains a bucket looks at each record's status word: what was touched since is filed again where
 //! it belongs now, at most once in an idle timeout for each record. A deadline that was made shorter
 //! than its bucket's quantum is filed anew at once, see [`Calendar::refile`]; and so is a record that replaces one which
 //! was protected when it is not, or the other way about: no eviction looks for one kind among the other.
 //!
-//! **Hints.** Who files looks for an open bucket of its quantum in a hint: one for each lane for new
+//! **Hints.** Who files looks for an open bucket of its quantum in a hint: one for each shard for new
 //! records, which nearly all end in the same quantum, and a ring by quantum for those that are filed
 //! again; then in the index. A hint is cleared before its bucket is retired, and set only by the bucket's creator.
 //!
@@ -24,7 +24,7 @@ pub mod bucket;
 pub mod index;
 
 use crate::cpu::prefetch;
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::expiry::bucket::{Bucket, Class, Drained, FEWEST, Filed, MOST, Place, bucket_at};
 use crate::map::expiry::index::{Index, Key, OrderedIndex};
 use crate::map::record::Record;
@@ -54,7 +54,7 @@ pub const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
 /// Which hint a filer asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filing {
-    /// A token of a record that was just made: by this thread's lane.
+    /// A token of a record that was just made: by this thread's shard.
     New,
     /// A token that was filed before.
     Again,
@@ -68,9 +68,9 @@ pub struct Calendar<K, V> {
     /// A quantum is 2^shift milliseconds.
     shift: u32,
     next_number: CachePadded<AtomicUsize>,
-    /// For each class the lanes' hints, then the ring.
+    /// For each class the shards' hints, then the ring.
     hints: Box<[AtomicPtr<Bucket<K, V>>]>,
-    lanes: usize,
+    shards: usize,
     /// Whether tokens are counted by class.
     counts: bool,
     /// Whether there may be protected records.
@@ -85,8 +85,8 @@ struct Order<K, V> {
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// `counts`: whether [`tokens`](Self::tokens) is needed, which costs a shared counter.
-    /// `life`: what a new record lives if nobody accesses it.
-    pub fn new(life: u64, lanes: usize, counts: bool, protects: bool) -> Self {
+    /// `status`: what a new record lives if nobody accesses it.
+    pub fn new(life: u64, shards: usize, counts: bool, protects: bool) -> Self {
         let order = |_| Order {
             index: Index::new(),
             tokens: CachePadded::new(AtomicUsize::new(0)),
@@ -96,10 +96,10 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             life,
             shift: (life / QUANTA).clamp(1, LONGEST_QUANTUM).ilog2(),
             next_number: CachePadded::new(AtomicUsize::new(0)),
-            hints: (0..Class::ALL.len() * lanes + RING)
+            hints: (0..Class::ALL.len() * shards + RING)
                 .map(|_| AtomicPtr::new(ptr::null_mut()))
                 .collect(),
-            lanes,
+            shards,
             counts,
             protects,
         }
@@ -144,28 +144,28 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     }
 
     /// Files a token that the caller holds, by what the record is now; or ends it, if the record is dead.
-    pub fn file(&self, record: &Record<K, V>, filing: Filing, visit: &Visit<'_, K, V>) {
+    pub fn file(&self, record: &Record<K, V>, filing: Filing, context: &Context<'_, K, V>) {
         let mut record = record;
         let mut filing = filing;
         loop {
-            match record.life.load() {
+            match record.status.load() {
                 State::Live(seen) => {
                     let quantum = self.quantum_of(record.deadline(seen));
                     let class = self.class_of(record, seen);
-                    let place = self.put(record, class, quantum, filing, visit);
-                    if self.stays(record, &place, visit) {
+                    let place = self.put(record, class, quantum, filing, context);
+                    if self.stays(record, &place, context) {
                         return;
                     }
                     filing = Filing::Again;
                 }
                 State::Forward(successor) => {
                     // SAFETY: the successor's token is the one in hand: it was never given up.
-                    let successor = unsafe { visit.follow(successor) };
-                    visit.left_shell(record);
+                    let successor = unsafe { context.follow(successor) };
+                    context.release_stale(record);
                     record = successor;
                 }
                 State::Dead => {
-                    visit.left_shell(record);
+                    context.release_stale(record);
                     return;
                 }
                 State::Pending => unreachable!("a token exists only of a committed record"),
@@ -181,26 +181,26 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         &self,
         replaced: &Record<K, V>,
         successor: &Record<K, V>,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> bool {
-        if let State::Live(seen) = successor.life.load()
+        if let State::Live(seen) = successor.status.load()
             && !seen.touched()
         {
             // It starts anew: behind its like, and where this thread files what is new.
-            let is_taken = self.take_back(replaced, visit);
+            let is_taken = self.take_back(replaced, context);
             if is_taken {
-                self.file(successor, Filing::New, visit);
+                self.file(successor, Filing::New, context);
             }
             return is_taken;
         }
         let pass_on =
             |bucket: &Bucket<K, V>, place: &Place<K, V>| bucket.pass_on(place, replaced, successor);
-        let Some(place) = self.leave_place(replaced, pass_on, visit) else {
+        let Some(place) = self.leave_place(replaced, pass_on, context) else {
             return false;
         };
         place.settle(successor);
-        if !self.stays(successor, &place, visit) {
-            self.file(successor, Filing::Again, visit);
+        if !self.stays(successor, &place, context) {
+            self.file(successor, Filing::Again, context);
         }
         true
     }
@@ -208,14 +208,19 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// After a token was put into a place: whether it can stay there, by what the record is now. If not, the caller holds
     /// it again. True also if somebody else has taken it meanwhile.
     #[inline]
-    fn stays(&self, record: &Record<K, V>, place: &Place<K, V>, visit: &Visit<'_, K, V>) -> bool {
+    fn stays(
+        &self,
+        record: &Record<K, V>,
+        place: &Place<K, V>,
+        context: &Context<'_, K, V>,
+    ) -> bool {
         // SeqCst: pairs with the one in `leave_place`. Either who changed the record sees this place and its
         // entry, or the change is seen here.
         fence(Ordering::SeqCst);
-        // SAFETY: the token was put there during this visit.
-        let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
+        // SAFETY: the token was put there during this operation.
+        let bucket = unsafe { bucket_at(place.bucket, &context.guard) };
         // Somebody may also have taken the place while the entry was not complete, and then could not clear it.
-        if let State::Live(seen) = record.life.load()
+        if let State::Live(seen) = record.status.load()
             && bucket.key.quantum <= self.quantum_of(record.deadline(seen))
             && (bucket.class == Class::Protected) == self.is_protected(record)
             && place.is_of(record)
@@ -236,25 +241,25 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         class: Class,
         quantum: u64,
         filing: Filing,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> Place<K, V> {
         if self.counts {
             self.order(class).tokens.fetch_add(1, Ordering::Relaxed);
         }
-        let lane = visit.lane() % self.lanes + self.lanes * class as usize;
-        let ring = Class::ALL.len() * self.lanes + quantum as usize % RING;
-        // The lanes' hints follow the records that were accessed just now; one with a deadline of its own
+        let shard = context.shard() % self.shards + self.shards * class as usize;
+        let ring = Class::ALL.len() * self.shards + quantum as usize % RING;
+        // The shards' hints follow the records that were accessed just now; one with a deadline of its own
         // goes by the ring.
-        let is_usual = filing == Filing::New && quantum == self.quantum_of(visit.now + self.life);
-        let hint = if is_usual { lane } else { ring };
-        let seen = self.hint(hint, visit);
+        let is_usual = filing == Filing::New && quantum == self.quantum_of(context.now + self.life);
+        let hint = if is_usual { shard } else { ring };
+        let seen = self.hint(hint, context);
         let mut size = FEWEST;
         let hinted = seen.filter(|open| open.key.quantum == quantum && open.class == class);
-        if let Some(open) = hinted.or_else(|| self.newest(class, quantum, visit)) {
+        if let Some(open) = hinted.or_else(|| self.newest(class, quantum, context)) {
             match open.file(record) {
                 Filed::Done(place) => return place,
                 Filed::Full => {}
-                Filed::Completed => self.retire(open, visit),
+                Filed::Completed => self.retire(open, context),
             }
             // One that is being drained from may be nearly empty.
             if open.is_filled() {
@@ -268,7 +273,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         };
         let bucket = Bucket::new(key, class, hint, size);
         // SAFETY: just made, and not retired before its creator's part is accounted for.
-        let created = unsafe { bucket_at(bucket, &visit.guard) };
+        let created = unsafe { bucket_at(bucket, &context.guard) };
         let Filed::Done(place) = created.file(record) else {
             unreachable!("nobody else knows the bucket yet");
         };
@@ -281,16 +286,16 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             Ordering::Relaxed,
         );
         if created.account(1) {
-            self.retire(created, visit);
+            self.retire(created, context);
         }
         place
     }
 
-    fn hint<'v>(&self, hint: usize, visit: &'v Visit<'_, K, V>) -> Option<&'v Bucket<K, V>> {
+    fn hint<'v>(&self, hint: usize, context: &'v Context<'_, K, V>) -> Option<&'v Bucket<K, V>> {
         // Acquire: pairs with the Release of `put`.
         let bucket = self.hints[hint].load(Ordering::Acquire);
-        // SAFETY: read from a hint during the visit.
-        (!bucket.is_null()).then(|| unsafe { bucket_at(bucket, &visit.guard) })
+        // SAFETY: read from a hint during the operation.
+        (!bucket.is_null()).then(|| unsafe { bucket_at(bucket, &context.guard) })
     }
 
     /// The last bucket of a quantum, which is the one that may have room.
@@ -298,15 +303,15 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         &self,
         class: Class,
         quantum: u64,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Option<&'v Bucket<K, V>> {
         let end = Key {
             quantum: quantum + 1,
             number: 0,
         };
         let bucket = self.order(class).index.before(end)?;
-        // SAFETY: read from the index during the visit.
-        let bucket = unsafe { bucket_at(bucket.as_ptr(), &visit.guard) };
+        // SAFETY: read from the index during the operation.
+        let bucket = unsafe { bucket_at(bucket.as_ptr(), &context.guard) };
         (bucket.key.quantum == quantum).then_some(bucket)
     }
 
@@ -323,19 +328,19 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// Takes a record's token out of its bucket. True if the caller holds it now. If not, whoever does
     /// will look at the record's life before it files it, and after.
     ///
-    /// The record was found live during the visit, and the caller keeps the calendar from giving up its
+    /// The record was found live during the operation, and the caller keeps the calendar from giving up its
     /// share: it has ended the record's life, or has just advanced it.
-    pub fn take_back(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) -> bool {
+    pub fn take_back(&self, record: &Record<K, V>, context: &Context<'_, K, V>) -> bool {
         let clear = |bucket: &Bucket<K, V>, place: &Place<K, V>| self.clear(bucket, place, record);
-        let Some(place) = self.leave_place(record, clear, visit) else {
+        let Some(place) = self.leave_place(record, clear, context) else {
             return false;
         };
-        // SAFETY: the place was read during the visit, see `leave_place`.
-        let bucket = unsafe { bucket_at(place.bucket, &visit.guard) };
+        // SAFETY: the place was read during the operation, see `leave_place`.
+        let bucket = unsafe { bucket_at(place.bucket, &context.guard) };
         if bucket.count_cleared() {
             // Most of the bucket is gone: file the rest elsewhere, so that it can go too.
-            let again = |record: &Record<K, V>| self.file(record, Filing::Again, visit);
-            while self.drain(bucket, STEP, visit, |_| {}, again) > 0 {}
+            let again = |record: &Record<K, V>| self.file(record, Filing::Again, context);
+            while self.drain(bucket, STEP, context, |_| {}, again) > 0 {}
         }
         true
     }
@@ -346,12 +351,12 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         &self,
         record: &Record<K, V>,
         step: impl Fn(&Bucket<K, V>, &Place<K, V>) -> bool,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> Option<Place<K, V>> {
         let mut taken = Place::take(record);
         let step = |place: &Place<K, V>| {
-            // SAFETY: the place was read during the visit from a record that is not retired.
-            step(unsafe { bucket_at(place.bucket, &visit.guard) }, place)
+            // SAFETY: the place was read during the operation from a record that is not retired.
+            step(unsafe { bucket_at(place.bucket, &context.guard) }, place)
         };
         loop {
             if taken.as_ref().is_some_and(step) {
@@ -370,22 +375,26 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
 
     /// After a record's deadline was changed, and its life advanced: moves its token if it may be in a
     /// bucket that is too late now.
-    pub fn refile(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        if self.take_back(record, visit) {
-            self.file(record, Filing::Again, visit);
+    pub fn refile(&self, record: &Record<K, V>, context: &Context<'_, K, V>) {
+        if self.take_back(record, context) {
+            self.file(record, Filing::Again, context);
         }
     }
 
     /// The first bucket of a class.
-    pub fn front<'v>(&self, class: Class, visit: &'v Visit<'_, K, V>) -> Option<&'v Bucket<K, V>> {
+    pub fn front<'v>(
+        &self,
+        class: Class,
+        context: &'v Context<'_, K, V>,
+    ) -> Option<&'v Bucket<K, V>> {
         if class == Class::Protected && !self.protects {
             return None;
         }
         let index = &self.order(class).index;
         loop {
             let front = index.front()?;
-            // SAFETY: read from the index during the visit.
-            let bucket = unsafe { bucket_at(front.as_ptr(), &visit.guard) };
+            // SAFETY: read from the index during the operation.
+            let bucket = unsafe { bucket_at(front.as_ptr(), &context.guard) };
             if !bucket.is_claimed() {
                 return Some(bucket);
             }
@@ -398,14 +407,14 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         &self,
         class: Class,
         key: Option<Key>,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Option<&'v Bucket<K, V>> {
         let Some(key) = key else {
-            return self.front(class, visit);
+            return self.front(class, context);
         };
         let next = self.order(class).index.after(key)?;
-        // SAFETY: read from the index during the visit.
-        Some(unsafe { bucket_at(next.as_ptr(), &visit.guard) })
+        // SAFETY: read from the index during the operation.
+        Some(unsafe { bucket_at(next.as_ptr(), &context.guard) })
     }
 
     /// The time at which a bucket's last record ends, if nothing was touched.
@@ -420,7 +429,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         &self,
         bucket: &Bucket<K, V>,
         most: usize,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
         ahead: impl Fn(&Record<K, V>),
         mut each: impl FnMut(&'v Record<K, V>),
     ) -> usize {
@@ -445,21 +454,21 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             order.tokens.fetch_sub(taken, Ordering::Relaxed);
         }
         for &record in &tokens[..taken] {
-            // SAFETY: drained during the visit, and the calendar's share in it was not given up.
-            ahead(unsafe { visit.at(record) });
+            // SAFETY: drained during the operation, and the calendar's share in it was not given up.
+            ahead(unsafe { context.at(record) });
         }
         for &record in &tokens[..taken] {
             // SAFETY: as above.
-            each(unsafe { visit.at(record) });
+            each(unsafe { context.at(record) });
         }
         if entries > reserved && bucket.account(entries - reserved) {
-            self.retire(bucket, visit);
+            self.retire(bucket, context);
         }
         entries
     }
 
     /// Retires a bucket that is complete. Called once for each bucket.
-    fn retire(&self, bucket: &Bucket<K, V>, visit: &Visit<'_, K, V>) {
+    fn retire(&self, bucket: &Bucket<K, V>, context: &Context<'_, K, V>) {
         self.order(bucket.class).index.remove(bucket.key);
         let pointer = bucket.pointer;
         let _ = self.hints[bucket.hint].compare_exchange(
@@ -470,25 +479,25 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         );
         bucket.retire();
         // SAFETY: nothing leads to the bucket any more.
-        unsafe { visit.guard.defer(move || Bucket::free(pointer)) };
+        unsafe { context.guard.defer(move || Bucket::free(pointer)) };
     }
 
     /// Calls `left` for each record that still has a token, and frees the buckets, for a map that is being
     /// dropped.
-    pub fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
+    pub fn dismantle(&mut self, context: &Context<'_, K, V>, left: impl Fn(&Record<K, V>)) {
         let leave = |record| {
             let mut record: &Record<K, V> = record;
-            while let State::Forward(successor) = record.life.load() {
+            while let State::Forward(successor) = record.status.load() {
                 // SAFETY: as in `file`.
-                let successor = unsafe { visit.follow(successor) };
+                let successor = unsafe { context.follow(successor) };
                 left(record);
                 record = successor;
             }
             left(record);
         };
         for class in Class::ALL {
-            while let Some(bucket) = self.front(class, visit) {
-                self.drain(bucket, STEP, visit, |_| {}, leave);
+            while let Some(bucket) = self.front(class, context) {
+                self.drain(bucket, STEP, context, |_| {}, leave);
             }
         }
     }

@@ -15,7 +15,7 @@
 //!
 //! **Progress.** Lock-free, and bounded but for records that others touch at the same moment.
 
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::expiry::Filing;
 use crate::map::expiry::bucket::{Class, Place};
 use crate::map::ops::expire::Reviewed;
@@ -129,12 +129,12 @@ where
         };
         let mut evicted = 0;
         while evicted < records {
-            let visit = self.visit();
-            if self.evict_one(&spared, &visit).is_none() {
+            let context = self.begin();
+            if self.evict_one(&spared, &context).is_none() {
                 break;
             }
             evicted += 1;
-            self.tidy(visit);
+            self.tidy(context);
         }
         evicted
     }
@@ -168,18 +168,18 @@ where
         &self,
         newest: &Record<K, V>,
         brought: Brought,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) {
         if self.settings.is_bounded && (brought.is_new || brought.weight > 0) {
-            self.keep_bound(newest, brought, visit);
+            self.keep_bound(newest, brought, context);
         }
     }
 
     /// [`make_room`](Self::make_room) in a bounded map. Apart, so that other maps do not even call it.
     #[inline(never)]
-    fn keep_bound(&self, newest: &Record<K, V>, brought: Brought, visit: &Visit<'_, K, V>) {
+    fn keep_bound(&self, newest: &Record<K, V>, brought: Brought, context: &Context<'_, K, V>) {
         if u64::from(newest.weight()) > self.settings.weight_capacity {
-            return self.evict_newest(newest, visit);
+            return self.evict_newest(newest, context);
         }
         let most_lost = match brought.is_new {
             _ if newest.is_protected() => usize::MAX,
@@ -194,8 +194,8 @@ where
                 record: Some(newest),
                 protected: lost == most_lost,
             };
-            let Some(other) = self.evict_one(&spared, visit) else {
-                return self.evict_newest(newest, visit);
+            let Some(other) = self.evict_one(&spared, context) else {
+                return self.evict_newest(newest, context);
             };
             evicted += other.weight;
             lost += usize::from(other.is_loss);
@@ -206,9 +206,9 @@ where
     }
 
     /// Ends a record that was just inserted, or what replaced it.
-    fn evict_newest(&self, newest: &Record<K, V>, visit: &Visit<'_, K, V>) {
-        while let Found::Live(record, seen) = self.look(newest, visit) {
-            if self.end(record, seen, RemovalCause::Evicted, visit) {
+    fn evict_newest(&self, newest: &Record<K, V>, context: &Context<'_, K, V>) {
+        while let Found::Live(record, seen) = self.look(newest, context) {
+            if self.end(record, seen, RemovalCause::Evicted, context) {
                 return;
             }
         }
@@ -216,14 +216,14 @@ where
 
     /// Ends one record by the eviction policy, but none that is spared. None if there is no other, or
     /// all others are in the hands of other threads.
-    fn evict_one(&self, spared: &Spared<'_, K, V>, visit: &Visit<'_, K, V>) -> Option<Evicted> {
+    fn evict_one(&self, spared: &Spared<'_, K, V>, context: &Context<'_, K, V>) -> Option<Evicted> {
         let mut is_held = false;
         let evicted = loop {
-            match self.search_all(spared, &mut is_held, visit) {
+            match self.search_all(spared, &mut is_held, context) {
                 Search::Done(evicted) => break Some(evicted),
                 Search::Nothing => break None,
                 Search::Accessed((record, seen)) => {
-                    if self.end(record, seen, RemovalCause::Evicted, visit) {
+                    if self.end(record, seen, RemovalCause::Evicted, context) {
                         break Some(Evicted {
                             weight: record.weight().into(),
                             is_loss: record.is_protected(),
@@ -234,7 +234,7 @@ where
             }
         };
         if let Some(spared) = spared.record.filter(|_| is_held) {
-            self.calendar.file(spared, Filing::Again, visit);
+            self.calendar.file(spared, Filing::Again, context);
         }
         evicted
     }
@@ -243,7 +243,7 @@ where
         &self,
         spared: &Spared<'_, K, V>,
         is_held: &mut bool,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Search<'v, K, V> {
         let fresh = self.calendar.tokens(Class::Fresh);
         let share = (fresh + self.calendar.tokens(Class::Touched)) / FRESH_SHARE;
@@ -260,7 +260,7 @@ where
             {
                 return Search::Accessed(accessed);
             }
-            match self.search(class, spared, is_held, visit) {
+            match self.search(class, spared, is_held, context) {
                 Search::Nothing => {}
                 // They are touched ones now: the next to go may be among those that were before.
                 Search::Accessed(found) if class == Class::Fresh => accessed = Some(found),
@@ -276,13 +276,13 @@ where
         class: Class,
         spared: &Spared<'_, K, V>,
         is_held: &mut bool,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Search<'v, K, V> {
         let is_spared = class == Class::Protected && spared.protected;
         let mut first: Option<Accessed<'v, K, V>> = None;
         let mut looks = 0;
-        while let Some(bucket) = self.calendar.front(class, visit) {
-            if looks >= LOOKS || is_spared && self.calendar.end_of(bucket) > visit.now {
+        while let Some(bucket) = self.calendar.front(class, context) {
+            if looks >= LOOKS || is_spared && self.calendar.end_of(bucket) > context.now {
                 break;
             }
             let mut evicted = None;
@@ -299,7 +299,7 @@ where
                     if is_done {
                         return None;
                     }
-                    let cause = self.expired(record, seen, visit.now);
+                    let cause = self.expired(record, seen, context.now);
                     has_expired = cause.is_some();
                     if has_expired {
                         return cause;
@@ -321,11 +321,11 @@ where
                     }
                     None
                 };
-                if let Reviewed::Ended(weight) = self.review(record, judge, visit) {
+                if let Reviewed::Ended(weight) = self.review(record, judge, context) {
                     evicted = Some(weight);
                 }
             };
-            self.calendar.drain(bucket, 1, visit, |_| {}, review);
+            self.calendar.drain(bucket, 1, context, |_| {}, review);
             if let Some(weight) = evicted {
                 return Search::Done(Evicted {
                     weight,

@@ -2,9 +2,9 @@
 //!
 //! Each step pins anew, so that no step keeps anything from being freed for long. A step looks at no more
 //! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
-//! retired; what is due is ended by the exchange of its life word, which fails if it is touched right then.
+//! retired; what is due is ended by the exchange of its status word, which fails if it is touched right then.
 
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::expiry::bucket::{Bucket, Class};
 use crate::map::expiry::{Filing, STEP};
 use crate::map::record::Record;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Steps of a part of a collection.
 const PART: usize = 1_024 / STEP;
-/// Units of a table whose array is being replaced that one step takes over: each copies some ten records' words.
+/// Units of a table whose array is being replaced that one step migrates: each copies some ten records' words.
 const UNITS: usize = 256;
 /// Such steps in a part of a collection.
 const PART_OF_TABLE: usize = 4;
@@ -74,7 +74,7 @@ where
     /// A bounded part of a collection, for a thread that must not be away for long. Returns how many records it
     /// ended, which may be none; or `None` if nothing was left to do.
     ///
-    /// A part looks at 1,024 records at most that are due; or it takes over 1,024 lines at most of a table that
+    /// A part looks at 1,024 records at most that are due; or it migrates 1,024 lines at most of a table that
     /// grows or shrinks, and frees 1,024 ended records at most. It is not pinned between its steps, of 32
     /// records or 256 lines. Lock-free, but for the allocator.
     ///
@@ -108,7 +108,7 @@ where
                 .count()
                 > 0;
             // An array that was replaced waits for its grace period as ended records do.
-            let may_free = has_settled || self.limbo.garbage() > 0;
+            let may_free = has_settled || self.retired.garbage() > 0;
             if may_free && self.free_part(BATCHES) || has_settled {
                 return Some(0);
             }
@@ -118,26 +118,26 @@ where
 
     /// One bounded step of collection. Returns how many records it ended, or none if nothing is due.
     pub(in crate::map) fn collect_step(&self, now: u64) -> Option<usize> {
-        let visit = self.visit_at(now);
+        let context = self.begin_at(now);
         let due = Class::ALL
             .into_iter()
-            .filter_map(|class| self.calendar.front(class, &visit))
+            .filter_map(|class| self.calendar.front(class, &context))
             .find(|bucket| self.calendar.end_of(bucket) <= now)?;
         let mut ended = 0;
-        let ahead = |record: &Record<K, V>| self.table.prefetch(record.hash(), &visit);
-        self.calendar.drain(due, STEP, &visit, ahead, |record| {
+        let ahead = |record: &Record<K, V>| self.table.prefetch(record.hash(), &context);
+        self.calendar.drain(due, STEP, &context, ahead, |record| {
             let judge = |record: &Record<K, V>, seen| self.expired(record, seen, now);
-            if let Reviewed::Ended(_) = self.review(record, judge, &visit) {
+            if let Reviewed::Ended(_) = self.review(record, judge, &context) {
                 ended += 1;
             }
         });
-        self.tidy(visit);
+        self.tidy(context);
         Some(ended)
     }
 
     /// After a collection: lets the table shrink, and frees what can be freed now.
     pub(in crate::map) fn settle(&self) {
-        let mut has_garbage = self.limbo.garbage() > 0;
+        let mut has_garbage = self.retired.garbage() > 0;
         while self.settle_step() {
             has_garbage = true;
         }
@@ -150,23 +150,26 @@ where
     /// nothing to do.
     fn settle_step(&self) -> bool {
         // At no time: nothing is judged by it.
-        let visit = self.visit_at(0);
-        self.table.lines(&visit.guard).go_on(UNITS, &visit) || self.fit(&visit)
+        let context = self.begin_at(0);
+        self.table
+            .lines(&context.guard)
+            .migrate_rest(UNITS, &context)
+            || self.fit(&context)
     }
 
     /// Frees up to so many batches of what has ended, unless somebody is pinned and may be reading it. False if there
     /// were none to free.
     fn free_part(&self, batches: usize) -> bool {
-        self.limbo.send_all(&Guard::pin());
+        self.retired.send_all(&Guard::pin());
         let mut freed = 0;
         // A grace period is over when the epoch has moved on three times.
         for _ in 0..4 {
-            let visit = self.visit_at(0);
-            visit.guard.flush();
-            self.limbo.sweep(visit.lane(), &visit.guard);
+            let context = self.begin_at(0);
+            context.guard.flush();
+            self.retired.sweep(context.shard(), &context.guard);
             // Values are dropped while nobody waits for this thread.
-            drop(visit);
-            nested::free(|| freed += self.limbo.reap_any(batches - freed));
+            drop(context);
+            nested::free(|| freed += self.retired.reap_any(batches - freed));
         }
         freed > 0
     }
@@ -210,15 +213,15 @@ where
             for class in Class::ALL {
                 let mut key = None;
                 loop {
-                    let visit = self.visit_at(now);
-                    let Some(bucket) = self.calendar.after(class, key, &visit) else {
+                    let context = self.begin_at(now);
+                    let Some(bucket) = self.calendar.after(class, key, &context) else {
                         break;
                     };
                     if bucket.key.quantum > horizon {
                         break;
                     }
                     for index in 0..bucket.size() {
-                        ended += usize::from(self.end_if_idle(bucket, index, max_idle, &visit));
+                        ended += usize::from(self.end_if_idle(bucket, index, max_idle, &context));
                     }
                     key = Some(bucket.key);
                 }
@@ -237,24 +240,25 @@ where
         bucket: &Bucket<K, V>,
         index: usize,
         max_idle: u64,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> bool {
         let Some(record) = bucket.peek(index) else {
             return false;
         };
-        // SAFETY: read from a bucket during the visit: the calendar's share was not given up before.
-        let record = unsafe { visit.at(record) };
+        // SAFETY: read from a bucket during the operation: the calendar's share was not given up before.
+        let record = unsafe { context.at(record) };
         loop {
-            let State::Live(seen) = record.life.load() else {
+            let State::Live(seen) = record.status.load() else {
                 return false;
             };
-            let idle = (record.idle() + max_idle).saturating_sub(self.settings.idle_timeout);
-            let cause = self
-                .expired(record, seen, visit.now)
-                .or_else(|| (seen.tick() + idle <= visit.now).then_some(RemovalCause::ExpiredIdle));
+            let idle =
+                (record.idle_timeout() + max_idle).saturating_sub(self.settings.idle_timeout);
+            let cause = self.expired(record, seen, context.now).or_else(|| {
+                (seen.tick() + idle <= context.now).then_some(RemovalCause::ExpiredIdle)
+            });
             match cause {
                 None => return false,
-                Some(cause) if self.end(record, seen, cause, visit) => return true,
+                Some(cause) if self.end(record, seen, cause, context) => return true,
                 Some(_) => {}
             }
         }
@@ -266,30 +270,30 @@ where
         &self,
         record: &'v Record<K, V>,
         mut judge: impl FnMut(&'v Record<K, V>, Observed) -> Option<RemovalCause>,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Reviewed {
         let mut record = record;
         loop {
-            match record.life.load() {
+            match record.status.load() {
                 State::Live(seen) => match judge(record, seen) {
                     Some(cause) => {
-                        if self.end_with_token(record, seen, cause, visit) {
+                        if self.end_with_token(record, seen, cause, context) {
                             return Reviewed::Ended(record.weight().into());
                         }
                     }
                     None => {
-                        self.calendar.file(record, Filing::Again, visit);
+                        self.calendar.file(record, Filing::Again, context);
                         return Reviewed::Kept;
                     }
                 },
                 State::Forward(successor) => {
                     // SAFETY: the successor's token is the one in hand: it was never given up.
-                    let successor = unsafe { visit.follow(successor) };
-                    visit.left_shell(record);
+                    let successor = unsafe { context.follow(successor) };
+                    context.release_stale(record);
                     record = successor;
                 }
                 State::Dead | State::Pending => {
-                    visit.left_shell(record);
+                    context.release_stale(record);
                     return Reviewed::Shell;
                 }
             }
@@ -298,11 +302,11 @@ where
 
     /// When the next bucket is due, in milliseconds from now; none if nothing is filed.
     pub(in crate::map) fn next_due(&self) -> Option<u64> {
-        let visit = self.visit();
+        let context = self.begin();
         Class::ALL
             .into_iter()
-            .filter_map(|class| self.calendar.front(class, &visit))
-            .map(|bucket| self.calendar.end_of(bucket).saturating_sub(visit.now))
+            .filter_map(|class| self.calendar.front(class, &context))
+            .map(|bucket| self.calendar.end_of(bucket).saturating_sub(context.now))
             .min()
     }
 

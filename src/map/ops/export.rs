@@ -13,7 +13,7 @@ pub(crate) struct History {
     pub(crate) last_access: u64,
     pub(crate) idle_timeout: u64,
     /// The absolute deadline.
-    pub(crate) limit: Option<u64>,
+    pub(crate) absolute_deadline: Option<u64>,
 }
 
 impl<K, V, S> IdleMap<K, V, S>
@@ -24,12 +24,12 @@ where
 {
     /// A record and its history. Does not touch it. Lock-free; linearizable.
     pub(crate) fn peek_history(&self, key: &K) -> Option<(Handle<K, V>, History)> {
-        let visit = self.visit();
-        let (record, seen) = self.seen(key, &visit)?;
+        let context = self.begin();
+        let (record, seen) = self.seen(key, &context)?;
         let history = History {
             last_access: seen.tick(),
-            idle_timeout: record.idle(),
-            limit: Some(record.limit()).filter(|limit| *limit != NEVER),
+            idle_timeout: record.idle_timeout(),
+            absolute_deadline: Some(record.absolute_deadline()).filter(|limit| *limit != NEVER),
         };
         Some((Handle::new(record), history))
     }
@@ -38,31 +38,35 @@ where
     /// these are over, or if the key has a live record. It counts as one that was never accessed since its
     /// creation. Lock-free; linearizable.
     pub(crate) fn insert_with_history(&self, key: K, value: V, history: History) -> bool {
-        let visit = self.visit();
+        let context = self.begin();
         let terms = Terms {
-            birth: history.last_access.min(visit.now),
-            idle: history.idle_timeout,
-            limit: history.limit.unwrap_or(NEVER),
+            birth: history.last_access.min(context.now),
+            idle_timeout: history.idle_timeout,
+            absolute_deadline: history.absolute_deadline.unwrap_or(NEVER),
             weight: self.weigh(&key, &value),
             is_protected: self.protects(&key, &value),
         };
-        if visit.now >= terms.limit.min(terms.birth.saturating_add(terms.idle)) {
+        if context.now
+            >= terms
+                .absolute_deadline
+                .min(terms.birth.saturating_add(terms.idle_timeout))
+        {
             return false;
         }
         let hash = self.hash(&key);
         let mut record = Unlinked::new(upper(hash), key, value, terms);
         let inserted = loop {
-            match self.insert_unlinked(hash, record, &visit) {
+            match self.insert_unlinked(hash, record, &context) {
                 Ok(_) => break true,
                 Err(Taken { existing, rejected }) => {
-                    if let Found::Live(..) = self.look(existing, &visit) {
+                    if let Found::Live(..) = self.look(existing, &context) {
                         break false;
                     }
                     record = rejected;
                 }
             }
         };
-        self.tidy(visit);
+        self.tidy(context);
         inserted
     }
 }

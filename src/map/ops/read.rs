@@ -1,12 +1,12 @@
 //! Look-ups: operations that change nothing but a record's last access.
 
 use crate::map::IdleMap;
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::handle::Handle;
 use crate::map::ops::terminate::Found;
 use crate::map::record::status::{Observed, State};
 use crate::map::record::{Record, at};
-use crate::map::table::lookup::Glance;
+use crate::map::table::lookup::FastLookup;
 use crate::reclaim::{Guard, Reclaim};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -117,8 +117,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
-        let (record, _) = self.seen(key, &visit)?;
+        let context = self.begin();
+        let (record, _) = self.seen(key, &context)?;
         Some(Handle::new(record))
     }
 
@@ -175,7 +175,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.seen(key, &self.visit()).is_some()
+        self.seen(key, &self.begin()).is_some()
     }
 
     /// How long a record has not been accessed. Does not touch it. Lock-free; linearizable.
@@ -195,9 +195,11 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
-        let (_, seen) = self.seen(key, &visit)?;
-        Some(Duration::from_millis(visit.now.saturating_sub(seen.tick())))
+        let context = self.begin();
+        let (_, seen) = self.seen(key, &context)?;
+        Some(Duration::from_millis(
+            context.now.saturating_sub(seen.tick()),
+        ))
     }
 
     /// How long a record still lives if it is not accessed any more. Does not touch it. Lock-free;
@@ -222,9 +224,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
-        let (record, seen) = self.seen(key, &visit)?;
-        Some(Duration::from_millis(record.deadline(seen) - visit.now))
+        let context = self.begin();
+        let (record, seen) = self.seen(key, &context)?;
+        Some(Duration::from_millis(record.deadline(seen) - context.now))
     }
 
     /// The live record of a key, touched, if `judge` accepts its value.
@@ -240,34 +242,34 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        match self.table.glance(hash, guard) {
-            Glance::Absent => return None,
-            Glance::Likely(record) => {
+        match self.table.lookup_fast(hash, guard) {
+            FastLookup::Absent => return None,
+            FastLookup::Likely(record) => {
                 let now = self.now();
                 if record.key().borrow() == key
-                    && let State::Live(seen) = record.life.load()
+                    && let State::Live(seen) = record.status.load()
                     // Read once: a second load is not optimized away.
-                    && let idle = record.idle()
-                    && now < (seen.tick() + idle).min(record.limit())
+                    && let idle = record.idle_timeout()
+                    && now < (seen.tick() + idle).min(record.absolute_deadline())
                 {
                     if !judge(record.value()) {
                         return None;
                     }
                     if seen.covers(now, self.settings.resolution, idle)
-                        || record.life.touch(seen, seen.touched_at(now))
+                        || record.status.touch(seen, seen.touched_at(now))
                     {
                         return Some(record);
                     }
                 }
             }
-            Glance::Unclear => {}
+            FastLookup::Unclear => {}
         }
-        self.find_thoroughly(key, hash, judge, guard)
+        self.find_slow(key, hash, judge, guard)
     }
 
     #[cold]
     #[inline(never)]
-    fn find_thoroughly<'g, Q>(
+    fn find_slow<'g, Q>(
         &self,
         key: &Q,
         hash: u64,
@@ -278,12 +280,12 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
+        let context = self.begin();
         let found = self
             .table
-            .find(hash, |other| other.borrow() == key, &visit)?;
-        let record = ptr::from_ref(self.touched(found, judge, &visit)?).cast_mut();
-        // SAFETY: found during the visit, which the guard outlasts.
+            .find(hash, |other| other.borrow() == key, &context)?;
+        let record = ptr::from_ref(self.touched(found, judge, &context)?).cast_mut();
+        // SAFETY: found during the operation, which the guard outlasts.
         Some(unsafe { at(record, guard) })
     }
 
@@ -291,28 +293,28 @@ where
     pub(in crate::map) fn find<'v, Q>(
         &self,
         key: &Q,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Option<(&'v Record<K, V>, Observed)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         self.table
-            .find(self.hash(key), |other| other.borrow() == key, visit)
+            .find(self.hash(key), |other| other.borrow() == key, context)
     }
 
     /// The record of a key, as it was seen, if it is within its deadlines.
     pub(in crate::map) fn seen<'v, Q>(
         &self,
         key: &Q,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Option<(&'v Record<K, V>, Observed)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (record, seen) = self.find(key, visit)?;
-        match self.judge(record, seen, visit) {
+        let (record, seen) = self.find(key, context)?;
+        match self.judge(record, seen, context) {
             Found::Live(record, seen) => Some((record, seen)),
             Found::Gone => None,
         }
@@ -324,9 +326,9 @@ where
         &self,
         (record, seen): (&'v Record<K, V>, Observed),
         mut judge: impl FnMut(&V) -> bool,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Option<&'v Record<K, V>> {
-        let mut found = self.judge(record, seen, visit);
+        let mut found = self.judge(record, seen, context);
         loop {
             let Found::Live(record, seen) = found else {
                 return None;
@@ -334,12 +336,12 @@ where
             if !judge(record.value()) {
                 return None;
             }
-            if seen.covers(visit.now, self.settings.resolution, record.idle())
-                || record.life.touch(seen, seen.touched_at(visit.now))
+            if seen.covers(context.now, self.settings.resolution, record.idle_timeout())
+                || record.status.touch(seen, seen.touched_at(context.now))
             {
                 return Some(record);
             }
-            found = self.look(record, visit);
+            found = self.look(record, context);
         }
     }
 }

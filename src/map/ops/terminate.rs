@@ -1,6 +1,6 @@
 //! How a record's life ends, and what the winner of its death owes.
 
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::record::Record;
 use crate::map::record::status::{Observed, State};
 use crate::map::{IdleMap, RemovalCause, nested};
@@ -28,8 +28,8 @@ where
         seen: Observed,
         now: u64,
     ) -> Option<RemovalCause> {
-        let idle = seen.tick() + record.idle();
-        let limit = record.limit();
+        let idle = seen.tick() + record.idle_timeout();
+        let limit = record.absolute_deadline();
         if now < idle.min(limit) {
             None
         } else if limit <= idle {
@@ -39,42 +39,42 @@ where
         }
     }
 
-    /// Judges a record of this visit by what was just seen of it: ends it if it is past its deadline.
+    /// Judges a record of this operation by what was just seen of it: ends it if it is past its deadline.
     #[inline]
     pub(in crate::map) fn judge<'v>(
         &self,
         record: &'v Record<K, V>,
         seen: Observed,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Found<'v, K, V> {
-        match self.expired(record, seen, visit.now) {
+        match self.expired(record, seen, context.now) {
             None => Found::Live(record, seen),
-            Some(cause) if self.end(record, seen, cause, visit) => Found::Gone,
-            Some(_) => self.look(record, visit),
+            Some(cause) if self.end(record, seen, cause, context) => Found::Gone,
+            Some(_) => self.look(record, context),
         }
     }
 
-    /// Looks at a record of this visit: follows its successors, and ends what is past its deadline.
+    /// Looks at a record of this operation: follows its successors, and ends what is past its deadline.
     #[cold]
     pub(in crate::map) fn look<'v>(
         &self,
         record: &'v Record<K, V>,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Found<'v, K, V> {
         let mut record = record;
         loop {
-            match record.life.load() {
-                State::Live(seen) => match self.expired(record, seen, visit.now) {
+            match record.status.load() {
+                State::Live(seen) => match self.expired(record, seen, context.now) {
                     None => return Found::Live(record, seen),
                     Some(cause) => {
-                        if self.end(record, seen, cause, visit) {
+                        if self.end(record, seen, cause, context) {
                             return Found::Gone;
                         }
                     }
                 },
                 State::Forward(successor) => {
-                    // SAFETY: followed from a record of this visit.
-                    record = unsafe { visit.follow(successor) };
+                    // SAFETY: followed from a record of this operation.
+                    record = unsafe { context.follow(successor) };
                 }
                 // Pending: not to be seen after a look-up.
                 State::Dead | State::Pending => return Found::Gone,
@@ -89,19 +89,19 @@ where
         record: &Record<K, V>,
         seen: Observed,
         cause: RemovalCause,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> bool {
-        if !record.life.kill(seen) {
+        if !record.status.kill(seen) {
             return false;
         }
-        self.table.unlink(record, visit);
-        if self.calendar.take_back(record, visit) {
-            visit.retire(record);
+        self.table.unlink(record, context);
+        if self.calendar.take_back(record, context) {
+            context.retire(record);
         } else {
-            visit.leave_shell();
-            visit.left(record);
+            context.note_stale();
+            context.release(record);
         }
-        self.announce(record, cause, visit);
+        self.announce(record, cause, context);
         true
     }
 
@@ -111,20 +111,20 @@ where
         record: &Record<K, V>,
         seen: Observed,
         cause: RemovalCause,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> bool {
-        if !record.life.kill(seen) {
+        if !record.status.kill(seen) {
             return false;
         }
-        self.table.unlink(record, visit);
-        visit.retire(record);
-        self.announce(record, cause, visit);
+        self.table.unlink(record, context);
+        context.retire(record);
+        self.announce(record, cause, context);
         true
     }
 
     /// Counts an end, and tells the listener.
-    fn announce(&self, record: &Record<K, V>, cause: RemovalCause, visit: &Visit<'_, K, V>) {
-        self.counters.ended(visit.lane(), cause);
+    fn announce(&self, record: &Record<K, V>, cause: RemovalCause, context: &Context<'_, K, V>) {
+        self.counters.ended(context.shard(), cause);
         if self.settings.is_bounded {
             self.counters.vacate(1, record.weight());
         }
@@ -143,20 +143,20 @@ where
         &self,
         replaced: &Record<K, V>,
         successor: &Record<K, V>,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) {
-        let from_table = self.table.hand_over(replaced, successor, visit);
-        let from_calendar = self.calendar.inherit(replaced, successor, visit);
+        let from_table = self.table.forward(replaced, successor, context);
+        let from_calendar = self.calendar.inherit(replaced, successor, context);
         if !from_calendar {
             // Whoever holds the token follows it to the successor.
-            visit.leave_shell();
+            context.note_stale();
         }
         match (from_table, from_calendar) {
-            (true, true) => visit.retire(replaced),
+            (true, true) => context.retire(replaced),
             (false, false) => {}
-            _ => visit.left(replaced),
+            _ => context.release(replaced),
         }
-        self.counters.ended(visit.lane(), RemovalCause::Replaced);
+        self.counters.ended(context.shard(), RemovalCause::Replaced);
         if self.settings.is_bounded {
             let less = replaced.weight().saturating_sub(successor.weight());
             self.counters.vacate(0, less);
@@ -164,24 +164,24 @@ where
     }
 
     /// What a writer does at its end: takes a growing table a little further, and frees a little of what is ready to be
-    /// freed. That is user code, which may take its time: the visit is over before.
-    pub(in crate::map) fn tidy(&self, visit: Visit<'_, K, V>) {
-        let lines = self.table.lines(&visit.guard);
+    /// freed. That is user code, which may take its time: the context is over before.
+    pub(in crate::map) fn tidy(&self, context: Context<'_, K, V>) {
+        let lines = self.table.lines(&context.guard);
         if lines.is_taking_over() {
-            lines.take_along(UNITS, &visit);
+            lines.migrate_some(UNITS, &context);
         }
-        visit.guard.count_writes(1);
-        let lane = visit.lane();
-        self.limbo.sweep(lane, &visit.guard);
-        drop(visit);
-        if self.limbo.has_ready(lane) {
+        context.guard.count_writes(1);
+        let shard = context.shard();
+        self.retired.sweep(shard, &context.guard);
+        drop(context);
+        if self.retired.has_ready(shard) {
             nested::free(|| {
-                self.limbo.reap(lane, REAPED);
+                self.retired.reap(shard, REAPED);
             });
         }
     }
 }
 
-/// Units of the table that a writer takes over in passing. One would do: a table that has doubled takes
+/// Units of the table that a writer migrates in passing. One would do: a table that has doubled takes
 /// more insertions than it has units before it doubles again.
 const UNITS: usize = 4;

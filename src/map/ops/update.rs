@@ -1,6 +1,6 @@
 //! Updates: a value that is made of the old one takes its place.
 //!
-//! **Linearization points.** The exchange of the old record's life word for the successor's address; if the change
+//! **Linearization points.** The exchange of the old record's status word for the successor's address; if the change
 //! declines, the load that found the old value live; if there is no record, as for a look-up.
 //!
 //! **Progress.** Lock-free: a value is made again only because another thread has replaced the one that it was
@@ -35,8 +35,8 @@ where
     /// use std::time::Duration;
     /// let map = IdleMap::new(Duration::from_secs(60));
     /// map.insert("visitor", 1);
-    /// assert_eq!(*map.update("visitor", |visits| visits + 1).unwrap(), 2);
-    /// assert!(map.update("stranger", |visits| visits + 1).is_none());
+    /// assert_eq!(*map.update("visitor", |operations| operations + 1).unwrap(), 2);
+    /// assert!(map.update("stranger", |operations| operations + 1).is_none());
     /// ```
     #[doc(alias("read-modify-write", "compute_if_present"))]
     pub fn update<Q>(&self, key: &Q, mut change: impl FnMut(&V) -> V) -> Option<Handle<K, V>>
@@ -117,44 +117,44 @@ where
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
-        // Each value is made during a visit of its own: making the one before may have taken its time.
+        // Each value is made during an operation of its own: making the one before may have taken its time.
         'replaced: loop {
-            let visit = self.visit();
-            let Some((old, mut seen)) = self.seen(key, &visit) else {
+            let context = self.begin();
+            let Some((old, mut seen)) = self.seen(key, &context) else {
                 return Ok(None);
             };
             Place::prefetch(old);
             let (value, beside) = change(old.value())?;
-            let now = self.now().max(visit.now);
+            let now = self.now().max(context.now);
             let terms = Terms {
                 birth: now,
-                idle: old.idle(),
-                limit: old.limit(),
+                idle_timeout: old.idle_timeout(),
+                absolute_deadline: old.absolute_deadline(),
                 weight: self.weigh(old.key(), &value),
                 is_protected: self.protects(old.key(), &value),
             };
             let new = Unlinked::new(old.hash(), old.key().clone(), value, terms);
             Place::await_token(new.record());
             loop {
-                new.record().life.start(seen.touched_at(now));
+                new.record().status.start(seen.touched_at(now));
                 if let Some(cause) = self.expired(old, seen, now) {
                     // It ended while the value was made.
-                    if self.end(old, seen, cause, &visit) {
+                    if self.end(old, seen, cause, &context) {
                         return Ok(None);
                     }
                 } else {
                     let room = self.reserve_more(old, new.record());
-                    if old.life.replace(seen, new.pointer().as_ptr()) {
+                    if old.status.replace(seen, new.pointer().as_ptr()) {
                         let brought = room.keep();
-                        let new = self.linked(new, &visit);
+                        let new = self.linked(new, &context);
                         let handle = Handle::new(new);
-                        self.succeed(old, new, &visit);
-                        self.make_room(new, brought, &visit);
-                        self.tidy(visit);
+                        self.succeed(old, new, &context);
+                        self.make_room(new, brought, &context);
+                        self.tidy(context);
                         return Ok(Some((handle, beside)));
                     }
                 }
-                let Found::Live(live, again) = self.look(old, &visit) else {
+                let Found::Live(live, again) = self.look(old, &context) else {
                     return Ok(None);
                 };
                 if !ptr::eq(live, old) {
@@ -163,8 +163,8 @@ where
                 }
                 // Touched, or its deadlines were changed.
                 seen = again;
-                new.record().set_idle(old.idle());
-                new.record().set_limit(old.limit());
+                new.record().set_idle_timeout(old.idle_timeout());
+                new.record().set_absolute_deadline(old.absolute_deadline());
             }
         }
     }

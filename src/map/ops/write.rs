@@ -1,6 +1,6 @@
 //! Operations that insert, replace, remove or re-date a record; `update` has a file of its own.
 
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::expiry::Filing;
 use crate::map::expiry::bucket::Place;
 use crate::map::handle::Handle;
@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-/// Insertions and removals of a lane between two looks at the table's size.
+/// Insertions and removals of a shard between two looks at the table's size.
 const FIT_INTERVAL: u64 = 32;
 
 /// [`IdleMap::try_insert`] found a record under the key.
@@ -64,21 +64,21 @@ where
     /// assert_eq!(*map.insert("visitor", 2).unwrap(), 1);
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Handle<K, V>> {
-        let visit = self.visit();
+        let context = self.begin();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, value, &visit);
+        let mut record = self.unlinked(hash, key, value, &context);
         let replaced = loop {
-            match self.insert_unlinked(hash, record, &visit) {
+            match self.insert_unlinked(hash, record, &context) {
                 Ok(_) => break None,
                 Err(Taken { existing, rejected }) => {
-                    match self.replace(hash, existing, rejected, &visit) {
+                    match self.replace(hash, existing, rejected, &context) {
                         Ok(replaced) => break Some(replaced),
                         Err(again) => record = again,
                     }
                 }
             }
         };
-        self.tidy(visit);
+        self.tidy(context);
         replaced
     }
 
@@ -99,15 +99,15 @@ where
     /// ```
     #[doc(alias("insert_if_absent", "put_if_absent"))]
     pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, OccupiedError<K, V>> {
-        let visit = self.visit();
+        let context = self.begin();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, value, &visit);
+        let mut record = self.unlinked(hash, key, value, &context);
         let result = loop {
-            match self.insert_unlinked(hash, record, &visit) {
+            match self.insert_unlinked(hash, record, &context) {
                 Ok(inserted) => break Ok(Handle::new(inserted)),
                 Err(Taken { existing, rejected }) => {
                     // It may have been replaced since, by a record that is not past its deadline yet.
-                    if let Found::Live(existing, _) = self.look(existing, &visit) {
+                    if let Found::Live(existing, _) = self.look(existing, &context) {
                         break Err(OccupiedError {
                             existing: Handle::new(existing),
                             value: rejected.into_value(),
@@ -117,7 +117,7 @@ where
                 }
             }
         };
-        self.tidy(visit);
+        self.tidy(context);
         result
     }
 
@@ -141,16 +141,16 @@ where
             return found;
         }
         let value = make();
-        // A new visit: making the value may have taken its time.
-        let visit = self.visit();
+        // A new context: making the value may have taken its time.
+        let context = self.begin();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, value, &visit);
+        let mut record = self.unlinked(hash, key, value, &context);
         let handle = loop {
-            match self.insert_unlinked(hash, record, &visit) {
+            match self.insert_unlinked(hash, record, &context) {
                 Ok(inserted) => break Handle::new(inserted),
                 Err(Taken { existing, rejected }) => {
-                    if let Found::Live(existing, seen) = self.look(existing, &visit)
-                        && let Some(found) = self.touched((existing, seen), |_| true, &visit)
+                    if let Found::Live(existing, seen) = self.look(existing, &context)
+                        && let Some(found) = self.touched((existing, seen), |_| true, &context)
                     {
                         break Handle::new(found);
                     }
@@ -158,7 +158,7 @@ where
                 }
             }
         };
-        self.tidy(visit);
+        self.tidy(context);
         handle
     }
 
@@ -195,7 +195,7 @@ where
     /// use std::time::Duration;
     /// let map = IdleMap::new(Duration::from_secs(60));
     /// map.insert("visitor", 1);
-    /// assert!(map.remove_if("visitor", |&visits| visits > 5).is_none());
+    /// assert!(map.remove_if("visitor", |&operations| operations > 5).is_none());
     /// assert!(map.contains_key("visitor"));
     /// ```
     pub fn remove_if<Q>(
@@ -207,11 +207,11 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let visit = self.visit();
-        let (record, seen) = self.seen(key, &visit)?;
+        let context = self.begin();
+        let (record, seen) = self.seen(key, &context)?;
         Place::prefetch(record);
-        let removed = self.remove_record(record, seen, &mut condition, &visit);
-        self.tidy(visit);
+        let removed = self.remove_record(record, seen, &mut condition, &context);
+        self.tidy(context);
         removed
     }
 
@@ -276,8 +276,8 @@ where
     {
         let idle = idle_timeout.map(|timeout| clamp(timeout).max(1));
         let limit = lifetime.map(|lifetime| self.now() + clamp(lifetime));
-        let visit = self.visit();
-        let Some((mut record, mut seen)) = self.seen(key, &visit) else {
+        let context = self.begin();
+        let Some((mut record, mut seen)) = self.seen(key, &context) else {
             return false;
         };
         let mut is_shortened = false;
@@ -285,9 +285,9 @@ where
             if !condition(record.value()) {
                 return false;
             }
-            let idle_end = seen.tick() + idle.unwrap_or(record.idle());
-            let limit_end = limit.unwrap_or(record.limit());
-            if visit.now >= idle_end.min(limit_end) {
+            let idle_end = seen.tick() + idle.unwrap_or(record.idle_timeout());
+            let limit_end = limit.unwrap_or(record.absolute_deadline());
+            if context.now >= idle_end.min(limit_end) {
                 // By the new terms it is over. They are not written, so that nobody ends the record by them
                 // before this call does.
                 let cause = if limit_end <= idle_end {
@@ -295,24 +295,24 @@ where
                 } else {
                     RemovalCause::ExpiredIdle
                 };
-                if self.end(record, seen, cause, &visit) {
+                if self.end(record, seen, cause, &context) {
                     return true;
                 }
             } else {
                 is_shortened |= idle_end.min(limit_end) < record.deadline(seen);
                 if let Some(idle) = idle {
-                    record.set_idle(idle);
+                    record.set_idle_timeout(idle);
                 }
                 if let Some(limit) = limit {
-                    record.set_limit(limit);
+                    record.set_absolute_deadline(limit);
                 }
                 // Whoever judged the record by its old terms fails from here on.
-                if record.life.advance(seen) {
-                    self.calendar.refile(record, &visit);
+                if record.status.advance(seen) {
+                    self.calendar.refile(record, &context);
                     return true;
                 }
             }
-            match self.look(record, &visit) {
+            match self.look(record, &context) {
                 Found::Live(live, again) => (record, seen) = (live, again),
                 // Others may have ended it by shorter terms as soon as these were written: then they were set
                 // before that. If they did so for another reason, they may have been set as well.
@@ -322,9 +322,9 @@ where
     }
 
     /// A record that is not in the map yet.
-    fn unlinked(&self, hash: u64, key: K, value: V, visit: &Visit<'_, K, V>) -> Unlinked<K, V> {
-        self.table.prefetch(upper(hash), visit);
-        let terms = self.terms(&key, &value, visit.now);
+    fn unlinked(&self, hash: u64, key: K, value: V, context: &Context<'_, K, V>) -> Unlinked<K, V> {
+        self.table.prefetch(upper(hash), context);
+        let terms = self.terms(&key, &value, context.now);
         Unlinked::new(upper(hash), key, value, terms)
     }
 
@@ -332,11 +332,11 @@ where
     pub(in crate::map) fn linked<'v>(
         &self,
         record: Unlinked<K, V>,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> &'v Record<K, V> {
         let pointer: NonNull<Record<K, V>> = record.into_linked();
-        // SAFETY: linked during the visit.
-        unsafe { visit.at(pointer.as_ptr()) }
+        // SAFETY: linked during the operation.
+        unsafe { context.at(pointer.as_ptr()) }
     }
 
     /// `hash` is the one that the record was made with: a key is hashed once, for it might lie.
@@ -344,25 +344,25 @@ where
         &self,
         hash: u64,
         record: Unlinked<K, V>,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Result<&'v Record<K, V>, Taken<'v, K, V>> {
         let room = self.reserve(1, record.record().weight());
         let Inserted { record, crowded } = self.table.insert(
             hash,
             record,
             |one, other| one == other,
-            |existing| matches!(self.look(existing, visit), Found::Gone),
-            visit,
+            |existing| matches!(self.look(existing, context), Found::Gone),
+            context,
         )?;
         let brought = room.keep();
-        self.calendar.file(record, Filing::New, visit);
-        let created = self.counters.created(visit.lane());
-        self.make_room(record, brought, visit);
+        self.calendar.file(record, Filing::New, context);
+        let created = self.counters.created(context.shard());
+        self.make_room(record, brought, context);
         if crowded || created.is_multiple_of(FIT_INTERVAL) {
-            self.fit(visit);
+            self.fit(context);
         }
         if crowded {
-            self.table.renew(visit);
+            self.table.renew(context);
         }
         Ok(record)
     }
@@ -373,12 +373,12 @@ where
         hash: u64,
         existing: &Record<K, V>,
         record: Unlinked<K, V>,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> Result<Handle<K, V>, Unlinked<K, V>> {
         let mut old = existing;
         Place::await_token(record.record());
         loop {
-            let Found::Live(live, seen) = self.look(old, visit) else {
+            let Found::Live(live, seen) = self.look(old, context) else {
                 // Its key may have lied, and the record may be put elsewhere now.
                 record.record().set_hash(upper(hash));
                 return Err(record);
@@ -386,12 +386,12 @@ where
             old = live;
             record.record().set_hash(old.hash());
             let room = self.reserve_more(old, record.record());
-            if old.life.replace(seen, record.pointer().as_ptr()) {
+            if old.status.replace(seen, record.pointer().as_ptr()) {
                 let brought = room.keep();
-                let new = self.linked(record, visit);
-                new.life.commit();
-                self.succeed(old, new, visit);
-                self.make_room(new, brought, visit);
+                let new = self.linked(record, context);
+                new.status.commit();
+                self.succeed(old, new, context);
+                self.make_room(new, brought, context);
                 self.tell(old, RemovalCause::Replaced);
                 return Ok(Handle::new(old));
             }
@@ -410,14 +410,14 @@ where
         record: &Record<K, V>,
         seen: Observed,
         condition: &mut impl FnMut(&V) -> bool,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> Option<Handle<K, V>> {
         let (mut record, mut seen) = (record, seen);
         while condition(record.value()) {
-            if self.end(record, seen, RemovalCause::Removed, visit) {
+            if self.end(record, seen, RemovalCause::Removed, context) {
                 return Some(Handle::new(record));
             }
-            match self.look(record, visit) {
+            match self.look(record, context) {
                 Found::Live(live, again) => (record, seen) = (live, again),
                 Found::Gone => return None,
             }
@@ -426,9 +426,9 @@ where
     }
 
     /// Lets the table grow or shrink to the number of records. True if it begins to.
-    pub(in crate::map) fn fit(&self, visit: &Visit<'_, K, V>) -> bool {
+    pub(in crate::map) fn fit(&self, context: &Context<'_, K, V>) -> bool {
         self.table
-            .fit(self.counters.live(), self.settings.least_bits, visit)
+            .fit(self.counters.live(), self.settings.least_bits, context)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A record: one allocation for life word, deadlines, reference counts, key and value.
+//! A record: one allocation for status word, deadlines, reference counts, key and value.
 //!
 //! **Ownership.** Two structures refer to a record, the table and the calendar. Together they are one
 //! owner; each handle is one more. Who takes the record out of a structure has that one's share in it. Who has both shares
@@ -15,7 +15,7 @@
 
 pub mod status;
 
-use crate::map::record::status::{Life, Observed};
+use crate::map::record::status::{Observed, Status};
 use crate::reclaim::{Guard, Mark, Reclaim};
 #[cfg(not(dwell_tsan))]
 use crate::sync::fence;
@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A deadline that is never reached.
 pub const NEVER: u64 = u64::MAX;
-/// The longest idle allowance: 2^40 - 1 milliseconds, 34 years.
+/// The longest idle timeout: 2^40 - 1 milliseconds, 34 years.
 pub const LONGEST_IDLE: u64 = (1 << IDLE_BITS) - 1;
 /// The greatest weight of one record.
 pub const GREATEST_WEIGHT: u32 = (1 << 24) - 1;
@@ -58,19 +58,19 @@ impl<K, V> Deref for Record<K, V> {
 }
 
 /// Fields stand in the order in which a look-up reads them; `repr(C)` keeps the first ones in one
-/// cache line. The alignment leaves the low bits of a record's address to `life` and `table`.
+/// cache line. The alignment leaves the low bits of a record's address to `status` and `table`.
 #[repr(C, align(8))]
 pub struct Fields<K, V> {
-    pub life: Life<Record<K, V>>,
+    pub status: Status<Record<K, V>>,
     /// Where the calendar keeps the record's token, or one of the other uses above.
     pub place: AtomicPtr<()>,
     /// `owners * 8 + is_protected * 4 + structures`.
     count: AtomicU32,
     hash: AtomicU32,
     /// The absolute deadline, or `TAKEN`.
-    limit: AtomicU64,
-    /// The idle allowance in the low 40 bits, the weight above.
-    allowance: AtomicU64,
+    absolute_deadline: AtomicU64,
+    /// The idle timeout in the low 40 bits, the weight above.
+    idle_and_weight: AtomicU64,
     mark: Mark,
     trace: Trace,
     key: UnsafeCell<ManuallyDrop<K>>,
@@ -82,10 +82,10 @@ pub struct Fields<K, V> {
 pub struct Terms {
     /// The time of its first access.
     pub birth: u64,
-    /// Idle allowance in milliseconds.
-    pub idle: u64,
+    /// Idle idle_and_weight in milliseconds.
+    pub idle_timeout: u64,
     /// Absolute deadline.
-    pub limit: u64,
+    pub absolute_deadline: u64,
     pub weight: u32,
     /// A full map ends it after the others.
     pub is_protected: bool,
@@ -119,31 +119,32 @@ impl<K, V> Record<K, V> {
         unsafe { &*self.value.get() }
     }
 
-    // Relaxed in the four below: who needs the newest terms reads them after a life word that was
+    // Relaxed in the four below: who needs the newest terms reads them after a status word that was
     // advanced once they were written.
 
     #[inline]
-    pub fn idle(&self) -> u64 {
-        self.allowance.load(Ordering::Relaxed) & LONGEST_IDLE
+    pub fn idle_timeout(&self) -> u64 {
+        self.idle_and_weight.load(Ordering::Relaxed) & LONGEST_IDLE
     }
 
     #[inline]
-    pub fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
+    pub fn absolute_deadline(&self) -> u64 {
+        self.absolute_deadline.load(Ordering::Relaxed)
     }
 
-    pub fn set_idle(&self, idle: u64) {
+    pub fn set_idle_timeout(&self, idle_timeout: u64) {
         let weight = u64::from(self.weight()) << IDLE_BITS;
-        self.allowance
-            .store(idle.min(LONGEST_IDLE) | weight, Ordering::Relaxed);
+        self.idle_and_weight
+            .store(idle_timeout.min(LONGEST_IDLE) | weight, Ordering::Relaxed);
     }
 
-    pub fn set_limit(&self, limit: u64) {
-        self.limit.store(limit, Ordering::Relaxed);
+    pub fn set_absolute_deadline(&self, absolute_deadline: u64) {
+        self.absolute_deadline
+            .store(absolute_deadline, Ordering::Relaxed);
     }
 
     pub fn weight(&self) -> u32 {
-        (self.allowance.load(Ordering::Relaxed) >> IDLE_BITS) as u32
+        (self.idle_and_weight.load(Ordering::Relaxed) >> IDLE_BITS) as u32
     }
 
     /// Only by who may, see above.
@@ -166,12 +167,12 @@ impl<K, V> Record<K, V> {
     /// When the record ends if it is not touched any more.
     #[inline]
     pub fn deadline(&self, seen: Observed) -> u64 {
-        (seen.tick() + self.idle()).min(self.limit())
+        (seen.tick() + self.idle_timeout()).min(self.absolute_deadline())
     }
 
     /// One more owner. Only under a guard, or by an owner.
     #[inline]
-    pub fn own(&self) {
+    pub fn acquire(&self) {
         // Relaxed: whoever is here already has a way to the record that outlasts this call.
         let before = self.count.fetch_add(OWNER, Ordering::Relaxed);
         if before > u32::MAX / 2 {
@@ -181,7 +182,7 @@ impl<K, V> Record<K, V> {
     }
 
     /// One share is given up by who does not have the other. True for the last one: the caller must retire the record.
-    pub fn leave(&self) -> bool {
+    pub fn release_structural(&self) -> bool {
         // AcqRel: pairs with itself. The last one comes after all that the other did with `place`.
         self.count.fetch_sub(1, Ordering::AcqRel) & STRUCTURES == 1
     }
@@ -203,13 +204,13 @@ pub struct Unlinked<K: 'static, V: 'static> {
 impl<K: 'static, V: 'static> Unlinked<K, V> {
     pub fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
         let record = Box::new(Record(UnsafeCell::new(Fields {
-            life: Life::pending(terms.birth),
+            status: Status::pending(terms.birth),
             place: AtomicPtr::new(core::ptr::null_mut()),
             count: AtomicU32::new(OWNER + 2 + PROTECTED * u32::from(terms.is_protected)),
             hash: AtomicU32::new(hash),
-            limit: AtomicU64::new(terms.limit),
-            allowance: AtomicU64::new(
-                terms.idle.min(LONGEST_IDLE)
+            absolute_deadline: AtomicU64::new(terms.absolute_deadline),
+            idle_and_weight: AtomicU64::new(
+                terms.idle_timeout.min(LONGEST_IDLE)
                     | u64::from(terms.weight.min(GREATEST_WEIGHT)) << IDLE_BITS,
             ),
             mark: Mark::new(),
@@ -252,7 +253,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
         // mark keeps `free` from dropping it.
         unsafe {
             let value = ManuallyDrop::take(&mut *self.record().value.get());
-            self.record().set_limit(TAKEN);
+            self.record().set_absolute_deadline(TAKEN);
             value
         }
     }
@@ -315,7 +316,7 @@ pub unsafe fn at<K, V>(record: *mut Record<K, V>, guard: &Guard) -> &Record<K, V
 ///
 /// # Safety
 /// The caller owns one, and does not use the record afterwards.
-pub unsafe fn disown<K, V>(record: NonNull<Record<K, V>>) {
+pub unsafe fn release<K, V>(record: NonNull<Record<K, V>>) {
     // SAFETY: the caller's ownership keeps the record alive until the count is lowered.
     let count = unsafe { &(*record.cast::<Fields<K, V>>().as_ptr()).count };
     // Release: what this owner did comes before the record is freed.
@@ -343,7 +344,7 @@ unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
         let record = record.as_ref();
         record.trace.write();
         let _key = Finally(|| ManuallyDrop::drop(&mut *record.key.get()));
-        if record.limit() != TAKEN {
+        if record.absolute_deadline() != TAKEN {
             ManuallyDrop::drop(&mut *record.value.get());
         }
     }

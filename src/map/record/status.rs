@@ -1,4 +1,4 @@
-//! The life word: one atomic word decides everything that can happen to a record.
+//! The status word: one atomic word decides everything that can happen to a record.
 //!
 //! ```text
 //!              commit                    expire, evict, remove
@@ -20,7 +20,7 @@
 //! Expiry, eviction, removal: the exchange to `DEAD`; replacement: the exchange to `FORWARD`. Whoever's
 //! exchange succeeds is the only winner and owes what follows.
 //!
-//! **Progress.** [`Life::load`] and each exchange are wait-free. Loops around them are lock-free: an
+//! **Progress.** [`Status::load`] and each exchange are wait-free. Loops around them are lock-free: an
 //! exchange fails only because another one succeeded.
 //!
 //! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses:
@@ -74,10 +74,10 @@ impl Observed {
     }
 
     /// Whether an access at `now` need not be noted: the last one was less than `resolution` before, and less than
-    /// half of the idle allowance, so that a record that is accessed regularly does not lapse between two accesses.
+    /// half of the idle timeout, so that a record that is accessed regularly does not lapse between two accesses.
     #[inline(always)]
-    pub fn covers(self, now: u64, resolution: u64, idle: u64) -> bool {
-        self.touched() && now < self.tick() + resolution && 2 * now < 2 * self.tick() + idle
+    pub fn covers(self, now: u64, resolution: u64, idle_timeout: u64) -> bool {
+        self.touched() && now < self.tick() + resolution && 2 * now < 2 * self.tick() + idle_timeout
     }
 
     /// Another word of the same access.
@@ -86,7 +86,7 @@ impl Observed {
     }
 }
 
-/// A life word, decoded.
+/// A status word, decoded.
 #[derive(Debug)]
 pub enum State<R> {
     /// Not inserted yet, or inserted by a commit whose last step is still owed.
@@ -98,11 +98,11 @@ pub enum State<R> {
 }
 
 #[derive(Debug)]
-pub struct Life<R> {
+pub struct Status<R> {
     word: AtomicPtr<R>,
 }
 
-impl<R> Life<R> {
+impl<R> Status<R> {
     /// The life of a record that will have been born at `birth`.
     pub fn pending(birth: u64) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl<R> Life<R> {
     /// Ends `PENDING`: what a committed insertion owes, done by whoever comes first.
     pub fn commit(&self) -> bool {
         // Relaxed: the record's contents were published by the slot that led here, and whether it is
-        // committed was decided by the chain's door, or by the life word of the record that it replaced.
+        // committed was decided by the chain's commit word, or by the status word of the record that it replaced.
         let pending = self.word.load(Ordering::Relaxed).addr();
         let live = pending & !KIND | LIVE;
         // Release: pairs with `load`. Who finds a withdrawn successor live, through the slot that it once had,

@@ -1,7 +1,7 @@
-//! A line of the table: one cache line of seven slots and a door; lines chain when full.
+//! A line of the table: one cache line of seven slots and a commit word; lines chain when full.
 //!
 //! ```text
-//!   | slot 0 | slot 1 | ... | slot 6 | door |      door: a stamp, a commit, or the link to
+//!   | slot 0 | slot 1 | ... | slot 6 | commit word |      commit word: a stamp, a commit, or the link to
 //!      |                                           the next line of the chain
 //!      +-- tag (16 bits of hash) | record | frozen
 //! ```
@@ -10,17 +10,17 @@
 //! A word carries 16 bits of the hash in the unused high bits of the address, so that a look-up reads
 //! a record only where these agree.
 //!
-//! **Doors.** The chain's last door serialises insertions, see `table`. It is
+//! **Commit words.** The chain's last commit word serialises insertions, see `table`. It is
 //! `UNSET` or a *prepared* link while the line is not ready (see `resize`); then a stamp that counts
 //! insertions, or the record of a commit whose last step is still owed, or a link.
 //!
-//! **Frozen.** A frozen word never changes again. Bit 0 of slots and doors.
+//! **Frozen.** A frozen word never changes again. Bit 0 of slots and commit words.
 
 use crate::map::record::Record;
 use crate::sync::{AtomicPtr, Ordering, Trace};
 use core::ptr;
 
-/// Slots of a line: together with the door they fill one cache line.
+/// Slots of a line: together with the commit word they fill one cache line.
 pub const SLOTS: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
     2
 } else {
@@ -126,7 +126,7 @@ impl<K, V> Slot<K, V> {
     #[inline]
     pub fn load(&self) -> Word<K, V> {
         // Acquire: pairs with the Release of `put`, so that the record is complete; and keeps the
-        // loads of a scan in order, the door last.
+        // loads of a scan in order, the commit word last.
         Word(self.0.load(Ordering::Acquire))
     }
 
@@ -157,36 +157,36 @@ impl<K, V> Slot<K, V> {
     }
 }
 
-/// A door's word, decoded.
-pub enum DoorState<K, V> {
+/// A commit word's word, decoded.
+pub enum CommitState<K, V> {
     /// The line is not ready, and its chain has no further line.
     Unset,
     /// The line is not ready; this is the rest of its chain.
     Prepared(*mut Line<K, V>),
     /// Counts the insertions into the chain.
     Stamp(usize),
-    /// This record was inserted; its life has to be started, and then the door stamped anew.
+    /// This record was inserted; its life has to be started, and then the commit word stamped anew.
     Commit(*mut Record<K, V>),
     /// The chain goes on.
     Link(*mut Line<K, V>),
 }
 
-/// A door's word as it was read.
-pub struct DoorWord<K, V>(*mut Line<K, V>);
+/// A commit word's word as it was read.
+pub struct CommitValue<K, V>(*mut Line<K, V>);
 
-impl<K, V> Clone for DoorWord<K, V> {
+impl<K, V> Clone for CommitValue<K, V> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<K, V> Copy for DoorWord<K, V> {}
+impl<K, V> Copy for CommitValue<K, V> {}
 
 const KIND: usize = 0b110;
 const STAMP: usize = 0b010;
 const COMMIT: usize = 0b100;
 const LINK: usize = 0b110;
 
-impl<K, V> DoorWord<K, V> {
+impl<K, V> CommitValue<K, V> {
     const UNSET: Self = Self(ptr::null_mut());
 
     pub fn stamp(count: usize) -> Self {
@@ -214,48 +214,48 @@ impl<K, V> DoorWord<K, V> {
         self.0.addr() & KIND != 0
     }
 
-    pub fn decode(self) -> DoorState<K, V> {
+    pub fn decode(self) -> CommitState<K, V> {
         let target = self.0.map_addr(|word| word & !FLAGS);
         match self.0.addr() & KIND {
-            STAMP => DoorState::Stamp(self.0.addr() >> 3),
-            COMMIT => DoorState::Commit(target.cast()),
-            LINK => DoorState::Link(target),
-            _ if target.is_null() => DoorState::Unset,
-            _ => DoorState::Prepared(target),
+            STAMP => CommitState::Stamp(self.0.addr() >> 3),
+            COMMIT => CommitState::Commit(target.cast()),
+            LINK => CommitState::Link(target),
+            _ if target.is_null() => CommitState::Unset,
+            _ => CommitState::Prepared(target),
         }
     }
 }
 
-pub struct Door<K, V>(AtomicPtr<Line<K, V>>);
+pub struct CommitWord<K, V>(AtomicPtr<Line<K, V>>);
 
-impl<K, V> Door<K, V> {
-    fn new(word: DoorWord<K, V>) -> Self {
+impl<K, V> CommitWord<K, V> {
+    fn new(word: CommitValue<K, V>) -> Self {
         Self(AtomicPtr::new(word.0))
     }
 
     #[inline]
-    pub fn load(&self) -> DoorWord<K, V> {
+    pub fn load(&self) -> CommitValue<K, V> {
         // Acquire: pairs with the Release of `put`. Who reads a stamp sees the slots as they were when
         // the insertion it counts was committed; who reads a link, a complete line.
-        DoorWord(self.0.load(Ordering::Acquire))
+        CommitValue(self.0.load(Ordering::Acquire))
     }
 
-    pub fn put(&self, seen: DoorWord<K, V>, word: DoorWord<K, V>) -> bool {
-        // Release: pairs with `load`. Acquire on failure: who finds the door frozen then finds the array that
-        // takes over.
+    pub fn put(&self, seen: CommitValue<K, V>, word: CommitValue<K, V>) -> bool {
+        // Release: pairs with `load`. Acquire on failure: who finds the commit word frozen then finds the array that
+        // migrates.
         self.0
             .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Acquire)
             .is_ok()
     }
 
-    /// No insertion passes this door any more.
-    pub fn freeze(&self) -> DoorWord<K, V> {
+    /// No insertion passes this commit word any more.
+    pub fn freeze(&self) -> CommitValue<K, V> {
         loop {
             let seen = self.load();
             if seen.is_frozen() {
                 return seen;
             }
-            let frozen = DoorWord(seen.0.map_addr(|word| word | FROZEN));
+            let frozen = CommitValue(seen.0.map_addr(|word| word | FROZEN));
             if self.put(seen, frozen) {
                 return frozen;
             }
@@ -264,7 +264,7 @@ impl<K, V> Door<K, V> {
 
     /// Attaches the rest of the chain to a line that is not ready. False if somebody did so before.
     pub fn prepare(&self, rest: *mut Line<K, V>) -> bool {
-        self.put(DoorWord::UNSET, DoorWord::prepared(rest))
+        self.put(CommitValue::UNSET, CommitValue::prepared(rest))
     }
 
     /// Makes the line ready. True for exactly one caller.
@@ -272,8 +272,8 @@ impl<K, V> Door<K, V> {
         loop {
             let seen = self.load();
             let open = match seen.decode() {
-                DoorState::Unset => DoorWord::stamp(1),
-                DoorState::Prepared(rest) => DoorWord::link(rest),
+                CommitState::Unset => CommitValue::stamp(1),
+                CommitState::Prepared(rest) => CommitValue::link(rest),
                 _ => return false,
             };
             if self.put(seen, open) {
@@ -287,7 +287,7 @@ impl<K, V> Door<K, V> {
 #[repr(C)]
 pub struct Line<K, V> {
     pub slots: [Slot<K, V>; SLOTS],
-    pub door: Door<K, V>,
+    pub commit_word: CommitWord<K, V>,
     /// No size outside of loom, which reports lines that are not freed.
     _trace: Trace,
 }
@@ -366,7 +366,7 @@ impl<K, V> Line<K, V> {
                 options(nostack, preserves_flags),
             );
         }
-        // Without the door.
+        // Without the commit word.
         matches & ((1 << SLOTS) - 1)
     }
 
@@ -375,18 +375,18 @@ impl<K, V> Line<K, V> {
     pub fn unset() -> Self {
         Self {
             slots: core::array::from_fn(|_| Slot::new(Word::UNSET)),
-            door: Door::new(DoorWord::UNSET),
+            commit_word: CommitWord::new(CommitValue::UNSET),
             _trace: Trace::new(),
         }
     }
 
     /// A line for the end of a chain, holding `words`.
-    pub fn holding(words: &[Word<K, V>], door: DoorWord<K, V>) -> Box<Self> {
+    pub fn holding(words: &[Word<K, V>], commit_word: CommitValue<K, V>) -> Box<Self> {
         Box::new(Self {
             slots: core::array::from_fn(|slot| {
                 Slot::new(words.get(slot).copied().unwrap_or(Word::EMPTY))
             }),
-            door: Door::new(door),
+            commit_word: CommitWord::new(commit_word),
             _trace: Trace::new(),
         })
     }

@@ -6,27 +6,27 @@
 //! one's. So this path is short, asks for the record as soon as the line has named it, and reads the clock while the record
 //! is on its way. Whatever it does not settle is done again from the start, by [`Table::find`](crate::map::table::Table::find).
 //!
-//! **Linearization points.** As in `table`. A live record is found where it is, at the load of its life word. A key is
-//! absent if the line was ready and had no link when its door was read, and no slot, read after that, has the key's tag.
+//! **Linearization points.** As in `table`. A live record is found where it is, at the load of its status word. A key is
+//! absent if the line was ready and had no link when its commit word was read, and no slot, read after that, has the key's tag.
 //!
-//! *Why one look at the door is enough.* Take a key that is there when the look-up begins. Its record is in the chain of the
-//! line, or was copied to it before the door was ready. A link stays one: so where the door is none, the record is in one of
+//! *Why one look at the commit word is enough.* Take a key that is there when the look-up begins. Its record is in the chain of the
+//! line, or was copied to it before the commit word was ready. A link stays one: so where the commit word is none, the record is in one of
 //! the slots, which keeps the tag until the record has ended, also when it is replaced. Then the tag is seen, or there was a
 //! moment within the look-up when the key had no live record. Nor does it matter whether the chain is frozen: a frozen
-//! slot keeps its word, and the next array is published before a door is frozen, so that what is inserted there has come
+//! slot keeps its word, and the next array is published before a commit word is frozen, so that what is inserted there has come
 //! after the look-up began, which found this array in its place. And a record that is found is live or not, whatever the
-//! door says: one in a line that is not ready yet is in the old line, too, and not retired before it has left both.
+//! commit word says: one in a line that is not ready yet is in the old line, too, and not retired before it has left both.
 //!
 //! **Progress.** Wait-free.
 
 use crate::cpu::prefetch;
 use crate::map::record::{Record, at};
-use crate::map::table::line::{DoorState, Tag};
+use crate::map::table::line::{CommitState, Tag};
 use crate::map::table::{Table, upper};
 use crate::reclaim::Guard;
 
 /// What the first line shows of a key.
-pub enum Glance<'g, K, V> {
+pub enum FastLookup<'g, K, V> {
     /// It has no live record.
     Absent,
     /// Its record is this one, most likely. The record has been asked for.
@@ -36,21 +36,23 @@ pub enum Glance<'g, K, V> {
 
 impl<K: 'static, V: 'static> Table<K, V> {
     #[inline(always)]
-    pub fn glance<'g>(&self, hash: u64, guard: &'g Guard) -> Glance<'g, K, V> {
+    pub fn lookup_fast<'g>(&self, hash: u64, guard: &'g Guard) -> FastLookup<'g, K, V> {
         let lines = self.lines(guard);
         let head = lines.line(lines.index(upper(hash)));
-        let door = head.door.load();
+        let commit_word = head.commit_word.load();
         if let Some((_, word)) = head.tagged(Tag::of(hash)).next() {
             let Some(record) = word.record() else {
-                return Glance::Unclear;
+                return FastLookup::Unclear;
             };
             prefetch(record);
             // SAFETY: read from a slot under the guard.
-            return Glance::Likely(unsafe { at(record, guard) });
+            return FastLookup::Likely(unsafe { at(record, guard) });
         }
-        match door.decode() {
-            DoorState::Stamp(_) | DoorState::Commit(_) => Glance::Absent,
-            DoorState::Link(_) | DoorState::Prepared(_) | DoorState::Unset => Glance::Unclear,
+        match commit_word.decode() {
+            CommitState::Stamp(_) | CommitState::Commit(_) => FastLookup::Absent,
+            CommitState::Link(_) | CommitState::Prepared(_) | CommitState::Unset => {
+                FastLookup::Unclear
+            }
         }
     }
 }

@@ -1,32 +1,32 @@
-//! The table's array of lines, and how one array takes over from another.
+//! The table's array of lines, and how one array migrates from another.
 //!
 //! An array has 2^bits lines. The next one has more or fewer, or as many: a chain never becomes shorter, and where
 //! records come and go each of them would get a further line in time. The smaller of the two counts is the
 //! number of *units*: the lines of a unit hold the same part of the hash space in both arrays. A unit
-//! is taken over as a whole, on first use or by writers that each take a few units along.
+//! is migrated as a whole, on first use or by writers that each take a few units along.
 //!
-//! **Taking over a unit**, done by anybody, by several at once, all doing the same:
+//! **Migrating a unit**, done by anybody, by several at once, all doing the same:
 //! 1. If one of the new lines is ready, go to 5: the old words must not be read any more.
-//! 2. Freeze the old chains: the last doors first (a commit found there is completed), then all slots.
+//! 2. Freeze the old chains: the last commit words first (a commit found there is completed), then all slots.
 //!    From here on no insertion can be committed there, and no slot changes.
 //! 3. Copy every word, dead and pending records too, in the order of the old lines, to the new lines:
 //!    each new line's first seven by exchange from `UNSET`, the rest into lines of its own that are
-//!    attached to its door as *prepared*.
+//!    attached to its commit word as *prepared*.
 //! 4. Set the remaining `UNSET` slots to `EMPTY`.
-//! 5. Open the new doors: `UNSET` becomes a stamp, *prepared* a link.
+//! 5. Open the new commit words: `UNSET` becomes a stamp, *prepared* a link.
 //!
 //! **Why a late helper does no harm.** All copy the same words to the same places, because step 3 looks
-//! at nothing that can change once frozen. When the first door opens, every new slot and every prepared
+//! at nothing that can change once frozen. When the first commit word opens, every new slot and every prepared
 //! chain is set, so that each exchange of a late helper fails. A record can be retired only after it was
 //! unlinked from a ready line, hence after a helper that saw no ready line was pinned.
 //!
 //! **Progress.** Lock-free; the work for one unit is bounded by the length of its chains.
 
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::record::Record;
 use crate::map::table::array::Array;
-use crate::map::table::line::{DoorState, DoorWord, Line, SLOTS, Slot, Word};
-use crate::map::table::{Table, hand_over_all};
+use crate::map::table::line::{CommitState, CommitValue, Line, SLOTS, Slot, Word};
+use crate::map::table::{Table, forward_all};
 use crate::reclaim::Reclaim;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
@@ -56,13 +56,13 @@ pub struct Lines<K, V> {
     pointer: *mut Self,
     bits: u32,
     lines: Array<K, V>,
-    /// The array that this one takes over from, until it has.
+    /// The array that this one migrates from, until it has.
     previous: AtomicPtr<Lines<K, V>>,
     /// The next unit for writers to take along.
     cursor: AtomicUsize,
-    /// Units that were taken over.
+    /// Units that were migrated.
     taken_over: AtomicUsize,
-    /// All units below this one were taken over, as far as collections know.
+    /// All units below this one were migrated, as far as collections know.
     settled: AtomicUsize,
     /// Lines that were linked to chains since this array is the current one.
     further: CachePadded<AtomicUsize>,
@@ -85,7 +85,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             for slot in &line.slots {
                 slot.prepare(Word::EMPTY);
             }
-            line.door.open();
+            line.commit_word.open();
         }
         pointer
     }
@@ -129,30 +129,30 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         self.further.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The head of the chain for a hash, after its unit was taken over.
+    /// The head of the chain for a hash, after its unit was migrated.
     #[inline]
-    pub fn ready_line<'v>(&'v self, hash: u32, visit: &'v Visit<'_, K, V>) -> &'v Line<K, V> {
+    pub fn ready_line<'v>(&'v self, hash: u32, context: &'v Context<'_, K, V>) -> &'v Line<K, V> {
         let index = self.index(hash);
         let line = self.line(index);
-        if !line.door.load().is_ready() {
-            self.take_over_line(index, visit);
+        if !line.commit_word.load().is_ready() {
+            self.migrate_line(index, context);
         }
         line
     }
 
     #[cold]
-    fn take_over_line(&self, index: usize, visit: &Visit<'_, K, V>) {
+    fn migrate_line(&self, index: usize, context: &Context<'_, K, V>) {
         // Without a previous array, the line has become ready meanwhile.
-        if let Some(old) = self.previous(visit) {
+        if let Some(old) = self.previous(context) {
             let unit = index >> (self.bits - self.unit_bits(old));
-            self.take_over(unit, old, visit);
+            self.migrate(unit, old, context);
         }
     }
 
-    fn previous<'v>(&self, _visit: &'v Visit<'_, K, V>) -> Option<&'v Self> {
+    fn previous<'v>(&self, _context: &'v Context<'_, K, V>) -> Option<&'v Self> {
         // Acquire: pairs with the Release in `detach`: who sees none sees every line ready.
         let previous = self.previous.load(Ordering::Acquire);
-        // SAFETY: an array is retired after it was detached, and the visit is pinned.
+        // SAFETY: an array is retired after it was detached, and the thread is pinned.
         unsafe { previous.as_ref() }
     }
 
@@ -166,30 +166,30 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         unit << shift..(unit + 1) << shift
     }
 
-    /// Whether there is an array that this one still takes over from.
+    /// Whether there is an array that this one still migrates from.
     pub fn is_taking_over(&self) -> bool {
         // Relaxed: a hint.
         !self.previous.load(Ordering::Relaxed).is_null()
     }
 
-    /// Takes over the next few units.
-    pub fn take_along(&self, units: usize, visit: &Visit<'_, K, V>) {
-        let Some(old) = self.previous(visit) else {
+    /// migrates the next few units.
+    pub fn migrate_some(&self, units: usize, context: &Context<'_, K, V>) {
+        let Some(old) = self.previous(context) else {
             return;
         };
         let total = 1 << self.unit_bits(old);
         // Relaxed: the cursor only spreads the work. Units that somebody claimed and did not get to are
-        // taken over on first use, or by `go_on`.
+        // migrated on first use, or by `go_on`.
         let first = self.cursor.fetch_add(units, Ordering::Relaxed);
         for unit in first.min(total)..total.min(first + units) {
-            self.take_over(unit, old, visit);
+            self.migrate(unit, old, context);
         }
     }
 
-    /// Takes over up to so many of the units that are left, in order, also those that somebody has claimed and not got to.
+    /// migrates up to so many of the units that are left, in order, also those that somebody has claimed and not got to.
     /// False if none was left.
-    pub fn go_on(&self, units: usize, visit: &Visit<'_, K, V>) -> bool {
-        let Some(old) = self.previous(visit) else {
+    pub fn migrate_rest(&self, units: usize, context: &Context<'_, K, V>) -> bool {
+        let Some(old) = self.previous(context) else {
             return false;
         };
         let total = 1 << self.unit_bits(old);
@@ -197,7 +197,7 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         let first = self.settled.load(Ordering::Acquire);
         let end = first.saturating_add(units).min(total);
         for unit in first..end {
-            self.take_over(unit, old, visit);
+            self.migrate(unit, old, context);
         }
         if end < total {
             // Relaxed on failure: somebody else has got further.
@@ -206,50 +206,50 @@ impl<K: 'static, V: 'static> Lines<K, V> {
                 .compare_exchange(first, end, Ordering::AcqRel, Ordering::Relaxed);
         } else {
             // Somebody who has opened a unit may have stopped before counting it.
-            self.detach(old, visit);
+            self.detach(old, context);
         }
         true
     }
 
-    /// Takes over all that is left.
-    pub fn finish(&self, visit: &Visit<'_, K, V>) {
-        self.go_on(usize::MAX, visit);
+    /// migrates all that is left.
+    pub fn finish(&self, context: &Context<'_, K, V>) {
+        self.migrate_rest(usize::MAX, context);
     }
 
-    fn take_over(&self, unit: usize, old: &Self, visit: &Visit<'_, K, V>) {
+    fn migrate(&self, unit: usize, old: &Self, context: &Context<'_, K, V>) {
         let unit_bits = self.unit_bits(old);
         let mine = self.unit(unit, unit_bits);
         let theirs = old.unit(unit, unit_bits);
         if !mine
             .clone()
-            .any(|index| self.line(index).door.load().is_ready())
+            .any(|index| self.line(index).commit_word.load().is_ready())
         {
             for index in theirs.clone() {
-                freeze(old.line(index), visit);
+                freeze(old.line(index), context);
             }
             for index in mine.clone() {
-                self.copy(index, old, theirs.clone(), visit);
+                self.copy(index, old, theirs.clone(), context);
             }
         }
         let mut opened_first = false;
         for index in mine.clone() {
-            let opened = self.line(index).door.open();
+            let opened = self.line(index).commit_word.open();
             opened_first |= opened && index == mine.start;
         }
         if opened_first {
             for index in theirs {
-                retire_rest(old.line(index), visit);
+                retire_rest(old.line(index), context);
             }
             // AcqRel: the last one comes after all units are open.
             let before = self.taken_over.fetch_add(1, Ordering::AcqRel);
             if before + 1 == 1 << unit_bits {
-                self.detach(old, visit);
+                self.detach(old, context);
             }
         }
     }
 
     /// Copies what belongs to one new line from a unit's frozen old lines, and leaves no slot unset.
-    fn copy(&self, index: usize, old: &Self, theirs: Range<usize>, visit: &Visit<'_, K, V>) {
+    fn copy(&self, index: usize, old: &Self, theirs: Range<usize>, context: &Context<'_, K, V>) {
         let line = self.line(index);
         let mut copied = 0;
         let mut rest = Vec::new();
@@ -258,9 +258,9 @@ impl<K: 'static, V: 'static> Lines<K, V> {
                 let Some(record) = word.record() else {
                     continue;
                 };
-                // SAFETY: no line of the unit was ready when the visit was pinned already, so that the
+                // SAFETY: no line of the unit was ready when the thread was pinned already, so that the
                 // record was not unlinked before; it is not retired under this guard.
-                let hash = || unsafe { visit.at(record) }.hash();
+                let hash = || unsafe { context.at(record) }.hash();
                 // All of a unit belongs to its one line, if it has no more.
                 if self.bits > old.bits && self.index(hash()) != index {
                     continue;
@@ -277,15 +277,15 @@ impl<K: 'static, V: 'static> Lines<K, V> {
         }
         if !rest.is_empty() {
             let chain = chain_of(&rest);
-            if !line.door.prepare(chain) {
+            if !line.commit_word.prepare(chain) {
                 // SAFETY: the chain was not attached, so that nobody else knows it.
                 unsafe { free_chain(chain) };
             }
         }
     }
 
-    /// All units were taken over.
-    fn detach(&self, old: &Self, visit: &Visit<'_, K, V>) {
+    /// All units were migrated.
+    fn detach(&self, old: &Self, context: &Context<'_, K, V>) {
         let pointer = old.pointer;
         // Release: pairs with `previous`.
         let detached = self.previous.compare_exchange(
@@ -295,26 +295,26 @@ impl<K: 'static, V: 'static> Lines<K, V> {
             Ordering::Relaxed,
         );
         if detached.is_ok() {
-            // SAFETY: detached once; all its lines were taken over, so that nobody who pins from now on
+            // SAFETY: detached once; all its lines were migrated, so that nobody who pins from now on
             // comes to it.
-            unsafe { visit.guard.defer(move || drop(Box::from_raw(pointer))) };
+            unsafe { context.guard.defer(move || drop(Box::from_raw(pointer))) };
         }
     }
 }
 
 /// Ends insertions into an old chain, and then every change of its slots.
-fn freeze<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
+fn freeze<K: 'static, V: 'static>(head: &Line<K, V>, context: &Context<'_, K, V>) {
     let mut line = head;
     loop {
-        match line.door.freeze().decode() {
-            // SAFETY: the lines of a chain are retired once their unit was taken over, not under the
-            // guard of a visit that found no new line ready.
-            DoorState::Link(next) => line = unsafe { &*next },
-            DoorState::Commit(record) => {
-                // SAFETY: a record that a frozen door names is not filed, and so not retired, before the
-                // unit is taken over.
-                let record = unsafe { visit.at(record) };
-                record.life.commit();
+        match line.commit_word.freeze().decode() {
+            // SAFETY: the lines of a chain are retired once their unit was migrated, not under the
+            // guard of a context that found no new line ready.
+            CommitState::Link(next) => line = unsafe { &*next },
+            CommitState::Commit(record) => {
+                // SAFETY: a record that a frozen commit word names is not filed, and so not retired, before the
+                // unit is migrated.
+                let record = unsafe { context.at(record) };
+                record.status.commit();
                 break;
             }
             _ => break,
@@ -329,9 +329,9 @@ fn freeze<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
 
 /// The lines of a chain.
 pub fn chain<K, V>(head: &Line<K, V>) -> impl Iterator<Item = &Line<K, V>> {
-    std::iter::successors(Some(head), |line| match line.door.load().decode() {
+    std::iter::successors(Some(head), |line| match line.commit_word.load().decode() {
         // SAFETY: a linked line lives as long as the chain's head may be used by its borrower.
-        DoorState::Link(next) => Some(unsafe { &*next }),
+        CommitState::Link(next) => Some(unsafe { &*next }),
         _ => None,
     })
 }
@@ -342,11 +342,11 @@ fn frozen_words<K, V>(head: &Line<K, V>) -> impl Iterator<Item = Word<K, V>> {
 
 /// New lines that hold `words`, in order.
 fn chain_of<K, V>(words: &[Word<K, V>]) -> *mut Line<K, V> {
-    let mut door = DoorWord::stamp(1);
+    let mut commit_word = CommitValue::stamp(1);
     let mut head = ptr::null_mut();
     for part in words.chunks(SLOTS).rev() {
-        head = Box::into_raw(Line::holding(part, door));
-        door = DoorWord::link(head);
+        head = Box::into_raw(Line::holding(part, commit_word));
+        commit_word = CommitValue::link(head);
     }
     head
 }
@@ -358,26 +358,26 @@ pub(super) unsafe fn free_chain<K, V>(head: *mut Line<K, V>) {
     while !next.is_null() {
         // SAFETY: the caller's promise.
         let line = unsafe { Box::from_raw(next) };
-        next = match line.door.load().decode() {
-            DoorState::Link(line) => line,
+        next = match line.commit_word.load().decode() {
+            CommitState::Link(line) => line,
             _ => ptr::null_mut(),
         };
     }
 }
 
-/// Retires the lines that were linked to a line of an array whose unit was taken over.
-fn retire_rest<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
-    if let DoorState::Link(rest) = head.door.load().decode() {
+/// Retires the lines that were linked to a line of an array whose unit was migrated.
+fn retire_rest<K: 'static, V: 'static>(head: &Line<K, V>, context: &Context<'_, K, V>) {
+    if let CommitState::Link(rest) = head.commit_word.load().decode() {
         // SAFETY: called by the one thread that opened the unit's first line. From then on nobody
         // reads the old chain who was not pinned before.
-        unsafe { visit.guard.defer(move || free_chain(rest)) };
+        unsafe { context.guard.defer(move || free_chain(rest)) };
     }
 }
 
 impl<K: 'static, V: 'static> Table<K, V> {
     /// Starts a larger or smaller array if the number of records asks for it.
-    pub fn fit(&self, records: usize, least_bits: u32, visit: &Visit<'_, K, V>) -> bool {
-        let lines = self.lines(&visit.guard);
+    pub fn fit(&self, records: usize, least_bits: u32, context: &Context<'_, K, V>) -> bool {
+        let lines = self.lines(&context.guard);
         if lines.is_taking_over() {
             return false;
         }
@@ -395,8 +395,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
     }
 
     /// Starts an array of the same size if chains have become long.
-    pub fn renew(&self, visit: &Visit<'_, K, V>) -> bool {
-        let lines = self.lines(&visit.guard);
+    pub fn renew(&self, context: &Context<'_, K, V>) -> bool {
+        let lines = self.lines(&context.guard);
         // Relaxed: a count.
         let is_long = lines.further.load(Ordering::Relaxed) * LONG > lines.len();
         is_long && !lines.is_taking_over() && self.replace(lines, lines.bits)
@@ -419,21 +419,21 @@ impl<K: 'static, V: 'static> Table<K, V> {
 
 impl<K: 'static, V: 'static> Table<K, V> {
     /// Calls `left` for every record and frees the lines, for a map that is being dropped.
-    pub fn dismantle(&mut self, visit: &Visit<'_, K, V>, left: impl Fn(&Record<K, V>)) {
-        self.lines(&visit.guard).finish(visit);
+    pub fn dismantle(&mut self, context: &Context<'_, K, V>, left: impl Fn(&Record<K, V>)) {
+        self.lines(&context.guard).finish(context);
         let lines = self.lines.load(Ordering::Relaxed);
         // SAFETY: the map is exclusively ours, and the array was published by `new` or `fit`.
         let lines = unsafe { Box::from_raw(lines) };
         for index in 0..lines.len() {
             let head = lines.line(index);
-            hand_over_all(head, visit);
+            forward_all(head, context);
             for slot in chain(head).flat_map(|line| &line.slots) {
                 if let Some(record) = slot.load().record() {
                     // SAFETY: the table still has its share in the record.
-                    left(unsafe { visit.at(record) });
+                    left(unsafe { context.at(record) });
                 }
             }
-            if let DoorState::Link(rest) = head.door.load().decode() {
+            if let CommitState::Link(rest) = head.commit_word.load().decode() {
                 // SAFETY: linked lines come from boxes, and nobody else is left to read them.
                 unsafe { free_chain(rest) };
             }

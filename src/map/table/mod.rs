@@ -6,27 +6,27 @@
 //!
 //! **Invariant.** Of the committed records of one key at most one is live.
 //!
-//! **Insertion.** (1) Read the chain's last door: a stamp *n*. (2) Scan the whole chain for a live record
-//! of the key. (3) Put the new record, still `PENDING`, into any empty slot. (4) Exchange the door from
+//! **Insertion.** (1) Read the chain's last commit word: a stamp *n*. (2) Scan the whole chain for a live record
+//! of the key. (3) Put the new record, still `PENDING`, into any empty slot. (4) Exchange the commit word from
 //! stamp *n* to the record: **the commit**, and the linearization point. It fails if any insertion into
 //! this chain was committed since (1); then start again, the record stays where it is. (5) Start its
-//! life, and stamp the door *n + 1*; whoever meets the commit first does these. A chain without an empty
+//! life, and stamp the commit word *n + 1*; whoever meets the commit first does these. A chain without an empty
 //! slot gets a new line that holds the record: linking it is the commit.
 //!
-//! The inserter goes on, and files the record in the calendar, only when no door names the record any
-//! more, or when the unit of a door that was frozen with its name is taken over. Until it is filed the
-//! record cannot be retired, so that a record named by a door may be read.
+//! The inserter goes on, and files the record in the calendar, only when no commit word names the record any
+//! more, or when the unit of a commit word that was frozen with its name is migrated. Until it is filed the
+//! record cannot be retired, so that a record named by a commit word may be read.
 //!
 //! *Why at most one is live:* two insertions into one chain are committed one after the other, and the
 //! later one scanned after the earlier one's commit, since the stamp it read is at least as new. So it
 //! saw the earlier record, which was put before its commit and stays in its slot while it lives.
 //!
-//! **Look-up.** Scan the chain, then read the last door. A live record is found where it is: the load of
-//! its life word is the linearization point. If none is found and the door is not frozen, there was a
+//! **Look-up.** Scan the chain, then read the last commit word. A live record is found where it is: the load of
+//! its status word is the linearization point. If none is found and the commit word is not frozen, there was a
 //! moment within the look-up when the key had no live record: a record that was there all the time was
-//! in one slot all the time, and the scan read that slot. If the door is frozen the array is being
-//! replaced: start again. A `PENDING` record counts if the door names it; if the door does not, and it
-//! is still `PENDING` after that, it was not committed when the door was read.
+//! in one slot all the time, and the scan read that slot. If the commit word is frozen the array is being
+//! replaced: start again. A `PENDING` record counts if the commit word names it; if the commit word does not, and it
+//! is still `PENDING` after that, it was not committed when the commit word was read.
 //!
 //! **Unlinking.** Only the winner of a record's death unlinks it. A replaced record's slot is handed to its successor by whoever comes by.
 //!
@@ -41,10 +41,10 @@ pub mod migrate;
 pub mod walk;
 
 use crate::cpu::prefetch;
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::record::status::{Observed, State};
 use crate::map::record::{Record, Unlinked};
-use crate::map::table::line::{Door, DoorState, DoorWord, Line, Slot, Tag, Word};
+use crate::map::table::line::{CommitState, CommitValue, CommitWord, Line, Slot, Tag, Word};
 use crate::map::table::migrate::{Lines, chain};
 use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, Ordering};
@@ -103,34 +103,34 @@ impl<K: 'static, V: 'static> Table<K, V> {
         &self,
         hash: u64,
         mut equal: impl FnMut(&K) -> bool,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Option<(&'v Record<K, V>, Observed)> {
         let tag = Tag::of(hash);
         loop {
-            let head = self.lines(&visit.guard).ready_line(upper(hash), visit);
+            let head = self.lines(&context.guard).ready_line(upper(hash), context);
             let mut line = head;
             let last = loop {
                 for (slot, word) in line.tagged(tag) {
                     let Some(record) = word.record() else {
                         continue;
                     };
-                    // SAFETY: read from a slot during the visit.
-                    let record = unsafe { visit.at(record) };
+                    // SAFETY: read from a slot during the operation.
+                    let record = unsafe { context.at(record) };
                     if !equal(record.key()) {
                         continue;
                     }
-                    if let State::Live(seen) = record.life.load() {
+                    if let State::Live(seen) = record.status.load() {
                         return Some((record, seen));
                     }
-                    if let Some(found) = live(head, slot, record, visit) {
+                    if let Some(found) = live(head, slot, record, context) {
                         return Some(found);
                     }
                 }
-                let door = line.door.load();
-                match door.decode() {
-                    // SAFETY: the lines of a chain are retired with their unit, and the visit is pinned.
-                    DoorState::Link(next) => line = unsafe { &*next },
-                    _ => break door,
+                let commit_word = line.commit_word.load();
+                match commit_word.decode() {
+                    // SAFETY: the lines of a chain are retired with their unit, and the thread is pinned.
+                    CommitState::Link(next) => line = unsafe { &*next },
+                    _ => break commit_word,
                 }
             };
             if !last.is_frozen() {
@@ -147,33 +147,33 @@ impl<K: 'static, V: 'static> Table<K, V> {
         record: Unlinked<K, V>,
         equal: impl Fn(&K, &K) -> bool,
         expire: impl Fn(&Record<K, V>) -> bool,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
     ) -> Result<Inserted<'v, K, V>, Taken<'v, K, V>> {
         let pointer = record.pointer().as_ptr();
         let word = Word::new(pointer, Tag::of(hash));
         let mut insertion = Insertion {
             table: self,
-            visit,
+            context,
             record: Some(record),
             is_placed: false,
         };
-        // SAFETY: `insertion` keeps the record until it is committed, and then the visit does.
-        let record: &'v Record<K, V> = unsafe { visit.at(pointer) };
+        // SAFETY: `insertion` keeps the record until it is committed, and then the context does.
+        let record: &'v Record<K, V> = unsafe { context.at(pointer) };
         loop {
-            let head = self.lines(&visit.guard).ready_line(upper(hash), visit);
-            let (door, seen) = last_door(head);
+            let head = self.lines(&context.guard).ready_line(upper(hash), context);
+            let (commit_word, seen) = last_commit_word(head);
             if seen.is_frozen() {
                 continue;
             }
             let stamp = match seen.decode() {
-                DoorState::Stamp(stamp) => stamp,
-                DoorState::Commit(other) => {
-                    settle(door, seen, other, visit);
+                CommitState::Stamp(stamp) => stamp,
+                CommitState::Commit(other) => {
+                    settle(commit_word, seen, other, context);
                     continue;
                 }
                 _ => continue,
             };
-            let scan = scan(head, word, |key| equal(key, record.key()), visit);
+            let scan = scan(head, word, |key| equal(key, record.key()), context);
             if let Some(existing) = scan.live {
                 if expire(existing) {
                     continue;
@@ -190,18 +190,18 @@ impl<K: 'static, V: 'static> Table<K, V> {
                     insertion.is_placed = true;
                 } else {
                     set_stamp(record, 0);
-                    let commit = DoorWord::commit(pointer);
+                    let commit = CommitValue::commit(pointer);
                     let line = Box::into_raw(Line::holding(&[word], commit));
-                    if !door.put(seen, DoorWord::link(line)) {
+                    if !commit_word.put(seen, CommitValue::link(line)) {
                         // SAFETY: the line was not linked, so that nobody else knows it.
                         drop(unsafe { Box::from_raw(line) });
                         continue;
                     }
                     insertion.commit();
-                    self.lines(&visit.guard).count_further();
-                    // SAFETY: linked lines are retired with their unit, and the visit is pinned.
-                    let door = unsafe { &(*line).door };
-                    self.conclude(record, door, 0, visit);
+                    self.lines(&context.guard).count_further();
+                    // SAFETY: linked lines are retired with their unit, and the thread is pinned.
+                    let commit_word = unsafe { &(*line).commit_word };
+                    self.conclude(record, commit_word, 0, context);
                     return Ok(Inserted {
                         record,
                         crowded: true,
@@ -209,10 +209,10 @@ impl<K: 'static, V: 'static> Table<K, V> {
                 }
             }
             set_stamp(record, stamp);
-            let commit = DoorWord::commit(pointer);
-            if door.put(seen, commit) {
+            let commit = CommitValue::commit(pointer);
+            if commit_word.put(seen, commit) {
                 insertion.commit();
-                self.conclude(record, door, stamp, visit);
+                self.conclude(record, commit_word, stamp, context);
                 return Ok(Inserted {
                     record,
                     crowded: false,
@@ -221,62 +221,67 @@ impl<K: 'static, V: 'static> Table<K, V> {
         }
     }
 
-    /// The last step of an insertion. Afterwards the door does not name the record any more, or nobody who
-    /// pins from then on reads that door.
+    /// The last step of an insertion. Afterwards the commit word does not name the record any more, or nobody who
+    /// pins from then on reads that commit word.
     fn conclude(
         &self,
         record: &Record<K, V>,
-        door: &Door<K, V>,
+        commit_word: &CommitWord<K, V>,
         stamp: usize,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) {
-        record.life.commit();
-        let commit = DoorWord::commit(ptr::from_ref(record).cast_mut());
-        if !door.put(commit, DoorWord::stamp(stamp + 1)) {
-            // Somebody else has settled it, or the door is frozen: then let its unit be taken over.
-            self.lines(&visit.guard).ready_line(record.hash(), visit);
+        record.status.commit();
+        let commit = CommitValue::commit(ptr::from_ref(record).cast_mut());
+        if !commit_word.put(commit, CommitValue::stamp(stamp + 1)) {
+            // Somebody else has settled it, or the commit word is frozen: then let its unit be migrated.
+            self.lines(&context.guard)
+                .ready_line(record.hash(), context);
         }
     }
 
     /// Hands a replaced record's slot to its successor, whose life has begun. True for who did, and has the table's share now.
-    pub fn hand_over(
+    pub fn forward(
         &self,
         replaced: &Record<K, V>,
         successor: &Record<K, V>,
-        visit: &Visit<'_, K, V>,
+        context: &Context<'_, K, V>,
     ) -> bool {
         loop {
-            let head = self.lines(&visit.guard).ready_line(replaced.hash(), visit);
+            let head = self
+                .lines(&context.guard)
+                .ready_line(replaced.hash(), context);
             match slot_of(head, replaced) {
                 Some(slot) if exchange(slot, replaced, |word| word.with(successor)) => {
                     // It may have been replaced itself, by somebody who did not find it here.
-                    live(head, slot, successor, visit);
+                    live(head, slot, successor, context);
                     return true;
                 }
                 // Done by somebody else, or its predecessor still has the slot: who hands that over hands on this one too.
-                None if !last_door(head).1.is_frozen() => return false,
+                None if !last_commit_word(head).1.is_frozen() => return false,
                 _ => {}
             }
         }
     }
 
     /// Takes a dead record out of the table. Called by the winner of its death only, who has the table's share then.
-    pub fn unlink(&self, dead: &Record<K, V>, visit: &Visit<'_, K, V>) {
+    pub fn unlink(&self, dead: &Record<K, V>, context: &Context<'_, K, V>) {
         loop {
-            let head = self.lines(&visit.guard).ready_line(dead.hash(), visit);
+            let head = self.lines(&context.guard).ready_line(dead.hash(), context);
             match slot_of(head, dead) {
                 Some(slot) if exchange(slot, dead, |_| Word::EMPTY) => return,
                 Some(_) => {}
                 // A replaced predecessor still has the slot.
-                None => hand_over_all(head, visit),
+                None => forward_all(head, context),
             }
         }
     }
 
     /// Takes a record that was placed but not committed out again.
-    fn withdraw(&self, record: &Record<K, V>, visit: &Visit<'_, K, V>) {
+    fn withdraw(&self, record: &Record<K, V>, context: &Context<'_, K, V>) {
         loop {
-            let head = self.lines(&visit.guard).ready_line(record.hash(), visit);
+            let head = self
+                .lines(&context.guard)
+                .ready_line(record.hash(), context);
             if slot_of(head, record).is_some_and(|slot| exchange(slot, record, |_| Word::EMPTY)) {
                 return;
             }
@@ -284,8 +289,8 @@ impl<K: 'static, V: 'static> Table<K, V> {
     }
 
     /// Asks for the line of a hash ahead of its use.
-    pub fn prefetch(&self, hash: u32, visit: &Visit<'_, K, V>) {
-        let lines = self.lines(&visit.guard);
+    pub fn prefetch(&self, hash: u32, context: &Context<'_, K, V>) {
+        let lines = self.lines(&context.guard);
         prefetch(lines.line(lines.index(hash)));
     }
 }
@@ -297,29 +302,29 @@ pub(super) fn live<'v, K: 'static, V: 'static>(
     head: &Line<K, V>,
     slot: &Slot<K, V>,
     mut record: &'v Record<K, V>,
-    visit: &'v Visit<'_, K, V>,
+    context: &'v Context<'_, K, V>,
 ) -> Option<(&'v Record<K, V>, Observed)> {
     loop {
-        match record.life.load() {
+        match record.status.load() {
             State::Live(seen) => return Some((record, seen)),
             State::Dead => return None,
             State::Forward(successor) => {
-                // SAFETY: followed from a record of this visit. The successor cannot have been retired
-                // before: it left its slot after `record` did, which was there during the visit.
-                let successor = unsafe { visit.follow(successor) };
+                // SAFETY: followed from a record of this operation. The successor cannot have been retired
+                // before: it left its slot after `record` did, which was there during the operation.
+                let successor = unsafe { context.follow(successor) };
                 // Its life has begun: who finds it in the slot must not take it for one that is still being inserted.
                 if exchange(slot, record, |word| word.with(successor)) {
-                    visit.left(record);
+                    context.release(record);
                 }
                 record = successor;
             }
             State::Pending => {
-                let (_, door) = last_door(head);
-                if let DoorState::Commit(committed) = door.decode()
+                let (_, commit_word) = last_commit_word(head);
+                if let CommitState::Commit(committed) = commit_word.decode()
                     && ptr::eq(committed, record)
                 {
-                    record.life.commit();
-                } else if matches!(record.life.load(), State::Pending) {
+                    record.status.commit();
+                } else if matches!(record.status.load(), State::Pending) {
                     return None;
                 }
             }
@@ -346,7 +351,7 @@ fn scan<'v, K: 'static, V: 'static>(
     head: &'v Line<K, V>,
     own: Word<K, V>,
     mut equal: impl FnMut(&K) -> bool,
-    visit: &'v Visit<'_, K, V>,
+    context: &'v Context<'_, K, V>,
 ) -> Scan<'v, K, V> {
     let mut scan = Scan {
         live: None,
@@ -361,12 +366,12 @@ fn scan<'v, K: 'static, V: 'static>(
             } else if word.record() == own.record() {
                 scan.is_placed = true;
             } else if let Some(record) = word.tagged(own.tag()) {
-                // SAFETY: read from a slot during the visit.
-                let record = unsafe { visit.at(record) };
+                // SAFETY: read from a slot during the operation.
+                let record = unsafe { context.at(record) };
                 if equal(record.key()) {
                     scan.live = scan
                         .live
-                        .or_else(|| live(head, slot, record, visit).map(|(live, _)| live));
+                        .or_else(|| live(head, slot, record, context).map(|(live, _)| live));
                 }
             }
         }
@@ -374,14 +379,14 @@ fn scan<'v, K: 'static, V: 'static>(
     scan
 }
 
-pub(super) fn last_door<K, V>(head: &Line<K, V>) -> (&Door<K, V>, DoorWord<K, V>) {
+pub(super) fn last_commit_word<K, V>(head: &Line<K, V>) -> (&CommitWord<K, V>, CommitValue<K, V>) {
     let mut line = head;
     loop {
-        let word = line.door.load();
+        let word = line.commit_word.load();
         match word.decode() {
             // SAFETY: a linked line lives as long as the chain's head may be used by its borrower.
-            DoorState::Link(next) => line = unsafe { &*next },
-            _ => return (&line.door, word),
+            CommitState::Link(next) => line = unsafe { &*next },
+            _ => return (&line.commit_word, word),
         }
     }
 }
@@ -394,30 +399,30 @@ fn slot_of<'v, K, V>(head: &'v Line<K, V>, record: &Record<K, V>) -> Option<&'v 
     })
 }
 
-pub(super) fn hand_over_all<K: 'static, V: 'static>(head: &Line<K, V>, visit: &Visit<'_, K, V>) {
+pub(super) fn forward_all<K: 'static, V: 'static>(head: &Line<K, V>, context: &Context<'_, K, V>) {
     for line in chain(head) {
         for slot in &line.slots {
             if let Some(record) = slot.load().record() {
-                // SAFETY: read from a slot during the visit.
-                live(head, slot, unsafe { visit.at(record) }, visit);
+                // SAFETY: read from a slot during the operation.
+                live(head, slot, unsafe { context.at(record) }, context);
             }
         }
     }
 }
 
-/// Does what is owed after the commit that a door names.
+/// Does what is owed after the commit that a commit word names.
 fn settle<K: 'static, V: 'static>(
-    door: &Door<K, V>,
-    seen: DoorWord<K, V>,
+    commit_word: &CommitWord<K, V>,
+    seen: CommitValue<K, V>,
     committed: *mut Record<K, V>,
-    visit: &Visit<'_, K, V>,
+    context: &Context<'_, K, V>,
 ) {
     // SAFETY: a record is filed in the calendar, and so can be retired, only after its inserter has
-    // concluded: not while a door that is not frozen names it.
-    let record = unsafe { visit.at(committed) };
-    record.life.commit();
-    // If the stamp was overwritten, the door does not name the record any more, and nothing happens.
-    door.put(seen, DoorWord::stamp(stamp(record) + 1));
+    // concluded: not while a commit word that is not frozen names it.
+    let record = unsafe { context.at(committed) };
+    record.status.commit();
+    // If the stamp was overwritten, the commit word does not name the record any more, and nothing happens.
+    commit_word.put(seen, CommitValue::stamp(stamp(record) + 1));
 }
 
 /// An inserter keeps the stamp it read in its record's `place` until the commit is settled; odd, so that
@@ -431,14 +436,14 @@ fn set_stamp<K, V>(record: &Record<K, V>, stamp: usize) {
 }
 
 fn stamp<K, V>(record: &Record<K, V>) -> usize {
-    // Relaxed: the door that led here was read with Acquire.
+    // Relaxed: the commit word that led here was read with Acquire.
     record.place.load(Ordering::Relaxed).addr() >> 1
 }
 
 /// Withdraws the record if its insertion ends without a commit, also by a panic in the keys' `Eq`.
 struct Insertion<'t, 'v, 'm, K: 'static, V: 'static> {
     table: &'t Table<K, V>,
-    visit: &'v Visit<'m, K, V>,
+    context: &'v Context<'m, K, V>,
     record: Option<Unlinked<K, V>>,
     is_placed: bool,
 }
@@ -457,7 +462,7 @@ impl<K: 'static, V: 'static> Insertion<'_, '_, '_, K, V> {
             .expect("withdrawn before the commit, once");
         if self.is_placed {
             self.is_placed = false;
-            self.table.withdraw(record.record(), self.visit);
+            self.table.withdraw(record.record(), self.context);
             record.set_placed();
         }
         record

@@ -3,18 +3,18 @@
 //! **Each record once.** A record may be read in a slot which it leaves again, because its insertion finds the key taken,
 //! and then succeed the record that has the key, in that one's slot. So what was found live counts only if the slot leads
 //! to it after that: who sees a successor live sees also that it was withdrawn, and a live record stays where it is. And a
-//! line counts only if its last door is not frozen after its slots were read: then none of them was frozen, and what was
+//! line counts only if its last commit word is not frozen after its slots were read: then none of them was frozen, and what was
 //! withdrawn was withdrawn from them, not from their copies in the next array.
 //!
 //! **Progress.** Lock-free: a slot is read again only because another thread has changed it, and a line because another
 //! thread has replaced the array.
 
-use crate::map::context::Visit;
+use crate::map::context::Context;
 use crate::map::record::Record;
 use crate::map::record::status::Observed;
 use crate::map::table::line::{Line, Slot};
 use crate::map::table::migrate::chain;
-use crate::map::table::{Table, last_door, live};
+use crate::map::table::{Table, last_commit_word, live};
 use std::ptr;
 
 impl<K: 'static, V: 'static> Table<K, V> {
@@ -23,19 +23,19 @@ impl<K: 'static, V: 'static> Table<K, V> {
     pub fn visit_line<'v>(
         &self,
         position: u64,
-        visit: &'v Visit<'_, K, V>,
+        context: &'v Context<'_, K, V>,
         mut each: impl FnMut(&'v Record<K, V>, Observed),
     ) -> u64 {
         loop {
-            let lines = self.lines(&visit.guard);
+            let lines = self.lines(&context.guard);
             let hash = position as u32;
-            let head = lines.ready_line(hash, visit);
+            let head = lines.ready_line(hash, context);
             let slots = chain(head).flat_map(|line| &line.slots);
             let found: Vec<_> = slots
-                .filter_map(|slot| living(head, slot, visit))
+                .filter_map(|slot| living(head, slot, context))
                 .filter(|(record, _)| u64::from(record.hash()) >= position)
                 .collect();
-            if last_door(head).1.is_frozen() {
+            if last_commit_word(head).1.is_frozen() {
                 continue;
             }
             for (record, seen) in found {
@@ -50,13 +50,13 @@ impl<K: 'static, V: 'static> Table<K, V> {
 fn living<'v, K: 'static, V: 'static>(
     head: &Line<K, V>,
     slot: &Slot<K, V>,
-    visit: &'v Visit<'_, K, V>,
+    context: &'v Context<'_, K, V>,
 ) -> Option<(&'v Record<K, V>, Observed)> {
     let mut word = slot.load();
     while let Some(record) = word.record() {
-        // SAFETY: read from a slot during the visit.
-        let record = unsafe { visit.at(record) };
-        let (living, seen) = live(head, slot, record, visit)?;
+        // SAFETY: read from a slot during the operation.
+        let record = unsafe { context.at(record) };
+        let (living, seen) = live(head, slot, record, context)?;
         word = slot.load();
         if word.is_frozen() {
             return None;

@@ -127,13 +127,13 @@ impl World {
 fn record(number: u64) -> Unlinked<Key, Value> {
     let terms = Terms {
         birth: 0,
-        idle: 10,
-        limit: NEVER,
+        idle_timeout: 10,
+        absolute_deadline: NEVER,
         weight: 0,
         is_protected: false,
     };
     let record = Unlinked::new(0, Key::new(number), Value::new(number), terms);
-    record.record().life.start(Observed::new(1, false));
+    record.record().status.start(Observed::new(1, false));
     record
 }
 

@@ -79,7 +79,7 @@ impl World {
         self.pinned(|_| self.read_pinned());
     }
 
-    /// The same on a slot that the thread keeps, as it does for all but its first and last visits.
+    /// The same on a slot that the thread keeps, as it does for all but its first and last operations.
     fn read_on_a_kept_slot(&self) {
         let slot = self.domain.claim(false);
         self.domain.pin(slot);

@@ -1,23 +1,26 @@
-//! Doors of lines: who has frozen one has ended all insertions through it.
+//! Commit words of lines: who has frozen one has ended all insertions through it.
 
 use crate::explore::{Size, both, explore};
-use dwell::internals::map::table::line::{DoorState, DoorWord, Line};
+use dwell::internals::map::table::line::{CommitState, CommitValue, Line};
 use std::sync::Arc;
 
 #[test]
 fn a_door_that_was_frozen_stays_as_it_was_returned() {
-    explore("line: freeze a door, and put", Size::Small, || {
+    explore("line: freeze a commit word, and put", Size::Small, || {
         let line: Arc<Line<u64, u64>> = Arc::new(Line::unset());
-        line.door.open();
+        line.commit_word.open();
         let (frozen, is_put) = both(
             &line,
-            |line| line.door.freeze(),
-            |line| line.door.put(DoorWord::stamp(1), DoorWord::stamp(2)),
+            |line| line.commit_word.freeze(),
+            |line| {
+                line.commit_word
+                    .put(CommitValue::stamp(1), CommitValue::stamp(2))
+            },
         );
         let expected = if is_put { 2 } else { 1 };
-        for word in [frozen, line.door.load()] {
+        for word in [frozen, line.commit_word.load()] {
             assert!(word.is_frozen());
-            assert!(matches!(word.decode(), DoorState::Stamp(stamp) if stamp == expected));
+            assert!(matches!(word.decode(), CommitState::Stamp(stamp) if stamp == expected));
         }
     });
 }

@@ -4,13 +4,13 @@ mod bucket;
 mod calendar;
 mod dpor;
 mod epoch;
-mod glance;
-mod life;
-#[cfg(not(dwell_epoch))]
-mod limbo;
 mod line;
+mod lookup;
 mod map;
+mod migrate;
 mod record;
-mod resize;
+#[cfg(not(dwell_epoch))]
+mod retired;
 mod session;
+mod status;
 mod table;

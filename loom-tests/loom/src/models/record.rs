@@ -2,7 +2,7 @@
 
 use crate::explore::{Size, alone, both, explore, three};
 use crate::watched::{Key, Value};
-use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked, disown};
+use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked, release};
 use dwell::internals::sync::{AtomicUsize, Ordering, Trace};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ impl Owner {
     fn of_new() -> Self {
         let terms = Terms {
             birth: 0,
-            idle: 10,
-            limit: NEVER,
+            idle_timeout: 10,
+            absolute_deadline: NEVER,
             weight: 0,
             is_protected: false,
         };
@@ -36,7 +36,7 @@ impl Owner {
     }
 
     fn another(&self) -> Self {
-        self.record().own();
+        self.record().acquire();
         Self(self.0)
     }
 
@@ -44,7 +44,7 @@ impl Owner {
     fn read_and_let_go(self) {
         assert_eq!(self.record().value().number(), 1);
         // SAFETY: this owner is gone afterwards.
-        unsafe { disown(self.0) }
+        unsafe { release(self.0) }
     }
 }
 
@@ -111,7 +111,7 @@ fn of_two_structures_that_let_go_the_last_retires_the_record_after_both() {
         let leave = |structure: usize| {
             move |world: &Left| {
                 world.done[structure].write();
-                if world.record.record().leave() {
+                if world.record.record().release_structural() {
                     world.done.iter().for_each(Trace::read);
                     world.retired.fetch_add(1, Ordering::Relaxed);
                 }

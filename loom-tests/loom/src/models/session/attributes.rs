@@ -11,12 +11,15 @@ fn of_two_updates_of_an_attribute_none_is_lost() {
         let world = world();
         let (one, two) = both(
             &world,
-            |world| *world.session().update("visits", add_one).unwrap(),
-            |world| *world.session().update("visits", add_one).unwrap(),
+            |world| *world.session().update("operations", add_one).unwrap(),
+            |world| *world.session().update("operations", add_one).unwrap(),
         );
         assert_eq!(one + two, 1 + 2);
         let seen = world.session().snapshot().unwrap();
-        assert_eq!(*seen.attributes.get::<u32>("visits").unwrap().unwrap(), 2);
+        assert_eq!(
+            *seen.attributes.get::<u32>("operations").unwrap().unwrap(),
+            2
+        );
         assert_eq!(seen.version, 3);
         conclude(world);
     });
@@ -77,7 +80,7 @@ fn an_update_does_not_bring_a_destroyed_session_back() {
         let session = world.session();
         let (updated, destroyed) = both(
             &world,
-            move |_| was_done(session.update("visits", add_one)),
+            move |_| was_done(session.update("operations", add_one)),
             |world| world.session().destroy().unwrap(),
         );
         assert!(destroyed);
@@ -98,7 +101,7 @@ fn an_update_keeps_a_session_that_lapses_or_comes_too_late() {
             &world,
             move |_| {
                 at(5);
-                was_done(session.update("visits", add_one))
+                was_done(session.update("operations", add_one))
             },
             |world| {
                 at(DUE);

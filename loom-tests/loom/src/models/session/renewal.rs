@@ -127,7 +127,7 @@ fn a_renewal_loses_no_update() {
         let (new, updated) = both(
             &world,
             |world| renew(world, 0).unwrap(),
-            move |_| match session.update("visits", add_one) {
+            move |_| match session.update("operations", add_one) {
                 Ok(_) => 1,
                 // It came after the renewal, by an id that does not answer any more.
                 Err(SessionError::Superseded) => 0,
@@ -135,8 +135,8 @@ fn a_renewal_loses_no_update() {
             },
         );
         let session = world.store.find(&new).unwrap();
-        let visits = session.get::<u32>("visits").unwrap();
-        assert_eq!(visits.map_or(0, |visits| *visits), updated);
+        let operations = session.get::<u32>("operations").unwrap();
+        assert_eq!(operations.map_or(0, |operations| *operations), updated);
         conclude(world);
     });
 }

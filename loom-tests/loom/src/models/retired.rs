@@ -1,9 +1,9 @@
-//! Limbo: a retired record is freed once, after everybody who might read it has gone, and not later than with its map.
+//! Retired: a retired record is freed once, after everybody who might read it has gone, and not later than with its map.
 
 use crate::explore::{self, Size, alone, both, three};
 use crate::watched::{Key, Value};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked, at};
-use dwell::internals::reclaim::retired::Limbo;
+use dwell::internals::reclaim::retired::Retired;
 use dwell::internals::reclaim::spec::let_periods_end;
 use dwell::internals::reclaim::{Guard, Reclaim};
 use dwell::internals::sync::{AtomicPtr, Ordering};
@@ -19,14 +19,14 @@ fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
 
 /// Records that are each in a slot, until they are removed.
 struct World {
-    limbo: Limbo<Key, Value>,
+    retired: Retired<Key, Value>,
     slots: [AtomicPtr<Entry>; 2],
 }
 
 impl World {
-    fn new(lanes: usize, records: usize) -> Self {
+    fn new(shards: usize, records: usize) -> Self {
         let world = Self {
-            limbo: Limbo::new(lanes),
+            retired: Retired::new(shards),
             slots: [(); 2].map(|()| AtomicPtr::new(ptr::null_mut())),
         };
         (0..records).for_each(|slot| world.add(slot));
@@ -36,8 +36,8 @@ impl World {
     fn add(&self, slot: usize) {
         let terms = Terms {
             birth: 0,
-            idle: 10,
-            limit: NEVER,
+            idle_timeout: 10,
+            absolute_deadline: NEVER,
             weight: 0,
             is_protected: false,
         };
@@ -57,40 +57,40 @@ impl World {
         }
     }
 
-    /// Takes a record out of its slot, on a lane.
-    fn remove(&self, slot: usize, lane: usize) {
+    /// Takes a record out of its slot, on a shard.
+    fn remove(&self, slot: usize, shard: usize) {
         let guard = Guard::pin();
-        self.remove_under(slot, lane, &guard);
+        self.remove_under(slot, shard, &guard);
     }
 
-    fn remove_under(&self, slot: usize, lane: usize, guard: &Guard) {
+    fn remove_under(&self, slot: usize, shard: usize, guard: &Guard) {
         let record = self.slots[slot].swap(ptr::null_mut(), Ordering::Acquire);
         // SAFETY: as above.
         let record = unsafe { at(record, guard) };
         // The table, and the calendar.
-        self.limbo.left(record, lane, guard);
-        self.limbo.left(record, lane, guard);
+        self.retired.release(record, shard, guard);
+        self.retired.release(record, shard, guard);
     }
 
     /// What a writer does at its end.
-    fn tidy(&self, lane: usize) {
+    fn tidy(&self, shard: usize) {
         let guard = Guard::pin();
-        self.limbo.sweep(lane, &guard);
-        self.limbo.reap(lane, 2);
+        self.retired.sweep(shard, &guard);
+        self.retired.reap(shard, 2);
     }
 
     /// A whole removal.
-    fn remove_and_tidy(&self, slot: usize, lane: usize) {
+    fn remove_and_tidy(&self, slot: usize, shard: usize) {
         let guard = Guard::pin();
-        self.remove_under(slot, lane, &guard);
-        self.limbo.sweep(lane, &guard);
-        self.limbo.reap(lane, 2);
+        self.remove_under(slot, shard, &guard);
+        self.retired.sweep(shard, &guard);
+        self.retired.reap(shard, 2);
     }
 
     /// When nothing else goes on any more: what was retired has been freed, or is by the next writer.
     fn conclude(self) {
         self.tidy(0);
-        assert_eq!(self.limbo.garbage(), 0, "records were left behind");
+        assert_eq!(self.retired.garbage(), 0, "records were left behind");
     }
 }
 
@@ -103,8 +103,8 @@ impl Drop for World {
             if let Some(record) = ptr::NonNull::new(slot.load(Ordering::Relaxed)) {
                 // SAFETY: the slots' share in the record is still held.
                 let record = unsafe { record.as_ref() };
-                self.limbo.free_if_last(record);
-                self.limbo.free_if_last(record);
+                self.retired.free_if_last(record);
+                self.retired.free_if_last(record);
             }
         }
     }
@@ -112,7 +112,7 @@ impl Drop for World {
 
 #[test]
 fn a_record_is_not_freed_under_its_reader() {
-    explore("limbo: read, and remove and free", Size::Pair, || {
+    explore("retired: read, and remove and free", Size::Pair, || {
         let world = Arc::new(World::new(1, 1));
         both(
             &world,
@@ -128,7 +128,7 @@ fn a_record_is_not_freed_under_its_reader() {
 
 #[test]
 fn a_record_is_not_freed_under_its_reader_by_a_third() {
-    explore("limbo: read, remove, and free", Size::Trio, || {
+    explore("retired: read, remove, and free", Size::Trio, || {
         let world = Arc::new(World::new(1, 1));
         three(
             &world,
@@ -142,7 +142,7 @@ fn a_record_is_not_freed_under_its_reader_by_a_third() {
 
 #[test]
 fn two_who_retire_and_free_lose_nothing() {
-    explore("limbo: remove and free, by two", Size::LongPair, || {
+    explore("retired: remove and free, by two", Size::LongPair, || {
         let world = Arc::new(World::new(1, 2));
         both(
             &world,
@@ -155,7 +155,7 @@ fn two_who_retire_and_free_lose_nothing() {
 
 #[test]
 fn what_one_made_and_retired_is_freed_by_another() {
-    explore("limbo: make and remove, and free", Size::Pair, || {
+    explore("retired: make and remove, and free", Size::Pair, || {
         let world = Arc::new(World::new(1, 0));
         both(
             &world,
@@ -173,9 +173,9 @@ fn what_one_made_and_retired_is_freed_by_another() {
 }
 
 #[test]
-fn what_is_left_on_one_lane_is_freed_by_another() {
+fn what_is_left_on_one_shard_is_freed_by_another() {
     explore(
-        "limbo: remove, and free on two lanes",
+        "retired: remove, and free on two shards",
         Size::LongTrio,
         || {
             let world = Arc::new(World::new(2, 2));
@@ -194,35 +194,39 @@ fn what_is_left_on_one_lane_is_freed_by_another() {
 }
 
 #[test]
-fn what_was_moved_from_lane_to_lane_is_complete_for_who_frees_it() {
-    explore("limbo: move to another lane, and free", Size::Pair, || {
-        let world = Arc::new(World::new(2, 1));
-        both(
-            &world,
-            |world| {
-                world.remove(0, 1);
-                world.limbo.sweep(1, &Guard::pin());
-                world.limbo.sweep(0, &Guard::pin());
-            },
-            |world| {
-                let _guard = Guard::pin();
-                world.limbo.reap(0, 1);
-            },
-        );
-        let world = alone(world);
-        world.tidy(1);
-        world.conclude();
-    });
+fn what_was_moved_from_shard_to_shard_is_complete_for_who_frees_it() {
+    explore(
+        "retired: move to another shard, and free",
+        Size::Pair,
+        || {
+            let world = Arc::new(World::new(2, 1));
+            both(
+                &world,
+                |world| {
+                    world.remove(0, 1);
+                    world.retired.sweep(1, &Guard::pin());
+                    world.retired.sweep(0, &Guard::pin());
+                },
+                |world| {
+                    let _guard = Guard::pin();
+                    world.retired.reap(0, 1);
+                },
+            );
+            let world = alone(world);
+            world.tidy(1);
+            world.conclude();
+        },
+    );
 }
 
 #[test]
 fn what_is_sent_by_two_is_in_one_batch() {
-    explore("limbo: remove, and send all", Size::Pair, || {
+    explore("retired: remove, and send all", Size::Pair, || {
         let world = Arc::new(World::new(1, 1));
         both(
             &world,
             |world| world.remove(0, 0),
-            |world| world.limbo.send_all(&Guard::pin()),
+            |world| world.retired.send_all(&Guard::pin()),
         );
         alone(world).conclude();
     });
@@ -230,7 +234,7 @@ fn what_is_sent_by_two_is_in_one_batch() {
 
 #[test]
 fn what_waits_is_freed_with_the_map() {
-    explore("limbo: remove, remove, and drop", Size::Pair, || {
+    explore("retired: remove, remove, and drop", Size::Pair, || {
         let world = Arc::new(World::new(2, 2));
         both(
             &world,

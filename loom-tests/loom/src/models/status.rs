@@ -1,20 +1,20 @@
-//! The life word: one winner, no resurrection, no death by an old observation.
+//! The status word: one winner, no resurrection, no death by an old observation.
 
 use crate::explore::{Size, alone, both, explore, three};
-use dwell::internals::map::record::status::{Life, Observed, State};
+use dwell::internals::map::record::status::{Observed, State, Status};
 use dwell::internals::sync::{AtomicU64, Ordering, Trace};
 use std::ptr;
 use std::sync::Arc;
 
-/// What a life word may be handed over to.
+/// What a status word may be handed over to.
 struct Successor {
     contents: Trace,
 }
 
 struct World {
-    life: Life<Successor>,
-    /// The record's terms: the idle allowance.
-    allowance: AtomicU64,
+    status: Status<Successor>,
+    /// The record's terms: the idle timeout.
+    idle_and_weight: AtomicU64,
 }
 
 const BORN: u64 = 1;
@@ -23,19 +23,19 @@ impl World {
     /// A live word.
     fn new() -> Self {
         let world = Self::pending();
-        assert!(world.life.commit());
+        assert!(world.status.commit());
         world
     }
 
     fn pending() -> Self {
         Self {
-            life: Life::pending(BORN),
-            allowance: AtomicU64::new(10),
+            status: Status::pending(BORN),
+            idle_and_weight: AtomicU64::new(10),
         }
     }
 
     fn seen(&self) -> Option<Observed> {
-        match self.life.load() {
+        match self.status.load() {
             State::Live(seen) => Some(seen),
             _ => None,
         }
@@ -44,7 +44,7 @@ impl World {
     /// As a look-up does. True if the record was alive.
     fn touch(&self, now: u64) -> bool {
         while let Some(seen) = self.seen() {
-            if seen.tick() >= now || self.life.touch(seen, Observed::new(now, true)) {
+            if seen.tick() >= now || self.status.touch(seen, Observed::new(now, true)) {
                 return true;
             }
         }
@@ -57,7 +57,7 @@ impl World {
             if seen.tick() >= horizon {
                 return None;
             }
-            if self.life.kill(seen) {
+            if self.status.kill(seen) {
                 return Some(seen.tick());
             }
         }
@@ -66,7 +66,7 @@ impl World {
 
     fn remove(&self) -> bool {
         while let Some(seen) = self.seen() {
-            if self.life.kill(seen) {
+            if self.status.kill(seen) {
                 return true;
             }
         }
@@ -79,7 +79,7 @@ impl World {
         contents.write();
         let successor = Box::into_raw(Box::new(Successor { contents }));
         while let Some(seen) = self.seen() {
-            if self.life.replace(seen, successor) {
+            if self.status.replace(seen, successor) {
                 return true;
             }
         }
@@ -90,7 +90,7 @@ impl World {
 
     /// Reads the successor if there is one.
     fn follow(&self) -> Option<*mut Successor> {
-        let State::Forward(successor) = self.life.load() else {
+        let State::Forward(successor) = self.status.load() else {
             return None;
         };
         // SAFETY: successors are freed at the end of the model.
@@ -99,24 +99,24 @@ impl World {
     }
 
     /// As `set_idle_timeout` does.
-    fn allow(&self, idle: u64) -> bool {
+    fn allow(&self, idle_timeout: u64) -> bool {
         while let Some(seen) = self.seen() {
-            self.allowance.store(idle, Ordering::Relaxed);
-            if self.life.advance(seen) {
+            self.idle_and_weight.store(idle_timeout, Ordering::Relaxed);
+            if self.status.advance(seen) {
                 return true;
             }
         }
         false
     }
 
-    /// Ends what has idled for longer than it may. Returns the allowance it judged by, if it did.
+    /// Ends what has idled for longer than it may. Returns the idle_and_weight it judged by, if it did.
     fn expire(&self, now: u64) -> Option<u64> {
         while let Some(seen) = self.seen() {
-            let idle = self.allowance.load(Ordering::Relaxed);
+            let idle = self.idle_and_weight.load(Ordering::Relaxed);
             if now < seen.tick() + idle {
                 return None;
             }
-            if self.life.kill(seen) {
+            if self.status.kill(seen) {
                 return Some(idle);
             }
         }
@@ -126,7 +126,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let State::Forward(successor) = self.life.load() {
+        if let State::Forward(successor) = self.status.load() {
             // SAFETY: the word is the only one that leads to it.
             drop(unsafe { Box::from_raw(successor) });
         }
@@ -149,7 +149,7 @@ fn touch_collection_and_removal_of_one_record_have_one_winner() {
             !(touched && collected.is_some()),
             "it was ended by an observation older than the touch"
         );
-        assert!(matches!(world.life.load(), State::Dead));
+        assert!(matches!(world.status.load(), State::Dead));
     });
 }
 
@@ -167,7 +167,7 @@ fn a_touch_between_observation_and_end_keeps_the_record() {
             Some(seen) => {
                 assert!(!late, "ended by an observation older than the touch");
                 assert!(!early || seen == 10);
-                assert!(matches!(world.life.load(), State::Dead));
+                assert!(matches!(world.status.load(), State::Dead));
             }
             None => {
                 assert!(early && late);
@@ -190,7 +190,7 @@ fn of_three_who_end_a_record_one_does() {
 fn of_three_who_start_a_life_one_does() {
     explore("life: three commits", Size::Small, || {
         let world = Arc::new(World::pending());
-        let commit = |world: &World| world.life.commit();
+        let commit = |world: &World| world.status.commit();
         let (one, two, three) = three(&world, commit, commit, commit);
         assert_eq!([one, two, three].map(usize::from).iter().sum::<usize>(), 1);
     });
@@ -200,9 +200,9 @@ fn of_three_who_start_a_life_one_does() {
 fn a_late_commit_does_not_bring_a_dead_record_back() {
     explore("life: two commits and a removal", Size::Small, || {
         let world = Arc::new(World::pending());
-        let commit = |world: &World| world.life.commit();
+        let commit = |world: &World| world.status.commit();
         let (_, _, removed) = three(&world, commit, commit, World::remove);
-        assert_eq!(removed, matches!(world.life.load(), State::Dead));
+        assert_eq!(removed, matches!(world.status.load(), State::Dead));
     });
 }
 
@@ -244,7 +244,7 @@ fn of_two_replacements_and_a_removal_one_ends_the_record() {
 #[test]
 fn after_a_longer_allowance_nobody_ends_the_record_by_the_old_one() {
     explore(
-        "life: a longer allowance and two expiries",
+        "life: a longer idle_and_weight and two expiries",
         Size::Small,
         || {
             let world = Arc::new(World::new());
@@ -265,7 +265,7 @@ fn after_a_longer_allowance_nobody_ends_the_record_by_the_old_one() {
 #[test]
 fn a_touch_after_a_longer_allowance_passes_it_on() {
     explore(
-        "life: a longer allowance, a touch and an expiry",
+        "life: a longer idle_and_weight, a touch and an expiry",
         Size::Small,
         || {
             let world = Arc::new(World::new());

@@ -135,7 +135,7 @@ fn a_key_is_found_when_two_have_taken_over_a_unit_each() {
     explore("resize: shrink, by two, and find", Size::InTurn, || {
         let world = large(&[1, 2]);
         world.shrink();
-        let ((), (), found) = three(&world, World::take_along, World::take_along, |world| {
+        let ((), (), found) = three(&world, World::migrate_some, World::migrate_some, |world| {
             [world.get(1), world.get(2)]
         });
         assert_eq!(found, [Some(1), Some(2)]);
@@ -315,7 +315,7 @@ fn a_late_helper_does_not_bring_a_removed_record_back() {
     explore("resize: grow, by two, and remove", Size::Longest, || {
         let world = small(&[1, 3]);
         world.grow();
-        let ((), (), removed) = three(&world, World::finish, World::take_along, |world| {
+        let ((), (), removed) = three(&world, World::finish, World::migrate_some, |world| {
             world.remove(1)
         });
         assert_eq!(removed, Some(1));
@@ -341,7 +341,7 @@ fn a_late_helper_of_shrinking_does_not_disturb_what_comes_after_it() {
     explore("resize: shrink, by two, and change", Size::Longest, || {
         let world = large(&[1, 3]);
         world.shrink();
-        let ((), (), changed) = three(&world, World::finish, World::take_along, |world| {
+        let ((), (), changed) = three(&world, World::finish, World::migrate_some, |world| {
             world.remove(1).is_some() && world.insert(5, 5)
         });
         assert!(changed);
@@ -374,7 +374,7 @@ fn a_record_whose_door_is_frozen_is_not_retired_before_the_door_is_left() {
 #[test]
 fn an_inserter_whose_door_is_frozen_goes_on_after_the_door_is_left() {
     explore(
-        "resize: insert, and remove and freeze the door",
+        "resize: insert, and remove and freeze the commit word",
         Size::Pair,
         || {
             let world = small(&[]);
@@ -383,11 +383,11 @@ fn an_inserter_whose_door_is_frozen_goes_on_after_the_door_is_left() {
                 |world| world.insert(1, 1),
                 |world| {
                     world.remove(1);
-                    // And stops there: so that the record may be retired before anybody else comes to the door.
-                    let visit = world.visit();
-                    let door = &world.table.lines(&visit.guard).line(0).door;
+                    // And stops there: so that the record may be retired before anybody else comes to the commit word.
+                    let context = world.begin();
+                    let commit_word = &world.table.lines(&context.guard).line(0).commit_word;
                     world.grow();
-                    door.freeze();
+                    commit_word.freeze();
                 },
             );
             world.finish();
@@ -447,7 +447,7 @@ fn a_key_is_found_while_two_take_over_in_parts() {
             });
             assert_eq!(found, [Some(1), Some(2)]);
             let world = alone(world);
-            assert!(!world.take_part(), "not all was taken over");
+            assert!(!world.take_part(), "not all was migrated");
             assert_eq!(world.contents(), [(1, 1), (2, 2)]);
         },
     );

@@ -11,11 +11,11 @@ fn one_line(keys: &[u64]) -> Arc<World> {
 
 #[test]
 fn who_sees_the_later_of_two_insertions_sees_the_earlier_one() {
-    explore("glance: two insertions", Size::Pair, || {
+    explore("fast path: two insertions", Size::Pair, || {
         let world = one_line(&[]);
         let ((later, earlier), ()) = both(
             &world,
-            |world| (world.glance(17), world.glance(9)),
+            |world| (world.lookup_fast(17), world.lookup_fast(9)),
             |world| {
                 world.insert(9, 90);
                 world.insert(17, 170);
@@ -29,11 +29,17 @@ fn who_sees_the_later_of_two_insertions_sees_the_earlier_one() {
 
 #[test]
 fn who_sees_an_insertion_that_overflows_the_line_sees_what_was_there_before() {
-    explore("glance: insertions that overflow", Size::Trio, || {
+    explore("fast path: insertions that overflow", Size::Trio, || {
         let world = one_line(&[9]);
         let ((later, earlier, first), _, _) = three(
             &world,
-            |world| (world.glance(25), world.glance(17), world.glance(9)),
+            |world| {
+                (
+                    world.lookup_fast(25),
+                    world.lookup_fast(17),
+                    world.lookup_fast(9),
+                )
+            },
             |world| {
                 world.insert(17, 170);
                 world.insert(25, 250);
@@ -42,17 +48,20 @@ fn who_sees_an_insertion_that_overflows_the_line_sees_what_was_there_before() {
         );
         assert!(later.is_none() || earlier.is_some(), "it was overlooked");
         assert_eq!(first, Some(9));
-        assert_eq!([world.glance(25), world.glance(33)], [Some(250), Some(330)]);
+        assert_eq!(
+            [world.lookup_fast(25), world.lookup_fast(33)],
+            [Some(250), Some(330)]
+        );
     });
 }
 
 #[test]
 fn who_sees_what_came_after_a_removal_does_not_see_the_removed() {
-    explore("glance: a removal and an insertion", Size::Pair, || {
+    explore("fast path: a removal and an insertion", Size::Pair, || {
         let world = one_line(&[9]);
         let ((later, removed), ()) = both(
             &world,
-            |world| (world.glance(17), world.glance(9)),
+            |world| (world.lookup_fast(17), world.lookup_fast(9)),
             |world| {
                 world.remove(9);
                 world.insert(17, 170);
@@ -64,11 +73,11 @@ fn who_sees_what_came_after_a_removal_does_not_see_the_removed() {
 
 #[test]
 fn a_key_that_is_there_all_the_time_is_seen_among_insertions_and_removals() {
-    explore("glance: others in the line", Size::Pair, || {
+    explore("fast path: others in the line", Size::Pair, || {
         let world = one_line(&[25, 9]);
         let (seen, ()) = both(
             &world,
-            |world| world.glance(9),
+            |world| world.lookup_fast(9),
             |world| {
                 world.remove(25);
                 world.insert(17, 170);
@@ -81,11 +90,11 @@ fn a_key_that_is_there_all_the_time_is_seen_among_insertions_and_removals() {
 
 #[test]
 fn a_key_that_is_inserted_again_is_seen_at_every_moment() {
-    explore("glance: insert again", Size::Pair, || {
+    explore("fast path: insert again", Size::Pair, || {
         let world = one_line(&[9]);
         let (seen, replaced) = both(
             &world,
-            |world| [world.glance(9), world.glance(9)].map(Option::unwrap),
+            |world| [world.lookup_fast(9), world.lookup_fast(9)].map(Option::unwrap),
             |world| world.put(9, 90),
         );
         assert_eq!(replaced, Some(9));
@@ -95,11 +104,11 @@ fn a_key_that_is_inserted_again_is_seen_at_every_moment() {
 
 #[test]
 fn a_key_is_seen_while_the_table_grows() {
-    explore("glance: grow", Size::Pair, || {
+    explore("fast path: grow", Size::Pair, || {
         let world = one_line(&[9, 10]);
         let (seen, ()) = both(
             &world,
-            |world| [world.glance(9), world.glance(10)],
+            |world| [world.lookup_fast(9), world.lookup_fast(10)],
             |world| {
                 world.grow();
                 world.finish();
@@ -111,11 +120,11 @@ fn a_key_is_seen_while_the_table_grows() {
 
 #[test]
 fn a_key_is_seen_while_the_table_shrinks() {
-    explore("glance: shrink", Size::Pair, || {
+    explore("fast path: shrink", Size::Pair, || {
         let world = Arc::new(World::new(2, &[9, 11, 13]));
         let (seen, ()) = both(
             &world,
-            |world| [world.glance(11), world.glance(13)],
+            |world| [world.lookup_fast(11), world.lookup_fast(13)],
             |world| {
                 world.shrink();
                 world.finish();
@@ -127,11 +136,11 @@ fn a_key_is_seen_while_the_table_shrinks() {
 
 #[test]
 fn who_sees_an_insertion_into_a_growing_table_sees_the_one_before_it() {
-    explore("glance: grow and insert", Size::LongTrio, || {
+    explore("fast path: grow and insert", Size::LongTrio, || {
         let world = one_line(&[33]);
         let ((later, earlier), (), ()) = three(
             &world,
-            |world| (world.glance(17), world.glance(9)),
+            |world| (world.lookup_fast(17), world.lookup_fast(9)),
             |world| {
                 world.insert(9, 90);
                 world.insert(17, 170);
