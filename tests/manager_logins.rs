@@ -188,13 +188,13 @@ impl Flaky {
         let mood = *self.mood.lock().unwrap();
         match mood {
             Mood::Works => answer,
-            Mood::Fails => Box::pin(async { Err(SessionError::Backend("not there".into())) }),
-            Mood::Hangs => Box::pin(pending()),
-            Mood::DoesItAndHangs => Box::pin(async move {
+            Mood::Fails => Answer::later(async { Err(SessionError::Backend("not there".into())) }),
+            Mood::Hangs => Answer::later(pending()),
+            Mood::DoesItAndHangs => Answer::later(async move {
                 answer.await?;
                 pending().await
             }),
-            Mood::DoesItLate => Box::pin(async move {
+            Mood::DoesItLate => Answer::later(async move {
                 let result = answer.await;
                 let mut is_late = true;
                 std::future::poll_fn(|_| match std::mem::take(&mut is_late) {
@@ -227,9 +227,9 @@ impl Provider for Flaky {
         match *self.mood.lock().unwrap() {
             Mood::Works | Mood::DoesItAndHangs | Mood::DoesItLate => {}
             Mood::Fails => {
-                return Box::pin(async { Err(SessionError::Backend("not there".into())) });
+                return Answer::later(async { Err(SessionError::Backend("not there".into())) });
             }
-            Mood::Hangs => return Box::pin(pending()),
+            Mood::Hangs => return Answer::later(pending()),
         }
         self.answer(self.memory.destroy(session))
     }
@@ -245,7 +245,7 @@ impl Provider for Flaky {
     }
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
         if *self.mood.lock().unwrap() == Mood::Fails {
-            return Box::pin(async { Err(SessionError::Backend("not there".into())) });
+            return Answer::later(async { Err(SessionError::Backend("not there".into())) });
         }
         self.memory.set_owner(session, owner)
     }

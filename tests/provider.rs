@@ -16,7 +16,7 @@ use sessions::{IDLE, together};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -134,7 +134,7 @@ impl Flawed {
 
 impl Provider for Flawed {
     fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
-        Box::pin(async move {
+        Answer::later(async move {
             let issued = self.memory.init(attributes).await?;
             let store = self.memory.store();
             let is_full = Some(store.len()) == store.settings().capacity;
@@ -157,7 +157,7 @@ impl Provider for Flawed {
             Fault::TouchesByTheSettingsAlone if !resolution.is_zero() => Access::Peek,
             _ => access,
         };
-        Box::pin(async move {
+        Answer::later(async move {
             match self.memory.read(session, access).await? {
                 None if self.is(Fault::AdoptsUnknownIds) && access == Access::Touch => {
                     Ok(Some(self.init(Attributes::default()).await?.snapshot))
@@ -169,7 +169,7 @@ impl Provider for Flawed {
 
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
         let session = self.admitted(session);
-        Box::pin(async move {
+        Answer::later(async move {
             if self.is(Fault::LosesUpdates) && version.is_none() {
                 // Reads all, changes its copy, and writes all.
                 let old = self.memory.read(session, Access::Touch).await?;
@@ -209,7 +209,7 @@ impl Provider for Flawed {
 
     fn destroy(&self, session: By) -> Answer<'_, bool> {
         if self.is(Fault::DestroysNothing) {
-            return Box::pin(async { Ok(true) });
+            return Answer::later(async { Ok(true) });
         }
         self.memory.destroy(self.admitted(session))
     }
@@ -219,7 +219,7 @@ impl Provider for Flawed {
         id: &'a SessionId,
         grace: Option<Duration>,
     ) -> Answer<'a, IssuedSession> {
-        Box::pin(async move {
+        Answer::later(async move {
             let grace = match self.fault {
                 Fault::EndsOldIdsAtOnce => Some(Duration::ZERO),
                 Fault::KeepsOldIdsForLong => Some(IDLE),
@@ -244,14 +244,14 @@ impl Provider for Flawed {
 
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         match self.fault {
-            Fault::LogsInWithGrace => Box::pin(async {
+            Fault::LogsInWithGrace => Answer::later(async {
                 let issued = self.memory.renew(id, None).await?;
                 self.memory
                     .set_owner(By::Id(issued.id), Some(owner))
                     .await?;
                 Ok(issued)
             }),
-            _ => Box::pin(async move {
+            _ => Answer::later(async move {
                 let issued = self.memory.log_in(id, owner).await?;
                 Ok(self.told_with(issued))
             }),
@@ -260,7 +260,7 @@ impl Provider for Flawed {
 
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
         let session = self.admitted(session);
-        Box::pin(async move {
+        Answer::later(async move {
             if self.is(Fault::ForgetsOwners) {
                 return Ok(());
             }
@@ -276,10 +276,10 @@ impl Provider for Flawed {
             let all = self.owned.lock().unwrap();
             let its = all.iter().filter(|s| s.owner.as_deref() == Some(owner));
             let its = its.cloned().collect();
-            return Box::pin(async { Ok(its) });
+            return Answer::later(async { Ok(its) });
         }
         if self.is(Fault::ListsWithoutDeadlines) {
-            return Box::pin(async move {
+            return Answer::later(async move {
                 let mut listed = self.memory.owned_by(owner).await?;
                 for session in &mut listed {
                     session.time_left = IDLE - session.idle_for;
@@ -296,7 +296,7 @@ impl Provider for Flawed {
         except: Option<&'a SessionKey>,
     ) -> Answer<'a, usize> {
         if self.is(Fault::CountsTheDead) {
-            return Box::pin(async move {
+            return Answer::later(async move {
                 let live = self.memory.owned_by(owner).await?;
                 let ended = self.memory.destroy_owned_by(owner, except).await?;
                 let all = self.owned.lock().unwrap();
@@ -311,7 +311,7 @@ impl Provider for Flawed {
 
     fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
         let session = self.admitted(session);
-        Box::pin(async move {
+        Answer::later(async move {
             self.memory.set_idle_timeout(session, timeout).await?;
             self.after_terms(session).await
         })
@@ -319,7 +319,7 @@ impl Provider for Flawed {
 
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
         let session = self.admitted(session);
-        Box::pin(async move {
+        Answer::later(async move {
             self.memory.set_lifetime(session, lifetime).await?;
             self.after_terms(session).await
         })
@@ -479,7 +479,7 @@ fn a_collection_lets_other_tasks_run_in_between() {
     let ended = loop {
         let before = store.len();
         let mut context = Context::from_waker(Waker::noop());
-        match collection.as_mut().poll(&mut context) {
+        match Pin::new(&mut collection).poll(&mut context) {
             Poll::Ready(ended) => break ended.unwrap(),
             Poll::Pending => polls += 1,
         }

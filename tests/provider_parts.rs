@@ -3,6 +3,8 @@
 
 use dwell::provider::{Answer, MemoryProvider, Provider};
 use dwell::session::{SessionStore, Settings};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
@@ -17,7 +19,7 @@ fn measured<T>(mut future: Answer<'_, T>, measure: impl Fn() -> usize) -> (T, Ve
     let mut context = Context::from_waker(&waker);
     let mut measured = Vec::new();
     loop {
-        match future.as_mut().poll(&mut context) {
+        match Pin::new(&mut future).poll(&mut context) {
             Poll::Ready(answer) => return (answer.unwrap(), measured),
             Poll::Pending => measured.push(measure()),
         }
@@ -56,7 +58,7 @@ fn what_concerns_many_sessions_is_done_in_parts_and_lets_others_run() {
     let mut dropped = provider.destroy_owned_by("guest", Some(&here));
     assert_eq!(store.len(), SESSIONS);
     let mut context = Context::from_waker(Waker::noop());
-    assert!(dropped.as_mut().poll(&mut context).is_pending());
+    assert!(Pin::new(&mut dropped).poll(&mut context).is_pending());
     drop(dropped);
     let left = store.len();
     assert!((1..=PART).contains(&(SESSIONS - left)), "{left}");

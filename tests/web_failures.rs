@@ -46,7 +46,7 @@ impl Remote {
     ) -> Answer<'a, T> {
         match self.is_down.load(SeqCst) {
             false => ask(&self.memory),
-            true => Box::pin(async { Err(SessionError::Backend("a cable is cut".into())) }),
+            true => Answer::later(async { Err(SessionError::Backend("a cable is cut".into())) }),
         }
     }
 }

@@ -170,7 +170,7 @@ fn a_head_without_end_is_refused() {
 struct Broken;
 
 fn broken<'a, T: Send + 'a>() -> Answer<'a, T> {
-    Box::pin(async { Err(SessionError::Backend("the storage is not there".into())) })
+    Answer::later(async { Err(SessionError::Backend("the storage is not there".into())) })
 }
 
 impl Provider for Broken {

@@ -54,7 +54,8 @@ impl<K, V> Handle<K, V> {
         }
     }
 
-    fn record(&self) -> &Record<K, V> {
+    #[inline]
+    pub(super) fn record(&self) -> &Record<K, V> {
         // SAFETY: the handle owns a part of the record.
         unsafe { self.record.as_ref() }
     }

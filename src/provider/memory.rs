@@ -1,25 +1,26 @@
-//! The memory provider: sessions in this process. Its futures are ready at once, but for those of
-//! what may concern many sessions.
+//! The memory provider: sessions in this process. It answers at once, except where an answer may concern many
+//! sessions.
 
 use super::{Access, Answer, Provider};
 use crate::Collector;
 use crate::session::{
-    Attributes, By, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
-    SessionStore, Snapshot,
+    Attributes, By, Changes, IssuedSession, SessionId, SessionInfo, SessionKey, SessionStore,
+    Snapshot,
 };
-use std::future::{poll_fn, ready};
+use std::future::poll_fn;
 use std::mem;
 use std::task::Poll;
 use std::time::Duration;
 
 /// A [`SessionStore`] as a [`Provider`]. Values stay native: reading one as the type that was set decodes nothing.
 ///
-/// Each method does its work when it is called, and returns a future that is ready. Cost: that of the
-/// store's operation, and a box. Those that may have much to do are [`collect`](Provider::collect),
-/// [`owned_by`](Provider::owned_by) and [`destroy_owned_by`](Provider::destroy_owned_by): they do a
-/// bounded part whenever they are polled, 64 sessions or what [`SessionStore::collect_part`] does,
-/// and let other tasks run in between. If such a future is dropped, what it has done stays done:
-/// sessions that it has ended have ended.
+/// Each method does its work when it is called, and its [`Answer`] is ready. It costs what the store's operation
+/// costs.
+///
+/// Three methods may have much to do: [`collect`](Provider::collect), [`owned_by`](Provider::owned_by) and
+/// [`destroy_owned_by`](Provider::destroy_owned_by). Their answers do a bounded part in each poll (64 sessions, or
+/// what [`SessionStore::collect_part`] does) and let other tasks run in between. If such an answer is dropped,
+/// what it has done stays done.
 ///
 /// ```
 /// use dwell::manager::Manager;
@@ -55,13 +56,9 @@ impl MemoryProvider {
 /// Sessions that are listed or ended between two breaks: well below a millisecond.
 const PART: usize = 64;
 
-fn answer<'a, T: Send + 'a>(result: Result<T, SessionError>) -> Answer<'a, T> {
-    Box::pin(ready(result))
-}
-
 /// Does a part of the work whenever it is polled, until a part has an answer.
 fn in_parts<'a, T: 'a>(mut part: impl FnMut() -> Option<T> + Send + 'a) -> Answer<'a, T> {
-    Box::pin(poll_fn(move |context| match part() {
+    Answer::later(poll_fn(move |context| match part() {
         Some(done) => Poll::Ready(Ok(done)),
         None => {
             // Other tasks first.
@@ -73,29 +70,23 @@ fn in_parts<'a, T: 'a>(mut part: impl FnMut() -> Option<T> + Send + 'a) -> Answe
 
 impl Provider for MemoryProvider {
     fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
-        answer(self.store.create_with(attributes).and_then(|session| {
-            Ok(IssuedSession {
-                id: *session.id(),
-                // A full store of tiny capacity may have ended it again.
-                snapshot: session.peek().ok_or(SessionError::Ended)?,
-            })
-        }))
+        Answer::ready(self.store.init(attributes))
     }
 
     fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
-        answer(self.store.read(session, access))
+        Answer::ready(self.store.read(session, access))
     }
 
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
-        answer(self.store.apply(session, &changes, version))
+        Answer::ready(self.store.apply(session, &changes, version))
     }
 
     fn touch(&self, session: By) -> Answer<'_, ()> {
-        answer(self.store.touch(session))
+        Answer::ready(self.store.touch(session))
     }
 
     fn destroy(&self, session: By) -> Answer<'_, bool> {
-        answer(self.store.destroy_by(session))
+        Answer::ready(self.store.destroy_by(session))
     }
 
     fn renew<'a>(
@@ -103,15 +94,15 @@ impl Provider for MemoryProvider {
         id: &'a SessionId,
         grace: Option<Duration>,
     ) -> Answer<'a, IssuedSession> {
-        answer(self.store.renew(id, grace))
+        Answer::ready(self.store.renew(id, grace))
     }
 
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
-        answer(self.store.log_in(id, owner))
+        Answer::ready(self.store.log_in(id, owner))
     }
 
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
-        answer(self.store.set_owner(session, owner))
+        Answer::ready(self.store.set_owner(session, owner))
     }
 
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
@@ -148,11 +139,11 @@ impl Provider for MemoryProvider {
     }
 
     fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
-        answer(self.store.set_terms(session, Some(timeout), None))
+        Answer::ready(self.store.set_terms(session, Some(timeout), None))
     }
 
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
-        answer(self.store.set_terms(session, None, Some(lifetime)))
+        Answer::ready(self.store.set_terms(session, None, Some(lifetime)))
     }
 
     fn collect(&self) -> Answer<'_, usize> {

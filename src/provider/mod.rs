@@ -39,21 +39,75 @@ use crate::Collector;
 use crate::session::{
     Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey, Snapshot,
 };
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// What a provider answers, in its own time.
+/// What a provider answers, to be awaited.
+///
+/// A provider in this process has its answer when it is asked, and needs no allocation for it. One that is asked
+/// over a network has a future, in a box.
 ///
 /// ```
 /// use dwell::provider::Answer;
 ///
-/// fn ready(result: bool) -> Answer<'static, bool> {
-///     Box::pin(async move { Ok(result) })
-/// }
+/// # pollster::block_on(async {
+/// let at_once = Answer::ready(Ok(1));
+/// let in_time = Answer::later(async { Ok(2) });
+/// assert_eq!(at_once.await? + in_time.await?, 3);
+/// # Ok::<(), dwell::session::SessionError>(())
+/// # }).unwrap();
 /// ```
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>;
+#[must_use = "it does nothing until it is awaited"]
+pub struct Answer<'a, T>(State<'a, T>);
+
+enum State<'a, T> {
+    /// None once it was given.
+    Ready(Option<Result<T, SessionError>>),
+    Later(Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>),
+}
+
+impl<'a, T> Answer<'a, T> {
+    /// An answer that is there already.
+    #[inline]
+    pub fn ready(result: Result<T, SessionError>) -> Self {
+        Self(State::Ready(Some(result)))
+    }
+
+    /// An answer that takes its time.
+    pub fn later(answer: impl Future<Output = Result<T, SessionError>> + Send + 'a) -> Self {
+        Self(State::Later(Box::pin(answer)))
+    }
+}
+
+/// What is ready is moved out, and never pinned.
+impl<T> Unpin for Answer<'_, T> {}
+
+impl<T> Future for Answer<'_, T> {
+    type Output = Result<T, SessionError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Ready(result) => {
+                Poll::Ready(result.take().expect("polled again after its answer"))
+            }
+            State::Later(answer) => answer.as_mut().poll(context),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Answer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "Answer::ready",
+            State::Later(_) => "Answer::later",
+        })
+    }
+}
 
 /// Where sessions are kept.
 ///
@@ -86,7 +140,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + 
 /// }
 /// ```
 #[doc(alias("backend", "session backend"))]
-pub trait Provider: fmt::Debug + Send + Sync + 'static {
+pub trait Provider: Any + fmt::Debug + Send + Sync {
     /// Creates a session with its first attributes, under an id that nobody had before.
     ///
     /// # Errors
@@ -177,7 +231,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What keeps requests from being answered.
     fn ping(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
+        Answer::later(async move {
             let nobodys = By::Key(SessionId::generate()?.key());
             self.read(nobodys, Access::Peek).await.map(drop)
         })

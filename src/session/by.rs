@@ -56,14 +56,6 @@ impl By {
             Self::Key(_) => true,
         }
     }
-
-    /// Whether it is an id that is not the newest any more.
-    fn is_superseded(&self, state: &State) -> bool {
-        match self {
-            Self::Id(id) => !state.secrets.is_current(id.secret()),
-            Self::Key(_) => false,
-        }
-    }
 }
 
 /// Whether a look at a session counts as an access.
@@ -90,22 +82,49 @@ pub enum Access {
 
 /// The judge of one step: whether each state that the step meets is that of the session that is named,
 /// and what to answer if none was.
-pub(super) struct Admission {
+pub(super) struct Admission<'s> {
     by: By,
-    now: u64,
-    is_refused: bool,
+    store: &'s Store,
+    verdict: Verdict,
 }
 
-impl Admission {
+/// What was said of the last state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    None,
+    /// The session is named by its newest id, or by its key.
+    Newest,
+    /// By an id that is in its grace.
+    InGrace,
+    Refused,
+}
+
+impl Admission<'_> {
     /// Whether the step may be taken. Called once for each state that it meets; the last one decides.
+    #[inline]
     pub(super) fn admits(&mut self, state: &State) -> bool {
-        self.is_refused = !self.by.is_admitted(state, self.now);
-        !self.is_refused
+        self.verdict = match &self.by {
+            By::Id(id) if !state.secrets.is_current(id.secret()) => self.in_grace(state),
+            By::Id(_) | By::Key(_) => Verdict::Newest,
+        };
+        self.verdict != Verdict::Refused
+    }
+
+    #[cold]
+    fn in_grace(&self, state: &State) -> Verdict {
+        match self.by.is_admitted(state, self.store.now()) {
+            true => Verdict::InGrace,
+            false => Verdict::Refused,
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.verdict == Verdict::Refused
     }
 
     /// Why the step was not taken.
     pub(super) fn error(&self) -> SessionError {
-        match self.is_refused {
+        match self.is_refused() {
             true => SessionError::Superseded,
             false => SessionError::Ended,
         }
@@ -113,28 +132,38 @@ impl Admission {
 }
 
 impl Store {
-    pub(super) fn admission(&self, by: By) -> Admission {
+    pub(super) fn admission(&self, by: By) -> Admission<'_> {
         Admission {
             by,
-            now: self.now(),
-            is_refused: false,
+            store: self,
+            verdict: Verdict::None,
+        }
+    }
+
+    /// The session, if it is admitted.
+    #[inline]
+    fn look_up(&self, access: Access, admission: &mut Admission<'_>) -> Option<Entry> {
+        let key = admission.by.key();
+        match access {
+            Access::Touch => self.sessions.get_if(&key, |state| admission.admits(state)),
+            Access::Peek => {
+                let entry = self.sessions.peek(&key);
+                entry.filter(|entry| admission.admits(entry))
+            }
         }
     }
 
     /// The session, touched.
     pub(super) fn entry(&self, by: By) -> Result<Entry, SessionError> {
         let mut admission = self.admission(by);
-        let entry = self
-            .sessions
-            .get_if(&by.key(), |state| admission.admits(state));
+        let entry = self.look_up(Access::Touch, &mut admission);
         entry.ok_or_else(|| admission.error())
     }
 
     /// The session, not touched.
     pub(super) fn peek(&self, by: By) -> Result<Entry, SessionError> {
         let mut admission = self.admission(by);
-        let entry = self.sessions.peek(&by.key());
-        let entry = entry.filter(|entry| admission.admits(entry));
+        let entry = self.look_up(Access::Peek, &mut admission);
         entry.ok_or_else(|| admission.error())
     }
 
@@ -146,7 +175,7 @@ impl Store {
             .remove_if(&by.key(), |state| admission.admits(state));
         match ended {
             Some(_) => Ok(true),
-            None if admission.is_refused => Err(SessionError::Superseded),
+            None if admission.is_refused() => Err(SessionError::Superseded),
             None => Ok(false),
         }
     }
@@ -155,22 +184,30 @@ impl Store {
 impl SessionStore {
     pub(crate) fn read(&self, by: By, access: Access) -> Result<Option<Snapshot>, SessionError> {
         let store = self.store();
-        let entry = match access {
-            Access::Touch => store.entry(by),
-            Access::Peek => store.peek(by),
-        };
-        let noted = match by {
-            By::Id(_) => store.note_unknown(entry),
-            By::Key(_) => entry,
-        };
-        match noted {
-            Ok(entry) => {
-                let mut snapshot = store.snapshot(&entry);
-                snapshot.is_superseded = by.is_superseded(&entry);
-                Ok(Some(snapshot))
-            }
-            Err(SessionError::Ended) => Ok(None),
-            Err(error) => Err(error),
+        let mut admission = store.admission(by);
+        if let Some(entry) = store.look_up(access, &mut admission) {
+            let mut snapshot = store.held(entry);
+            snapshot.is_superseded = admission.verdict == Verdict::InGrace;
+            return Ok(Some(snapshot));
+        }
+        if let By::Id(_) = by {
+            store.shared.unknown_ids.one();
+        }
+        match admission.error() {
+            SessionError::Ended => Ok(None),
+            error => Err(error),
+        }
+    }
+
+    /// Whether a session still is what this store said of it to somebody who named it by its newest id; an
+    /// access counts. Costs no look-up. False too if only a look-up can tell.
+    pub(crate) fn is_still(&self, seen: &Snapshot, access: Access) -> bool {
+        let sessions = &self.store().sessions;
+        match (&seen.entry, access) {
+            _ if seen.is_superseded => false,
+            (Some(entry), Access::Touch) => sessions.touch_again(entry),
+            (Some(entry), Access::Peek) => sessions.is_still(entry),
+            (None, _) => false,
         }
     }
 
@@ -201,7 +238,7 @@ impl SessionStore {
             Ok(())
         })?;
         let entry = entry.map_or_else(|| store.peek(by), Ok)?;
-        Ok(store.snapshot(&entry))
+        Ok(store.held(entry))
     }
 
     pub(crate) fn renew(

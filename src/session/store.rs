@@ -131,6 +131,37 @@ impl Store {
         found.inspect_err(|_| self.shared.unknown_ids.one())
     }
 
+    /// Creates a session.
+    fn create(&self, attributes: Attributes) -> Result<(SessionId, Entry), SessionError> {
+        let key = SessionKey::random(self.random).map_err(SessionError::Random)?;
+        let secret = Secret::random(self.random).map_err(SessionError::Random)?;
+        let now = self.now();
+        let state = State {
+            secrets: Secrets::new(secret),
+            attributes,
+            owner: None,
+            version: 1,
+            created: now,
+        };
+        state.check(self.settings.session_bound())?;
+        if self.sessions.contains_key(&key) {
+            return Err(SessionError::Collision);
+        }
+        // Told and counted before anybody can end it.
+        self.shared.bytes.up(state.size());
+        self.shared.tell(EventKind::Created, key, &state);
+        match self.sessions.try_insert(key, state) {
+            Ok(entry) => Ok((SessionId::new(key, secret), entry)),
+            Err(occupied) => {
+                // Another thread got the same 16 random bytes, just now.
+                let state = &occupied.value;
+                self.shared.bytes.down(state.size());
+                self.shared.tell(EventKind::Destroyed, key, state);
+                Err(SessionError::Collision)
+            }
+        }
+    }
+
     /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
     /// a copy of the next version. If `change` fails, or makes the session too large, nothing is changed, and
     /// the session is not touched.
@@ -217,6 +248,13 @@ impl Store {
         Ok(issued)
     }
 
+    /// The same with the state itself, for a request that goes on with it.
+    pub(super) fn held(&self, entry: Entry) -> Snapshot {
+        let mut snapshot = self.snapshot(&entry);
+        snapshot.entry = Some(entry);
+        snapshot
+    }
+
     pub(super) fn snapshot(&self, entry: &Entry) -> Snapshot {
         let now = self.now();
         Snapshot {
@@ -229,6 +267,7 @@ impl Store {
                 .absolute_deadline()
                 .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
             is_superseded: false,
+            entry: None,
         }
     }
 }
@@ -298,33 +337,22 @@ impl SessionStore {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn create_with(&self, attributes: Attributes) -> Result<LiveSession, SessionError> {
-        let store = &*self.store;
-        let key = SessionKey::random(store.random).map_err(SessionError::Random)?;
-        let secret = Secret::random(store.random).map_err(SessionError::Random)?;
-        let now = store.now();
-        let state = State {
-            secrets: Secrets::new(secret),
-            attributes,
-            owner: None,
-            version: 1,
-            created: now,
-        };
-        state.check(store.settings.session_bound())?;
-        if store.sessions.contains_key(&key) {
-            return Err(SessionError::Collision);
+        let (id, _) = self.store.create(attributes)?;
+        Ok(LiveSession::new(self.clone(), id))
+    }
+
+    /// The same for a provider.
+    pub(crate) fn init(&self, attributes: Attributes) -> Result<IssuedSession, SessionError> {
+        let store = self.store();
+        let (id, entry) = store.create(attributes)?;
+        // A full store of tiny capacity may have ended it again.
+        match store.sessions.is_still(&entry) {
+            true => Ok(IssuedSession {
+                id,
+                snapshot: store.held(entry),
+            }),
+            false => Err(SessionError::Ended),
         }
-        // Told and counted before anybody can end it.
-        store.shared.bytes.up(state.size());
-        store.shared.tell(EventKind::Created, key, &state);
-        if let Err(occupied) = store.sessions.try_insert(key, state) {
-            // Another thread got the same 16 random bytes, just now.
-            store.shared.bytes.down(occupied.value.size());
-            store
-                .shared
-                .tell(EventKind::Destroyed, key, &occupied.value);
-            return Err(SessionError::Collision);
-        }
-        Ok(LiveSession::new(self.clone(), SessionId::new(key, secret)))
     }
 
     /// The session that an id answers to, and touches it: its idle time starts anew.

@@ -229,6 +229,38 @@ where
         Some(Duration::from_millis(record.deadline(seen) - context.now))
     }
 
+    /// Touches the record that a handle of this map has, without a look-up. False if it has ended, was
+    /// replaced, or is past its deadline: nothing is written then.
+    // For sessions.
+    #[cfg_attr(not(feature = "sessions"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn touch_again(&self, handle: &Handle<K, V>) -> bool {
+        let record = handle.record();
+        let now = self.now();
+        while let State::Live(seen) = record.status.load()
+            && self.expired(record, seen, now).is_none()
+        {
+            if seen.covers(now, self.settings.resolution, record.idle_timeout())
+                || record.status.touch(seen, seen.touched_at(now))
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a record that a handle of this map has is still the live one of its key. Does not touch it.
+    // For sessions.
+    #[cfg_attr(not(feature = "sessions"), allow(dead_code))]
+    #[inline]
+    pub(crate) fn is_still(&self, handle: &Handle<K, V>) -> bool {
+        let record = handle.record();
+        match record.status.load() {
+            State::Live(seen) => self.expired(record, seen, self.now()).is_none(),
+            _ => false,
+        }
+    }
+
     /// The live record of a key, touched, if `judge` accepts its value.
     #[inline(always)]
     fn find_and_touch<'g, Q>(

@@ -48,8 +48,7 @@ pub use failure::RedisFailure;
 
 use super::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey, Settings,
-    Snapshot,
+    Attributes, Changes, IssuedSession, SessionId, SessionInfo, SessionKey, Settings, Snapshot,
 };
 use names::Name;
 use remote::{Look, Remote, id_of};
@@ -115,7 +114,7 @@ impl RedisProvider {
 
 impl Provider for RedisProvider {
     fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
-        Box::pin(async move {
+        Answer::later(async move {
             let end = self.remote.link.end();
             let (id, record) = self.remote.init(&attributes, end).await?;
             let snapshot = record.snapshot();
@@ -125,7 +124,7 @@ impl Provider for RedisProvider {
 
     fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
         let end = self.remote.link.end();
-        Box::pin(async move {
+        Answer::later(async move {
             let look = Look {
                 id: id_of(&session),
                 touches: access == Access::Touch,
@@ -138,7 +137,7 @@ impl Provider for RedisProvider {
 
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
         let end = self.remote.link.end();
-        Box::pin(async move {
+        Answer::later(async move {
             let applied = self.remote.apply(&session, &changes, version, end);
             Ok(applied.await?.snapshot())
         })
@@ -146,12 +145,12 @@ impl Provider for RedisProvider {
 
     fn touch(&self, session: By) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        Box::pin(async move { self.remote.touch(&session, end).await })
+        Answer::later(async move { self.remote.touch(&session, end).await })
     }
 
     fn destroy(&self, session: By) -> Answer<'_, bool> {
         let end = self.remote.link.end();
-        Box::pin(async move { self.remote.destroy(&session, end).await })
+        Answer::later(async move { self.remote.destroy(&session, end).await })
     }
 
     fn renew<'a>(
@@ -160,22 +159,22 @@ impl Provider for RedisProvider {
         grace: Option<Duration>,
     ) -> Answer<'a, IssuedSession> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.renew(id, grace, end))
+        Answer::later(self.remote.renew(id, grace, end))
     }
 
     fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.log_in(id, owner, end))
+        Answer::later(self.remote.log_in(id, owner, end))
     }
 
     fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
         let end = self.remote.link.end();
-        Box::pin(async move { self.remote.set_owner(&session, owner, end).await })
+        Answer::later(async move { self.remote.set_owner(&session, owner, end).await })
     }
 
     fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.owned_by(owner, end))
+        Answer::later(self.remote.owned_by(owner, end))
     }
 
     fn destroy_owned_by<'a>(
@@ -184,12 +183,12 @@ impl Provider for RedisProvider {
         except: Option<&'a SessionKey>,
     ) -> Answer<'a, usize> {
         let end = self.remote.link.end();
-        Box::pin(self.remote.destroy_owned_by(owner, except, end))
+        Answer::later(self.remote.destroy_owned_by(owner, except, end))
     }
 
     fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        Box::pin(async move {
+        Answer::later(async move {
             let set = self.remote.set_terms(&session, Some(timeout), None, end);
             set.await
         })
@@ -197,7 +196,7 @@ impl Provider for RedisProvider {
 
     fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
         let end = self.remote.link.end();
-        Box::pin(async move {
+        Answer::later(async move {
             let set = self.remote.set_terms(&session, None, Some(lifetime), end);
             set.await
         })
@@ -206,11 +205,11 @@ impl Provider for RedisProvider {
     fn turn(&self, session: &SessionKey) -> Option<Answer<'_, Turn>> {
         let end = self.remote.link.end();
         let name = Name::of(session);
-        Some(Box::pin(self.remote.queues.turn(name, end)))
+        Some(Answer::later(self.remote.queues.turn(name, end)))
     }
 
     /// Nothing to do: the server removes what has ended.
     fn collect(&self) -> Answer<'_, usize> {
-        Box::pin(std::future::ready(Ok::<_, SessionError>(0)))
+        Answer::ready(Ok(0))
     }
 }
