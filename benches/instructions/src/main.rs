@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use dwell::{IdleMap, ManualClock};
 
+/// As the documentation recommends. Its instructions are the same on each machine, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SESSIONS: u64 = 102_400;
 /// Calls in each measured function; `.ci/instructions` divides by it.
 const CALLS: u64 = 1_000;
