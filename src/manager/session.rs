@@ -228,6 +228,8 @@ impl Session {
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
         let mut turn: Option<Turn> = None;
+        // What another attempt, or another caller, was told of the session.
+        let mut seen: Option<Snapshot> = None;
         loop {
             let (live, old) = match self.link() {
                 Link::New => (None, Attributes::default()),
@@ -235,12 +237,16 @@ impl Session {
                 Link::Unknown => return Err(SessionError::Unavailable),
                 Link::Live(id) => {
                     if turn.is_none()
-                        && let Some(waiting) = self.provider().turn(&id.key())
+                        && let Some(waiting) = self.provider().turn(By::Id(id))
                     {
-                        turn = Some(waiting.await?);
+                        let turn = turn.insert(waiting.await?);
+                        seen = turn.seen().cloned();
                     }
-                    // If nothing is written, the session is not touched.
-                    let snapshot = self.read(id, Access::Peek).await?;
+                    let snapshot = match seen.take() {
+                        Some(snapshot) => snapshot,
+                        // If nothing is written, the session is not touched.
+                        None => self.read(id, Access::Peek).await?,
+                    };
                     (Some((id, snapshot.version)), snapshot.attributes)
                 }
             };
@@ -256,18 +262,16 @@ impl Session {
                 }
                 continue;
             };
-            let version = Some(version);
             let apply = self.step_by(id, |provider, by| {
-                provider.apply(by, changes.clone(), version)
+                provider.apply_or_read(by, changes.clone(), version)
             });
-            match apply.await {
+            match apply.await? {
                 Ok(_) => return Ok(result),
-                Err(SessionError::Conflict { .. }) if turn.as_ref().is_some_and(Turn::is_over) => {
+                Err(_) if turn.as_ref().is_some_and(Turn::is_over) => {
                     return Err(SessionError::Contended);
                 }
-                // Somebody else wrote.
-                Err(SessionError::Conflict { .. }) => {}
-                Err(error) => return Err(error),
+                // Another caller wrote, and this is what it left.
+                Err(newest) => seen = Some(newest),
             }
         }
     }

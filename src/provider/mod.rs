@@ -165,6 +165,30 @@ pub trait Provider: Any + fmt::Debug + Send + Sync {
     /// version.
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot>;
 
+    /// As [`apply`](Self::apply) at a version. If the session is at another one, nothing is changed, and the
+    /// answer is `Ok(Err(..))` with the session as it is: what the caller needs to try again. The default asks
+    /// twice then; over a network a provider should answer in one step.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), but for [`SessionError::Conflict`].
+    fn apply_or_read(
+        &self,
+        session: By,
+        changes: Changes,
+        version: u64,
+    ) -> Answer<'_, Result<Snapshot, Snapshot>> {
+        Answer::later(async move {
+            match self.apply(session, changes, Some(version)).await {
+                Ok(written) => Ok(Ok(written)),
+                Err(SessionError::Conflict { .. }) => {
+                    let newest = self.read(session, Access::Peek).await?;
+                    newest.map(Err).ok_or(SessionError::Ended)
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     /// Touches a session: its idle time starts anew.
     ///
     /// # Errors
@@ -237,11 +261,11 @@ pub trait Provider: Any + fmt::Debug + Send + Sync {
         })
     }
 
-    /// A place in the queue of those who change a session by reading it first, and writing at the version that
-    /// they read. None, the default, if nobody has to wait: where a change takes long, as over a network, callers
-    /// that come all at once would make each other's attempts void. The answer fails with
+    /// A place in the queue of the callers that change a session by reading it first, and writing at the version
+    /// that they read. None, the default, if nobody has to wait. Where a change takes long, as over a network,
+    /// callers that come all at once would make each other's attempts void. The answer fails with
     /// [`SessionError::Contended`] if the turn does not come in time; nothing has been done then.
-    fn turn(&self, session: &SessionKey) -> Option<Answer<'_, Turn>> {
+    fn turn(&self, session: By) -> Option<Answer<'_, Turn>> {
         let _ = session;
         None
     }

@@ -48,7 +48,8 @@ pub use failure::RedisFailure;
 
 use super::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    Attributes, Changes, IssuedSession, SessionId, SessionInfo, SessionKey, Settings, Snapshot,
+    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey, Settings,
+    Snapshot,
 };
 use names::Name;
 use remote::{Look, Remote, id_of};
@@ -139,7 +140,23 @@ impl Provider for RedisProvider {
         let end = self.remote.link.end();
         Answer::later(async move {
             let applied = self.remote.apply(&session, &changes, version, end);
-            Ok(applied.await?.snapshot())
+            applied.await?.map_err(|newest| SessionError::Conflict {
+                expected: version.unwrap_or_default(),
+                current: newest.version,
+            })
+        })
+    }
+
+    fn apply_or_read(
+        &self,
+        session: By,
+        changes: Changes,
+        version: u64,
+    ) -> Answer<'_, Result<Snapshot, Snapshot>> {
+        let end = self.remote.link.end();
+        Answer::later(async move {
+            let applied = self.remote.apply(&session, &changes, Some(version), end);
+            applied.await
         })
     }
 
@@ -202,10 +219,9 @@ impl Provider for RedisProvider {
         })
     }
 
-    fn turn(&self, session: &SessionKey) -> Option<Answer<'_, Turn>> {
+    fn turn(&self, session: By) -> Option<Answer<'_, Turn>> {
         let end = self.remote.link.end();
-        let name = Name::of(session);
-        Some(Answer::later(self.remote.queues.turn(name, end)))
+        Some(Answer::later(self.remote.queues.turn(session, end)))
     }
 
     /// Nothing to do: the server removes what has ended.

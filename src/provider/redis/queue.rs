@@ -1,17 +1,32 @@
-//! Callers of this process that change one session at the same time come one after the other, in the order in which
-//! they asked: each reads, and writes if nobody wrote since. Without an order most of them would read for nothing,
-//! again and again. Other processes are not waited for: what they write meanwhile costs another attempt.
+//! Queues: callers of this process that change one session at the same time come one after the other.
+//!
+//! They come in the order in which they asked. Each writes if nobody wrote since it read. Without an order most of
+//! them would read for nothing, again and again. A caller leaves what the server told it of the session to the next
+//! one, which then need not read. Other processes are not waited for: what they write meanwhile costs another
+//! attempt.
 
 use super::names::Name;
 use crate::IdleMap;
 use crate::provider::Turn;
-use crate::session::SessionError;
+use crate::session::{By, SessionError, Snapshot};
+use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 /// By session. One that nobody waits for is not kept.
-pub(super) struct Queues(Arc<IdleMap<Name, Arc<Semaphore>>>);
+pub(super) struct Queues(Arc<IdleMap<Name, Arc<Queue>>>);
+
+struct Queue {
+    turns: Arc<Semaphore>,
+    left: ArcSwapOption<Left>,
+}
+
+/// The session as a caller was last told of it, and how that caller named it.
+struct Left {
+    by: By,
+    newest: Snapshot,
+}
 
 impl Queues {
     pub(super) fn new() -> Self {
@@ -19,18 +34,37 @@ impl Queues {
     }
 
     /// Waits until it is this caller's turn.
-    pub(super) async fn turn(&self, name: Name, end: Instant) -> Result<Turn, SessionError> {
-        let new = || Arc::new(Semaphore::new(1));
+    pub(super) async fn turn(&self, by: By, end: Instant) -> Result<Turn, SessionError> {
+        let new = || {
+            Arc::new(Queue {
+                turns: Arc::new(Semaphore::new(1)),
+                left: ArcSwapOption::empty(),
+            })
+        };
+        let name = Name::of(&by.key());
         let mut place = Place {
             queues: Arc::clone(&self.0),
             queue: Arc::clone(&self.0.get_or_insert_with(name, new)),
             name,
             permit: None,
         };
-        let permit = Arc::clone(&place.queue).acquire_owned();
+        let permit = Arc::clone(&place.queue.turns).acquire_owned();
         let permit = timeout_at(end, permit).await;
         place.permit = permit.map_err(|_| SessionError::Contended)?.ok();
-        Ok(Turn::new(end.into_std(), place))
+        // Under another id it is not this caller's to see: that id may answer where this one does not.
+        let left = place.queue.left.load();
+        let seen = left.as_ref().filter(|left| left.by == by);
+        let seen = seen.map(|left| left.newest.clone());
+        drop(left);
+        Ok(Turn::new(end.into_std(), seen, place))
+    }
+
+    /// Leaves what the server said of a session to the callers that wait for it, if there are any.
+    pub(super) fn leave(&self, by: &By, newest: &Snapshot) {
+        if let Some(queue) = self.0.peek(&Name::of(&by.key())) {
+            let (by, newest) = (*by, newest.clone());
+            queue.left.store(Some(Arc::new(Left { by, newest })));
+        }
     }
 
     #[cfg(test)]
@@ -41,8 +75,8 @@ impl Queues {
 
 /// A place in a queue.
 struct Place {
-    queues: Arc<IdleMap<Name, Arc<Semaphore>>>,
-    queue: Arc<Semaphore>,
+    queues: Arc<IdleMap<Name, Arc<Queue>>>,
+    queue: Arc<Queue>,
     name: Name,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -50,11 +84,10 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.permit = None;
-        // The map's and this one: nobody else waits. Whoever comes just now makes another queue, and at worst
+        // The map's and this one: nobody else waits. A caller that comes just now makes another queue, and at worst
         // another attempt.
-        let is_idle = |queue: &Arc<Semaphore>| {
-            Arc::ptr_eq(queue, &self.queue) && Arc::strong_count(queue) <= 2
-        };
+        let is_idle =
+            |queue: &Arc<Queue>| Arc::ptr_eq(queue, &self.queue) && Arc::strong_count(queue) <= 2;
         self.queues.remove_if(&self.name, is_idle);
     }
 }

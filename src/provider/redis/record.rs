@@ -45,9 +45,8 @@ pub(super) enum Answer<T> {
     Ended,
     Superseded,
     Collision,
-    Conflict {
-        current: u64,
-    },
+    /// It is at another version: as it is.
+    Conflict(T),
     TooLarge {
         bytes: u64,
         bound: u64,
@@ -55,17 +54,20 @@ pub(super) enum Answer<T> {
 }
 
 impl<T> Answer<T> {
-    /// What most operations make of it.
+    /// What most operations make of it: those that name no version meet no conflict.
     pub(super) fn session(self) -> Result<T, SessionError> {
+        let none = |_| RedisFailure::NotASession("a conflict with nothing").into();
+        self.at_version()?.map_err(none)
+    }
+
+    /// What an operation at a version makes of it: the session; or as it is, if it is at another version.
+    pub(super) fn at_version(self) -> Result<Result<T, T>, SessionError> {
         match self {
-            Self::Session(session) => Ok(session),
+            Self::Session(session) => Ok(Ok(session)),
+            Self::Conflict(newest) => Ok(Err(newest)),
             Self::Ended => Err(SessionError::Ended),
             Self::Superseded => Err(SessionError::Superseded),
             Self::Collision => Err(SessionError::Collision),
-            Self::Conflict { current } => Err(SessionError::Conflict {
-                expected: current,
-                current,
-            }),
             Self::TooLarge { bytes, bound } => Err(SessionError::TooLarge { bytes, bound }),
         }
     }
@@ -83,13 +85,17 @@ pub(super) fn answer<T>(
         Value::Array(parts) => {
             let [first, second] = <[Value; 2]>::try_from(parts)
                 .map_err(|_| RedisFailure::NotASession("an answer of another length"))?;
-            if matches!(&first, Value::BulkString(word) if word == b"conflict") {
-                let current = number(&second)?;
-                return Ok(Answer::Conflict { current });
-            }
             let Value::Array(fields) = second else {
                 return Err(RedisFailure::NotASession("no fields"));
             };
+            if matches!(&first, Value::BulkString(word) if word == b"conflict") {
+                let [now, fields] = <[Value; 2]>::try_from(fields)
+                    .map_err(|_| RedisFailure::NotASession("a conflict of another kind"))?;
+                let Value::Array(fields) = fields else {
+                    return Err(RedisFailure::NotASession("no fields"));
+                };
+                return read(number(&now)?, fields).map(Answer::Conflict);
+            }
             if let (Value::BulkString(word), [bytes, bound]) = (&first, &fields[..])
                 && word == b"too large"
             {

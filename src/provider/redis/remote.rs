@@ -10,7 +10,7 @@ use super::record::{Answer, Record, Terms, answer, text};
 use super::scripts::{Call, Script, Scripts};
 use crate::Clock;
 use crate::session::{
-    Attributes, By, Change, Changes, IssuedSession, SessionError, SessionId, Settings,
+    Attributes, By, Change, Changes, IssuedSession, SessionError, SessionId, Settings, Snapshot,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -226,13 +226,14 @@ impl Remote {
         }
     }
 
+    /// Applies changes; if the session is not at the version, the answer is the session as it is, in an error's place.
     pub(super) async fn apply(
         &self,
         session: &By,
         changes: &Changes,
         version: Option<u64>,
         end: Instant,
-    ) -> Result<Record, SessionError> {
+    ) -> Result<Result<Snapshot, Snapshot>, SessionError> {
         let name = Name::of(&session.key());
         let mut writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.apply, name, id_of(session));
@@ -248,18 +249,18 @@ impl Remote {
             };
         }
         let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
-        let record = match (answer(value, Record::read)?, version) {
-            (Answer::Conflict { current }, Some(expected)) => {
-                return Err(SessionError::Conflict { expected, current });
+        let answer = answer(value, Record::read)?.at_version()?;
+        if let Ok(record) = &answer {
+            if record.is_touched {
+                writing.is_done();
             }
-            (answer, _) => answer.session()?,
-        };
-        if record.is_touched {
-            writing.is_done();
+            drop(writing);
+            self.hold_longer(name, &record.terms, record.now, end).await;
         }
-        drop(writing);
-        self.hold_longer(name, &record.terms, record.now, end).await;
-        Ok(record)
+        let answer = answer.map(Record::snapshot).map_err(Record::snapshot);
+        let (Ok(newest) | Err(newest)) = &answer;
+        self.queues.leave(session, newest);
+        Ok(answer)
     }
 
     pub(super) async fn touch(&self, session: &By, end: Instant) -> Result<(), SessionError> {

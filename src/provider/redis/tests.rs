@@ -7,7 +7,7 @@ use super::nodes::Nodes;
 use super::queue::Queues;
 use super::record::Record;
 use crate::CoarseClock;
-use crate::session::{SessionError, SessionId};
+use crate::session::{Attributes, By, SessionError, SessionId, Snapshot};
 use redis::{Client, PushInfo, PushKind, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -233,23 +233,51 @@ fn the_copy_that_the_server_tells_of_goes_and_no_other() {
 #[tokio::test]
 async fn turns_come_in_order_and_leave_no_queue() {
     let queues = Queues::new();
-    let name = Session::new().name;
+    let by = || By::Id(SessionId::generate().expect("random bytes"));
+    let (session, other) = (by(), by());
     let soon = || tokio::time::Instant::now() + BOUND;
-    let first = queues.turn(name, soon()).await.expect("nobody else");
-    let other = Session::new().name;
+    let first = queues.turn(session, soon()).await.expect("nobody else");
     let of_another = queues.turn(other, soon()).await;
     assert!(of_another.is_ok(), "another session waits for nobody");
-    let late = queues.turn(name, tokio::time::Instant::now()).await;
+    let late = queues.turn(session, tokio::time::Instant::now()).await;
     assert!(matches!(late, Err(SessionError::Contended)), "{late:?}");
     let mut second = tokio::spawn(async move {
-        let turn = queues.turn(name, soon()).await;
+        let turn = queues.turn(session, soon()).await;
         (turn, queues)
     });
     tokio::task::yield_now().await;
     assert!(!second.is_finished(), "it waits");
     drop(first);
     let (turn, queues) = (&mut second).await.expect("it ends");
-    assert!(!turn.expect("its turn").is_over());
-    drop(of_another);
+    let turn = turn.expect("its turn");
+    assert!(!turn.is_over() && turn.seen().is_none());
+    drop((turn, of_another));
     assert_eq!(queues.len(), 0);
+}
+
+/// What was left under one id is not for those who came with another one.
+#[tokio::test]
+async fn a_turn_brings_what_was_left_under_the_same_id() {
+    let queues = Queues::new();
+    let id = SessionId::generate().expect("random bytes");
+    let renewed = id.renewed().expect("random bytes");
+    let at = |version| Snapshot::new(id.key(), Attributes::default(), version);
+    let soon = || tokio::time::Instant::now() + BOUND;
+    queues.leave(&By::Id(id), &at(1));
+    assert_eq!(queues.len(), 0, "nobody waits for it");
+    for (left_by, asked_by) in [(id, id), (id, renewed), (renewed, id)] {
+        let first = queues
+            .turn(By::Id(left_by), soon())
+            .await
+            .expect("nobody else");
+        let second = queues.turn(By::Id(asked_by), soon());
+        let leave = async {
+            queues.leave(&By::Id(left_by), &at(2));
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(second, leave);
+        let second = second.expect("its turn");
+        let seen = second.seen().map(|seen| seen.version);
+        assert_eq!(seen, (left_by == asked_by).then_some(2));
+    }
 }

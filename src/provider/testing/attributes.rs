@@ -102,8 +102,27 @@ fn conflicts(bench: &Bench<'_>) {
             if expected == seen && now == current),
         "a conflict that names both versions",
     );
+    let refused = bench.wait(
+        bench
+            .provider
+            .apply_or_read(By::Key(key), set("key", 3_u64), seen),
+    );
+    bench.check(
+        refused
+            .is_err_and(|newest| newest.version == current && get(&newest, "key") == Some(1_u64)),
+        "a conflict that brings the session as it is",
+    );
     let value = bench.peek(&key).and_then(|session| get(&session, "key"));
     bench.check(value == Some(1_u64), "nothing to be changed by it");
+    let written = bench.wait(bench.provider.apply_or_read(
+        By::Key(key),
+        set("key", 4_u64),
+        current,
+    ));
+    bench.check(
+        written.is_ok_and(|session| session.version == current + 1),
+        "a change at the right version",
+    );
 }
 
 fn overlap(bench: &Bench<'_>) {

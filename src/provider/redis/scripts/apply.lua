@@ -4,10 +4,11 @@ if not live() then
   return false
 elseif not admitted() then
   return 'superseded'
-elseif ARGV[7] ~= '' and ARGV[7] ~= it.v then
-  return { 'conflict', it.v }
 end
 fetch_attributes()
+if ARGV[7] ~= '' and ARGV[7] ~= it.v then
+  return { 'conflict', answer() }
+end
 -- What becomes of each attribute: its JSON, or false.
 local new, bytes, is_changed, at = {}, size(), false, 10
 while at <= #ARGV do
