@@ -255,6 +255,6 @@ fn look_at(id: u32) -> Option<(bool, f64)> {
 pub fn of_file<'m>(mutants: &'m [Mutant], path: &str) -> Vec<(usize, &'m Mutant)> {
     let numbered = mutants.iter().enumerate();
     numbered
-        .filter(|(_, mutant)| path.strip_prefix("src/map/") == Some(mutant.file.as_str()))
+        .filter(|(_, mutant)| path.strip_prefix("src/") == Some(mutant.file.as_str()))
         .collect()
 }

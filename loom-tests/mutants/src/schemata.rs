@@ -50,11 +50,11 @@ fn guard(number: usize, change: &Change, original: &str) -> String {
     }
 }
 
-/// Is appended to each file that stands for `src/sync.rs`.
+/// Is appended to `src/sync/mod.rs`.
 pub const SWITCH: &str = r#"
 /// Which mutant is active, and which of them a run has come to.
 #[allow(dead_code)]
-pub(crate) mod mutant {
+pub mod mutant {
     use std::io::Write;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicBool, Ordering};
