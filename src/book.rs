@@ -35,6 +35,7 @@ macro_rules! page {
         #[doc = "[types]: crate::book::types"]
         #[doc = "[web]: crate::book::web"]
         #[doc = "[costs]: crate::book::providers#what-a-request-costs"]
+        #[doc = "[fork]: crate::book::faults#fork"]
         #[doc = "[snapshots]: crate::book::providers#snapshots"]
         #[doc = "[`Handle`]: crate::Handle"]
         #[doc = "[`IdleMap`]: crate::IdleMap"]
