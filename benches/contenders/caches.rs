@@ -39,11 +39,7 @@ impl<T> Moka<T> {
 impl<T: Time> Contender for Moka<T> {
     const OWN_CLOCK: bool = true;
     const TELLS_CREATED: bool = false;
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, idle: Duration, _: u64) -> Self {
         Self::with_capacity(time, idle, u64::MAX)
@@ -51,10 +47,6 @@ impl<T: Time> Contender for Moka<T> {
 
     fn bounded(time: T, idle: Duration, capacity: u64) -> Option<Self> {
         Some(Self::with_capacity(time, idle, capacity))
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
@@ -120,11 +112,7 @@ impl<T: Time> Contender for MiniMoka<T> {
     const OWN_CLOCK: bool = true;
     const TELLS_CREATED: bool = false;
     const TELLS_REMOVED: bool = false;
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, idle: Duration, _: u64) -> Self {
         Self::with_capacity(time, idle, u64::MAX)
@@ -132,10 +120,6 @@ impl<T: Time> Contender for MiniMoka<T> {
 
     fn bounded(time: T, idle: Duration, capacity: u64) -> Option<Self> {
         Some(Self::with_capacity(time, idle, capacity))
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
@@ -198,11 +182,7 @@ impl<T> QuickCache<T> {
 
 impl<T: Time> Contender for QuickCache<T> {
     const TELLS_CREATED: bool = false;
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, sessions: u64) -> Self {
         Self::with_capacity(time, sessions, (sessions * 4).max(1 << 20))
@@ -210,10 +190,6 @@ impl<T: Time> Contender for QuickCache<T> {
 
     fn bounded(time: T, _: Duration, capacity: u64) -> Option<Self> {
         Some(Self::with_capacity(time, capacity, capacity))
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 

@@ -47,3 +47,21 @@ impl Clone for Entry {
         Self::new(self.last.load(Relaxed), self.value)
     }
 }
+
+/// A pass over all entries that ends those that are due.
+pub struct Sweep {
+    now: u64,
+    pub ended: usize,
+}
+
+impl Sweep {
+    pub fn at(now: u64) -> Self {
+        Self { now, ended: 0 }
+    }
+
+    pub fn keeps(&mut self, entry: &Entry) -> bool {
+        let is_due = entry.is_due(self.now);
+        self.ended += usize::from(is_due);
+        !is_due
+    }
+}

@@ -89,19 +89,11 @@ pub struct Immutable<T, const TICK: bool> {
 impl<T: Time, const TICK: bool> Contender for Immutable<T, TICK> {
     const CHANGES: bool = false;
     const COLLECTS: bool = false;
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         let table = Table::default();
         Self { table, time }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 
     fn fill(&mut self, sessions: Range<u64>) {

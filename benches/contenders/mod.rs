@@ -1,5 +1,20 @@
 //! The maps measured, behind one trait, and the load put on them.
 
+/// For a contender with the parameter `T: Time` that all threads share by reference.
+macro_rules! shared_by_threads {
+    () => {
+        type Time = T;
+        type Store<'a>
+            = &'a Self
+        where
+            Self: 'a;
+
+        fn stores(&mut self, threads: usize) -> Vec<&Self> {
+            vec![self; threads]
+        }
+    };
+}
+
 mod caches;
 mod entry;
 mod limits;

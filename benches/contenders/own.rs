@@ -31,11 +31,7 @@ impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Dwell<T, HANDLE, RESOLU
 impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Contender
     for Dwell<T, HANDLE, RESOLUTION>
 {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, idle: Duration, _: u64) -> Self {
         Self::build(time.builder(), idle)
@@ -44,10 +40,6 @@ impl<T: Time, const HANDLE: bool, const RESOLUTION: u64> Contender
     fn bounded(time: T, idle: Duration, capacity: u64) -> Option<Self> {
         let builder = time.builder().capacity(capacity as usize);
         Some(Self::build(builder, idle))
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 

@@ -86,11 +86,7 @@ impl<T, M: Mutex, const SHARDS: usize> Seed<T, M, SHARDS> {
 }
 
 impl<T: Time, M: Mutex, const SHARDS: usize> Contender for Seed<T, M, SHARDS> {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         Self::with_capacity(time, usize::MAX)
@@ -98,10 +94,6 @@ impl<T: Time, M: Mutex, const SHARDS: usize> Contender for Seed<T, M, SHARDS> {
 
     fn bounded(time: T, _: Duration, capacity: u64) -> Option<Self> {
         Some(Self::with_capacity(time, capacity as usize / SHARDS))
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 

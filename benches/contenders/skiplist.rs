@@ -32,11 +32,7 @@ impl<T> SkipLists<T> {
 }
 
 impl<T: Time> Contender for SkipLists<T> {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         Self {
@@ -44,10 +40,6 @@ impl<T: Time> Contender for SkipLists<T> {
             order: SkipMap::new(),
             time,
         }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use super::entry::Entry;
+use super::entry::{Entry, Sweep};
 use super::{Contender, Id, Store, Time, Value};
 
 /// dashmap with 64 shards.
@@ -15,19 +15,11 @@ pub struct Dash<T, const TICK: bool> {
 }
 
 impl<T: Time, const TICK: bool> Contender for Dash<T, TICK> {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         let map = dashmap::DashMap::with_hasher_and_shard_amount(RandomState::default(), 64);
         Self { map, time }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
@@ -57,13 +49,9 @@ impl<T: Time, const TICK: bool> Store for &Dash<T, TICK> {
 
     fn collect(&mut self) -> usize {
         let now = self.time.now_millis();
-        let mut ended = 0;
-        self.map.retain(|_, entry| {
-            let due = entry.is_due(now);
-            ended += usize::from(due);
-            !due
-        });
-        ended
+        let mut sweep = Sweep::at(now);
+        self.map.retain(|_, entry| sweep.keeps(entry));
+        sweep.ended
     }
 }
 
@@ -74,19 +62,11 @@ pub struct Papaya<T, const TICK: bool> {
 }
 
 impl<T: Time, const TICK: bool> Contender for Papaya<T, TICK> {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         let map = papaya::HashMap::with_hasher(RandomState::default());
         Self { map, time }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
@@ -118,13 +98,9 @@ impl<T: Time, const TICK: bool> Store for &Papaya<T, TICK> {
 
     fn collect(&mut self) -> usize {
         let now = self.time.now_millis();
-        let mut ended = 0;
-        self.map.pin().retain(|_, entry| {
-            let due = entry.is_due(now);
-            ended += usize::from(due);
-            !due
-        });
-        ended
+        let mut sweep = Sweep::at(now);
+        self.map.pin().retain(|_, entry| sweep.keeps(entry));
+        sweep.ended
     }
 }
 
@@ -135,19 +111,11 @@ pub struct SccMap<T, const TICK: bool> {
 }
 
 impl<T: Time, const TICK: bool> Contender for SccMap<T, TICK> {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         let map = scc::HashMap::with_hasher(RandomState::default());
         Self { map, time }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
@@ -179,13 +147,9 @@ impl<T: Time, const TICK: bool> Store for &SccMap<T, TICK> {
 
     fn collect(&mut self) -> usize {
         let now = self.time.now_millis();
-        let mut ended = 0;
-        self.map.retain_sync(|_, entry| {
-            let due = entry.is_due(now);
-            ended += usize::from(due);
-            !due
-        });
-        ended
+        let mut sweep = Sweep::at(now);
+        self.map.retain_sync(|_, entry| sweep.keeps(entry));
+        sweep.ended
     }
 }
 
@@ -196,19 +160,11 @@ pub struct SccIndex<T, const TICK: bool> {
 }
 
 impl<T: Time, const TICK: bool> Contender for SccIndex<T, TICK> {
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, _: Duration, _: u64) -> Self {
         let map = scc::HashIndex::with_hasher(RandomState::default());
         Self { map, time }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
@@ -244,12 +200,8 @@ impl<T: Time, const TICK: bool> Store for &SccIndex<T, TICK> {
 
     fn collect(&mut self) -> usize {
         let now = self.time.now_millis();
-        let mut ended = 0;
-        self.map.retain_sync(|_, entry| {
-            let due = entry.is_due(now);
-            ended += usize::from(due);
-            !due
-        });
-        ended
+        let mut sweep = Sweep::at(now);
+        self.map.retain_sync(|_, entry| sweep.keeps(entry));
+        sweep.ended
     }
 }

@@ -55,11 +55,7 @@ impl<T: Time> Contender for Tower<T> {
     const OWN_CLOCK: bool = true;
     const COLLECTS: bool = false;
     const TELLS_REMOVED: bool = false;
-    type Time = T;
-    type Store<'a>
-        = &'a Self
-    where
-        Self: 'a;
+    shared_by_threads!();
 
     fn new(time: T, idle: Duration, _: u64) -> Self {
         Self {
@@ -67,10 +63,6 @@ impl<T: Time> Contender for Tower<T> {
             idle,
             _time: time,
         }
-    }
-
-    fn stores(&mut self, threads: usize) -> Vec<&Self> {
-        vec![self; threads]
     }
 }
 
