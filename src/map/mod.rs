@@ -47,9 +47,10 @@ pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
 
 /// A lock-free concurrent map whose entries end when they are idle for too long.
 ///
-/// All methods take `&self`. None of them waits for another thread: see each method for its progress
-/// guarantee, and `docs/design.md` for the named exceptions (the allocator; the epoch scheme delays the
-/// freeing of memory while a thread is inside of an operation, and nothing else).
+/// All methods take `&self`. None of them waits for another thread: see
+/// [the guarantees](crate::book::guarantees#g16-no-operation-waits-for-another-thread) for the progress of
+/// each, and for the named exceptions (the allocator; while a thread is inside of an operation, memory
+/// is not freed, and nothing else is delayed).
 ///
 /// Values are not changed in place: [`update`](Self::update) puts a new one in the place of the old, and
 /// who still holds a handle keeps the old one. Put atomics or locks into the value if you want more.

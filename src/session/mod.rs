@@ -25,7 +25,8 @@
 //! [`IdleMap`](crate::IdleMap), except where its documentation says otherwise. What covers many sessions
 //! (lists, counts, [`destroy_owned_by`](SessionStore::destroy_owned_by)) sees each at its own moment.
 //!
-//! The design, and what it answers to each point of the OWASP checklist, is in `docs/sessions.md`.
+//! [Sessions](crate::book::sessions) has the design, and the answer to each point of the OWASP
+//! checklist.
 
 mod attributes;
 mod builder;

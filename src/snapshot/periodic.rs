@@ -126,8 +126,9 @@ impl PeriodicBuilder {
     /// snapshot, at the least.
     ///
     /// Each of these is a whole snapshot: where somebody logs out at any time, the store is written all the time,
-    /// with that pause in between. A million sessions are 84 MiB and 3.3 s (`docs/scaling.md`). Sessions that
-    /// lapsed or were evicted are no reason to write: those that lapsed do not come back.
+    /// with that pause in between. A million sessions are 84 MiB and 3.3 s
+    /// ([scaling](crate::book::scaling#one-process-is-enough)). Sessions that lapsed or were evicted are no
+    /// reason to write: those that lapsed do not come back.
     #[doc(alias = "write-behind")]
     pub fn promptly(mut self, spacing: Duration) -> Self {
         self.spacing = Some(spacing);

@@ -8,7 +8,7 @@
 //! | `actix-session` | a store for actix-session |
 //! | `testing` beside one of the last three | the conformance suite for such stores |
 //!
-//! `docs/web.md` tells them, with what each can promise.
+//! [The web layer](crate::book::web) tells how to use each, and what it can promise.
 
 #[cfg(feature = "actix-session")]
 pub mod actix_session;

@@ -57,8 +57,8 @@ macro_rules! stores {
             ///   frees its memory.
             ///
             /// What the merge needs to know comes along as one more entry of the record, under the key
-            /// `dwell.mark`. `docs/web.md` tells where a merge is not possible. A clone is another reference to
-            /// the same records.
+            /// `dwell.mark`. [The web layer](crate::book::web#where-the-traits-make-it-impossible) tells
+            /// where a merge is not possible. A clone is another reference to the same records.
             ///
             /// ```
             #[doc = concat!("# use ", stringify!($core), " as tower_sessions;")]

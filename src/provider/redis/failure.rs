@@ -69,8 +69,9 @@ pub enum RedisFailure {
     /// The server cannot write to its disk, or has too few replicas. Nothing was done.
     #[error("the Redis server cannot keep what it is given, nothing was done")]
     CannotKeep(#[source] RedisError),
-    /// The server refuses this user, this password or a command, or a proxy does not know the command. Nothing was
-    /// done. `docs/providers.md` lists the commands that a user needs.
+    /// The server refuses this user, this password or a command, or a proxy does not know the command.
+    /// Nothing was done. [The providers](crate::book::providers#sessions-in-redis) lists the commands
+    /// that a user needs.
     #[error(
         "the Redis server denies access, nothing was done: check the user, its password, and that it may use the \
          commands that dwell needs"

@@ -5,8 +5,10 @@
 //! time is done one after the other, and nothing is lost. The server removes what has ended. It keeps a hash
 //! of each secret, not the secret, and names sessions by a hash of their keys: nobody logs in with a copy of
 //! its data. It should be Redis 6.2 or newer, or Valkey, with `maxmemory-policy noeviction`: one that evicts is refused
-//! ([`RedisBuilder::allow_eviction`]). `appendonly yes` lets sessions survive its restart. How it is done, and what becomes of each fault, is
-//! told in `docs/providers.md`.
+//! ([`RedisBuilder::allow_eviction`]). `appendonly yes` lets sessions survive its restart.
+//!
+//! [The providers](crate::book::providers#sessions-in-redis) tells how it is done, and
+//! [the faults](crate::book::faults#redis) what becomes of each fault.
 //!
 //! ```no_run
 //! use dwell::manager::Manager;
