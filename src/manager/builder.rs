@@ -1,7 +1,9 @@
 //! How a manager is built.
 
-use super::cookie::Cookies;
-use super::{Counts, Manager, SameSite};
+use super::Manager;
+use super::cookie::{Cookies, SameSite};
+use super::error::ManagerError;
+use super::inner::Inner;
 use crate::provider::{Provider, Registry, RegistryError};
 use crate::session::Settings;
 use std::sync::Arc;
@@ -9,51 +11,6 @@ use std::time::Duration;
 
 /// Half an hour, as for the map.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-
-/// Why a manager could not be built.
-///
-/// ```
-/// use dwell::manager::{Manager, ManagerError};
-///
-/// let refused = Manager::builder("a name with spaces").build();
-/// assert!(matches!(refused, Err(ManagerError::CookieName { .. })));
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ManagerError {
-    /// The provider could not be had.
-    #[error(transparent)]
-    Provider(#[from] RegistryError),
-    /// The cookie's name is not one.
-    #[error(
-        "{name:?} is no cookie name: give up to 4,000 letters, digits, and any of !#$%&'*+-.^_`|~"
-    )]
-    CookieName {
-        /// What was given.
-        name: String,
-    },
-    /// The cookie's name begins with a prefix that browsers reserve.
-    ///
-    /// Browsers drop such a cookie, without a word to anybody, if it is not what the prefix says; and the
-    /// manager puts a prefix of its own before the name.
-    #[error(
-        "the cookie's name {name:?} begins with {prefix}, which browsers reserve: leave it out, the manager puts __Host- before the name, except over plain http"
-    )]
-    CookiePrefix {
-        /// What was given.
-        name: String,
-        /// The prefix that it begins with, in any case.
-        prefix: &'static str,
-    },
-    /// Settings were given beside a provider, which has its own.
-    #[error(
-        "the provider that was given has settings of its own: give these where it is built, or name a provider of a registry"
-    )]
-    SettingsBesideProvider,
-    /// `SameSite=None` without `Secure`, which browsers refuse.
-    #[error("browsers refuse SameSite=None over plain http: use https, or SameSite=Lax")]
-    InsecureCrossSite,
-}
 
 /// Settings for a [`Manager`], from [`Manager::builder`].
 ///
@@ -188,9 +145,7 @@ impl Builder {
         };
         let collector = self.collects.then(|| provider.spawn_collector()).flatten();
         Ok(Manager {
-            provider,
-            cookies,
-            counts: Counts::default(),
+            inner: Arc::new(Inner::new(provider, cookies)),
             _collector: collector,
         })
     }

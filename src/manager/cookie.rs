@@ -1,10 +1,11 @@
 //! The session cookie: what a request presents, and what a response sets.
 
-use super::{ManagerError, SameSite};
+use super::error::ManagerError;
 use crate::session::SessionId;
-use cookie::time::Duration as CookieDuration;
-use cookie::{Cookie, CookieBuilder};
 use http::{HeaderMap, HeaderValue, header};
+use memchr::memchr;
+use std::fmt::Write;
+use std::iter;
 use std::time::Duration;
 
 /// Binds a cookie to the host that set it, over https only: browsers refuse it without `Secure` and
@@ -18,6 +19,34 @@ const RESERVED_PREFIXES: [&str; 3] = [PREFIX, "__Secure-", "__Http-"];
 const LONGEST_NAME: usize = 4_000;
 /// The bytes of a request's cookies that are looked at: more than browsers send, by convention and limits.
 const MOST_BYTES: usize = 16 * 1024;
+
+/// Which requests that another site causes bring the cookie.
+///
+/// ```
+/// use dwell::manager::{Manager, SameSite};
+///
+/// let manager = Manager::builder("sid").same_site(SameSite::Strict).build()?;
+/// # Ok::<(), dwell::manager::ManagerError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// None of them: a visitor who follows a link from elsewhere comes as a stranger.
+    Strict,
+    /// Those that open a page by a link, and no others.
+    Lax,
+    /// All of them. Browsers want the cookie to be `Secure` then.
+    None,
+}
+
+impl SameSite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
+}
 
 /// What a request presents.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,8 +78,8 @@ pub(super) enum Notice {
 #[derive(Debug)]
 pub(super) struct Cookies {
     name: String,
-    same_site: SameSite,
-    is_secure: bool,
+    /// What each cookie is given beside its value.
+    attributes: String,
 }
 
 impl Cookies {
@@ -73,11 +102,14 @@ impl Cookies {
         if is_plain_http && same_site == SameSite::None {
             return Err(ManagerError::InsecureCrossSite);
         }
-        let prefix = if is_plain_http { "" } else { PREFIX };
+        let (prefix, secure) = match is_plain_http {
+            true => ("", ""),
+            false => (PREFIX, "; Secure"),
+        };
+        let same_site = same_site.name();
         Ok(Self {
             name: format!("{prefix}{name}"),
-            same_site,
-            is_secure: !is_plain_http,
+            attributes: format!("; HttpOnly; SameSite={same_site}{secure}; Path=/"),
         })
     }
 
@@ -100,8 +132,7 @@ impl Cookies {
         if values.any(|other| other != value) {
             return Presented::Duplicate;
         }
-        let id = str::from_utf8(value).ok().and_then(SessionId::parse);
-        id.map_or(Presented::Malformed, Presented::Id)
+        SessionId::parse_bytes(value).map_or(Presented::Malformed, Presented::Id)
     }
 
     /// The values of the session cookies in a `Cookie` header, as bytes in their place.
@@ -111,11 +142,10 @@ impl Cookies {
     /// signs mean anything. A reader that takes more for our name than a browser does opens the prefix to
     /// whoever can set a cookie of such a name.
     fn values<'a>(&'a self, header: &'a HeaderValue) -> impl Iterator<Item = &'a [u8]> {
-        let pairs = header.as_bytes().split(|&byte| byte == b';');
-        pairs.filter_map(|pair| {
-            let equals = pair.iter().position(|&byte| byte == b'=')?;
-            let (name, value) = (&pair[..equals], &pair[equals + 1..]);
-            (trimmed(name) == self.name.as_bytes()).then(|| trimmed(value))
+        pairs(header.as_bytes()).filter_map(|pair| {
+            let name = trimmed_start(pair).strip_prefix(self.name.as_bytes());
+            let value = trimmed_start(name?).strip_prefix(b"=");
+            value.map(trimmed)
         })
     }
 
@@ -123,18 +153,15 @@ impl Cookies {
     pub(super) fn answer(&self, notice: Notice, response: &mut HeaderMap) {
         let cookie = match notice {
             Notice::Nothing => return,
-            Notice::Ended => {
-                let mut cookie = self.cookie(String::new()).build();
-                cookie.make_removal();
-                cookie
-            }
-            Notice::Issued(id, lifetime) => {
-                let mut cookie = self.cookie(id.to_cookie()).build();
-                cookie.set_max_age(lifetime.map(rounded_up));
+            Notice::Ended => self.cookie("", "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+            Notice::Issued(id, None) => self.cookie(&id.to_cookie(), ""),
+            Notice::Issued(id, Some(lifetime)) => {
+                let mut cookie = self.cookie(&id.to_cookie(), "; Max-Age=");
+                let _ = write!(cookie, "{}", seconds(lifetime));
                 cookie
             }
         };
-        let mut value = HeaderValue::try_from(cookie.to_string())
+        let mut value = HeaderValue::try_from(cookie)
             .expect("a checked name and base64url are a header's characters");
         // A log of headers shows no id.
         value.set_sensitive(true);
@@ -142,13 +169,20 @@ impl Cookies {
         response.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 
-    fn cookie(&self, value: String) -> CookieBuilder<'_> {
-        Cookie::build((self.name.as_str(), value))
-            .path("/")
-            .http_only(true)
-            .secure(self.is_secure)
-            .same_site(self.same_site)
+    fn cookie(&self, value: &str, end: &str) -> String {
+        [&self.name, "=", value, &self.attributes, end].concat()
     }
+}
+
+/// The pairs of a `Cookie` header, as bytes in their place.
+fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(header);
+    iter::from_fn(move || {
+        let bytes = rest?;
+        let end = memchr(b';', bytes);
+        rest = end.map(|end| &bytes[end + 1..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
+    })
 }
 
 fn reserved_prefix(name: &str) -> Option<&'static str> {
@@ -159,16 +193,24 @@ fn reserved_prefix(name: &str) -> Option<&'static str> {
     RESERVED_PREFIXES.into_iter().find(begins)
 }
 
-/// Without the white space of a cookie at either end: SP and HTAB.
-fn trimmed(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+/// Without the white space of a cookie at its beginning: SP and HTAB.
+fn trimmed_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The same at either end.
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trimmed_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
     bytes
 }
 
 /// In whole seconds: a cookie does not end before its session.
-fn rounded_up(lifetime: Duration) -> CookieDuration {
-    let seconds = lifetime.as_millis().div_ceil(1_000);
-    CookieDuration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+fn seconds(lifetime: Duration) -> u128 {
+    lifetime.as_millis().div_ceil(1_000)
 }

@@ -1,11 +1,10 @@
 //! The ids of a request's session: renewal, login, and its end.
 
-use super::cookie::Notice;
 use super::observe;
 use super::session::Session;
-use super::stage::{Link, Stage};
+use super::stage::Link;
 use crate::provider::By;
-use crate::session::{Attributes, IssuedSession, SessionError};
+use crate::session::{Attributes, IssuedSession, SessionError, SessionId};
 use std::time::Duration;
 
 impl Session {
@@ -43,15 +42,27 @@ impl Session {
             Link::Unknown => Err(SessionError::Unavailable),
             Link::New => self.stored().await.map(drop),
             Link::Live(_) if self.stage().is_finished => Err(SessionError::Finished),
-            Link::Live(id) => self.take_up(self.provider().renew(&id, grace).await),
+            Link::Live(id) => {
+                let writes = self.stage().writes;
+                self.take_up(id, self.provider().renew(&id, grace).await, writes)
+            }
         }
     }
 
     /// Takes up the id that was issued in the place of the request's.
-    fn take_up(&self, issued: Result<IssuedSession, SessionError>) -> Result<(), SessionError> {
-        let issued = issued.inspect_err(observe::failed)?;
-        let key = issued.id.key();
-        if self.issued(issued, |link| link.is_at(key)) {
+    fn take_up(
+        &self,
+        id: SessionId,
+        issued: Result<IssuedSession, SessionError>,
+        writes: u64,
+    ) -> Result<(), SessionError> {
+        let issued = match self.judge(issued, id) {
+            Ok(issued) => issued?,
+            // Only the newest id can be renewed, and a clone has renewed this one.
+            Err(_) => return Err(SessionError::Superseded),
+        };
+        let key = id.key();
+        if self.issued(issued, writes, |link| link.is_at(key)) {
             return Ok(());
         }
         // Meanwhile a clone destroyed the session, or the response went off.
@@ -119,8 +130,9 @@ impl Session {
                     return Err(SessionError::Finished);
                 }
                 Link::Live(id) => {
+                    let writes = self.stage().writes;
                     let issued = self.provider().log_in(&id, owner).await;
-                    let taken_up = self.take_up(issued);
+                    let taken_up = self.take_up(id, issued, writes);
                     if let Err(SessionError::Finished | SessionError::Ended) = taken_up {
                         // The login may be done, under an id that nobody gets to know.
                         let ended = self.provider().destroy(By::Key(id.key())).await;
@@ -172,13 +184,8 @@ impl Session {
         };
         let destroy = self.step_by(id, |provider, by| provider.destroy(by));
         let is_destroyed = destroy.await?;
-        let _ = self.step(|stage| {
-            stage.link.is_at(id.key()).then_some(Stage {
-                link: Link::Ended,
-                notice: Notice::Ended,
-                ..stage
-            })
-        });
+        self.cell()
+            .goes_to(Link::Ended, |link| link.is_at(id.key()));
         Ok(is_destroyed)
     }
 
@@ -206,11 +213,7 @@ impl Session {
     /// # }).unwrap();
     /// ```
     pub fn start_over(&self) {
-        let _ = self.step(|stage| {
-            (!matches!(stage.link, Link::Unknown)).then_some(Stage {
-                link: Link::New,
-                ..stage
-            })
-        });
+        let is_known = |link| !matches!(link, Link::Unknown);
+        self.cell().goes_to(Link::New, is_known);
     }
 }

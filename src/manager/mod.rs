@@ -30,23 +30,27 @@
 
 mod builder;
 mod cookie;
+mod error;
 mod ids;
+mod inner;
 mod observe;
 mod session;
 mod stage;
+mod steps;
 mod terms;
 
-pub use ::cookie::SameSite;
-pub use builder::{Builder, ManagerError};
+pub use builder::Builder;
+pub use cookie::SameSite;
+pub use error::ManagerError;
 pub use session::Session;
 
 use crate::Collector;
-use crate::count::Count;
-use crate::provider::{Access, By, Provider};
+use crate::provider::Provider;
 use crate::session::SessionError;
-use cookie::{Cookies, Presented};
+#[cfg(feature = "tower")]
+use crate::session::SessionId;
 use http::HeaderMap;
-use observe::Outcome;
+use inner::Inner;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,19 +76,9 @@ use std::time::Duration;
 #[derive(Debug)]
 #[must_use = "it collects what has ended only until it is dropped"]
 pub struct Manager {
-    provider: Arc<dyn Provider>,
-    cookies: Cookies,
-    counts: Counts,
+    inner: Arc<Inner>,
     /// Stops when it is dropped.
     _collector: Option<Collector>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    malformed: Count,
-    oversized: Count,
-    duplicate: Count,
-    unknown: Count,
 }
 
 /// What clients presented, from [`Manager::stats`]. What the sessions themselves do is counted by their
@@ -132,7 +126,7 @@ impl Manager {
 
     /// The provider: for lists of an owner's sessions, and to end them.
     pub fn provider(&self) -> &Arc<dyn Provider> {
-        &self.provider
+        &self.inner.provider
     }
 
     /// The session of a request: the one that its cookie answers to, touched, or a new one. A new one is
@@ -140,45 +134,38 @@ impl Manager {
     ///
     /// # Errors
     /// If the provider fails.
-    #[cfg_attr(
-        feature = "tracing",
-        tracing::instrument(
-            name = "dwell.session.lookup",
-            level = "debug",
-            skip_all,
-            fields(dwell.session.outcome)
-        )
-    )]
     pub async fn start(&self, request: &HeaderMap) -> Result<Session, SessionError> {
-        let (outcome, session) = match self.cookies.presented(request) {
-            Presented::Id(id) => match self.provider.read(By::Id(id), Access::Touch).await {
-                Ok(Some(_)) => (Outcome::Found, Ok(Some(id))),
-                // The cookie is left alone: another request may just have renewed the id, and its response
-                // brings the new one.
-                Ok(None) | Err(SessionError::Superseded) => (Outcome::Unknown, Ok(None)),
-                Err(error) => {
-                    observe::failed(&error);
-                    (Outcome::Failed, Err(error))
-                }
-            },
-            Presented::Nothing => (Outcome::NoCookie, Ok(None)),
-            Presented::Malformed => (Outcome::Malformed, Ok(None)),
-            Presented::Oversized => (Outcome::Oversized, Ok(None)),
-            Presented::Duplicate => (Outcome::Duplicate, Ok(None)),
-        };
-        match outcome {
-            Outcome::Unknown => self.counts.unknown.one(),
-            Outcome::Malformed => self.counts.malformed.one(),
-            Outcome::Oversized => self.counts.oversized.one(),
-            Outcome::Duplicate => self.counts.duplicate.one(),
-            Outcome::NoCookie | Outcome::Found | Outcome::Failed => {}
+        match self.inner.begin(request, None) {
+            Ok(session) => Ok(session),
+            Err(id) => self.inner.ask(id, None).await,
         }
-        observe::looked_up(outcome);
-        let provider = Arc::clone(&self.provider);
-        Ok(match session? {
-            Some(id) => Session::live(provider, id),
-            None => Session::new(provider),
-        })
+    }
+
+    /// The session of a request, or the id to [ask](Self::ask) for. `outer` is that of a layer further out.
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn begin(
+        &self,
+        request: &HeaderMap,
+        outer: Option<&Session>,
+    ) -> Result<Session, SessionId> {
+        self.inner.begin(request, outer)
+    }
+
+    /// The session of a request that presents an id.
+    #[cfg(feature = "tower")]
+    pub(crate) async fn ask(
+        &self,
+        id: SessionId,
+        outer: Option<&Session>,
+    ) -> Result<Session, SessionError> {
+        self.inner.ask(id, outer).await
+    }
+
+    /// As [`unavailable`](Self::unavailable).
+    #[cfg(feature = "tower")]
+    pub(crate) fn unavailable_within(&self, outer: Option<&Session>) -> Session {
+        self.inner.unavailable(outer)
     }
 
     /// A session for a request whose own could not be looked up, so that it can go on without.
@@ -208,7 +195,7 @@ impl Manager {
     /// # }).unwrap();
     /// ```
     pub fn unavailable(&self) -> Session {
-        Session::unknown(Arc::clone(&self.provider))
+        self.inner.unavailable(None)
     }
 
     /// Ends a request: if its session got an id, or was destroyed, tells the client so by `Set-Cookie`, and
@@ -216,21 +203,7 @@ impl Manager {
     ///
     /// Call it for each response, failures included: otherwise the client does not learn its new id.
     pub fn finish(&self, session: Session, response: &mut HeaderMap) {
-        let notice = session.finish();
-        observe::told(&notice);
-        self.cookies.answer(notice, response);
-    }
-
-    /// Ends a request that gets no response through [`finish`](Self::finish).
-    #[cfg(feature = "tower")]
-    pub(crate) fn abandon(&self, session: &Session) {
-        observe::lost(&session.finish());
-    }
-
-    /// Whether a session of the one is a session of the other too.
-    #[cfg(feature = "tower")]
-    pub(crate) fn has_sessions_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.provider, &other.provider) && self.cookies.name() == other.cookies.name()
+        session.answer(response);
     }
 
     /// Ends a session, at the provider and at the client. Whether it had not ended before.
@@ -292,9 +265,7 @@ impl Manager {
         response: &mut HeaderMap,
     ) -> Result<Session, SessionError> {
         session.renew().await?;
-        let notice = session.take_notice();
-        observe::told(&notice);
-        self.cookies.answer(notice, response);
+        self.inner.answer(session.take_notice(), response);
         Ok(session)
     }
 
@@ -323,7 +294,8 @@ impl Manager {
     /// # Errors
     /// If the provider fails.
     pub async fn collect(&self) -> Result<usize, SessionError> {
-        self.provider.collect().await.inspect_err(observe::failed)
+        let collected = self.provider().collect().await;
+        collected.inspect_err(observe::failed)
     }
 
     /// Whether the provider answers, for a readiness probe: asks it for a session that there is not.
@@ -349,7 +321,8 @@ impl Manager {
     /// # Errors
     /// If the provider fails.
     pub async fn ping(&self) -> Result<(), SessionError> {
-        self.provider.ping().await.inspect_err(observe::failed)
+        let answered = self.provider().ping().await;
+        answered.inspect_err(observe::failed)
     }
 
     /// What clients presented that was no session's id.
@@ -368,11 +341,6 @@ impl Manager {
     /// # }).unwrap();
     /// ```
     pub fn stats(&self) -> ManagerStats {
-        ManagerStats {
-            malformed: self.counts.malformed.get(),
-            oversized: self.counts.oversized.get(),
-            duplicate: self.counts.duplicate.get(),
-            unknown: self.counts.unknown.get(),
-        }
+        self.inner.counts.stats()
     }
 }

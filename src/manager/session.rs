@@ -1,12 +1,15 @@
 //! A session as a request holds it, over any provider.
 
-use super::observe;
-use super::stage::{Link, Shared};
-use crate::provider::{Access, Answer, By, Provider, Turn};
+use super::cookie::Notice;
+use super::inner::Inner;
+use super::stage::{Current, Link, Stage, StageCell};
+#[cfg(feature = "tower")]
+use super::{Manager, observe};
+use crate::provider::Provider;
 use crate::session::{
-    Attribute, AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId,
-    SessionKey, Snapshot,
+    Attribute, AttributeError, Attributes, Changes, SessionError, SessionId, SessionKey, Snapshot,
 };
+use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,10 +65,88 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Session {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a request's session share: one allocation.
+struct Shared {
+    inner: Arc<Inner>,
+    stage: StageCell,
+    /// The session that a layer further out has put around this one's.
+    #[cfg_attr(not(feature = "tower"), allow(dead_code))]
+    outer: Option<Session>,
 }
 
 impl Session {
+    pub(super) fn at(inner: &Arc<Inner>, stage: Stage, outer: Option<&Session>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                inner: Arc::clone(inner),
+                stage: StageCell::new(stage),
+                outer: outer.cloned(),
+            }),
+        }
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.shared.inner
+    }
+
+    pub(super) fn provider(&self) -> &dyn Provider {
+        &*self.inner().provider
+    }
+
+    pub(super) fn cell(&self) -> &StageCell {
+        &self.shared.stage
+    }
+
+    #[inline]
+    pub(super) fn stage(&self) -> Current<'_> {
+        self.shared.stage.load()
+    }
+
+    pub(super) fn link(&self) -> Link {
+        self.stage().link
+    }
+
+    /// The session of a manager, if it is this one or one that a layer further out has put around it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn of(&self, manager: &Manager) -> Option<&Self> {
+        let mut session = Some(self);
+        while let Some(this) = session {
+            if this.inner().has_sessions_of(&manager.inner) {
+                return Some(this);
+            }
+            session = this.shared.outer.as_ref();
+        }
+        None
+    }
+
+    /// What the client is to be told, once.
+    pub(super) fn take_notice(&self) -> Notice {
+        self.cell().take_notice()
+    }
+
+    /// What the client is to be told, for the last time.
+    pub(super) fn finish(mut self) -> Notice {
+        match Arc::get_mut(&mut self.shared) {
+            Some(shared) => shared.stage.last_notice(),
+            None => self.cell().finish(),
+        }
+    }
+
+    /// Ends a request that gets no response.
+    #[cfg(feature = "tower")]
+    pub(crate) fn abandon(self) {
+        observe::lost(&self.finish());
+    }
+
+    /// Ends a request: tells the client what it is to be told.
+    pub(crate) fn answer(self, response: &mut HeaderMap) {
+        let inner = Arc::clone(self.inner());
+        inner.answer(self.finish(), response);
+    }
+
     /// The id; none if there is no session yet, or none any more.
     pub fn id(&self) -> Option<SessionId> {
         match self.link() {
@@ -84,53 +165,16 @@ impl Session {
         matches!(self.link(), Link::New)
     }
 
-    /// The session at this moment; none if there is none yet.
+    /// The session at this moment, from the provider; none if there is none yet. Later reads of this request see
+    /// this state, or a newer one.
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        match self.link() {
-            Link::New => Ok(None),
-            Link::Ended => Err(SessionError::Ended),
-            Link::Unknown => Err(SessionError::Unavailable),
-            Link::Live(id) => {
-                let access = match self.stage().is_created {
-                    true => Access::Peek,
-                    false => Access::Touch,
-                };
-                self.read(id, access).await.map(Some)
-            }
+        match self.live()? {
+            Some((id, access)) => self.read(id, access).await.map(Some),
+            None => Ok(None),
         }
-    }
-
-    async fn read(&self, id: SessionId, access: Access) -> Result<Snapshot, SessionError> {
-        let read = self.step_by(id, |provider, by| provider.read(by, access));
-        read.await?.ok_or(SessionError::Ended)
-    }
-
-    /// Takes a step at the provider, under an id of the request. If a clone of this session renewed that id
-    /// meanwhile, the step is taken under the new one: the request has it.
-    pub(super) async fn step_by<'s, T>(
-        &'s self,
-        mut id: SessionId,
-        step: impl Fn(&'s dyn Provider, By) -> Answer<'s, T>,
-    ) -> Result<T, SessionError> {
-        loop {
-            let result = step(self.provider(), By::Id(id)).await;
-            match (result.inspect_err(observe::failed), self.link()) {
-                (Err(SessionError::Superseded), Link::Live(newer))
-                    if newer != id && newer.key() == id.key() =>
-                {
-                    id = newer;
-                }
-                (result, _) => return result,
-            }
-        }
-    }
-
-    async fn attributes(&self) -> Result<Attributes, SessionError> {
-        let snapshot = self.snapshot().await?;
-        Ok(snapshot.map_or_else(Attributes::default, |snapshot| snapshot.attributes))
     }
 
     /// The value under a key; none if there is none.
@@ -138,7 +182,8 @@ impl Session {
     /// # Errors
     /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
     pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
-        Ok(self.attributes().await?.get(key)?)
+        let value = self.look(|seen| seen.map(|seen| seen.attributes.get(key)));
+        Ok(value.await?.transpose()?.flatten())
     }
 
     /// Whether there is a value under a key.
@@ -146,7 +191,8 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn contains(&self, key: &str) -> Result<bool, SessionError> {
-        Ok(self.attributes().await?.contains(key))
+        let contains = |seen: &Snapshot| seen.attributes.contains(key);
+        self.look(|seen| seen.is_some_and(contains)).await
     }
 
     /// The keys that have a value, in order.
@@ -154,8 +200,8 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn keys(&self) -> Result<Vec<String>, SessionError> {
-        let attributes = self.attributes().await?;
-        Ok(attributes.keys().map(str::to_owned).collect())
+        let keys = |seen: &Snapshot| seen.attributes.keys().map(str::to_owned).collect();
+        self.look(|seen| seen.map_or_else(Vec::new, keys)).await
     }
 
     /// Puts a value under a key. Creates the session if there is none yet.
@@ -227,52 +273,22 @@ impl Session {
         &self,
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
-        let mut turn: Option<Turn> = None;
-        // What another attempt, or another caller, was told of the session.
-        let mut seen: Option<Snapshot> = None;
         loop {
-            let (live, old) = match self.link() {
-                Link::New => (None, Attributes::default()),
-                Link::Ended => return Err(SessionError::Ended),
-                Link::Unknown => return Err(SessionError::Unavailable),
-                Link::Live(id) => {
-                    if turn.is_none()
-                        && let Some(waiting) = self.provider().turn(By::Id(id))
-                    {
-                        let turn = turn.insert(waiting.await?);
-                        seen = turn.seen().cloned();
+            let id = match self.live()? {
+                Some((id, _)) => id,
+                None => {
+                    let mut attributes = Attributes::default();
+                    let result = change(&mut attributes)?;
+                    if attributes.is_empty() || self.create(attributes).await? {
+                        return Ok(result);
                     }
-                    let snapshot = match seen.take() {
-                        Some(snapshot) => snapshot,
-                        // If nothing is written, the session is not touched.
-                        None => self.read(id, Access::Peek).await?,
-                    };
-                    (Some((id, snapshot.version)), snapshot.attributes)
+                    continue;
                 }
             };
-            let mut new = old.clone();
-            let result = change(&mut new)?;
-            let changes = Changes::between(&old, &new);
-            if changes.is_empty() {
-                return Ok(result);
-            }
-            let Some((id, version)) = live else {
-                if self.create(new).await? {
-                    return Ok(result);
-                }
-                continue;
+            return match &self.inner().memory {
+                Some(store) => self.change_in(store, id, change),
+                None => self.change_by_version(id, change).await,
             };
-            let apply = self.step_by(id, |provider, by| {
-                provider.apply_or_read(by, changes.clone(), version)
-            });
-            match apply.await? {
-                Ok(_) => return Ok(result),
-                Err(_) if turn.as_ref().is_some_and(Turn::is_over) => {
-                    return Err(SessionError::Contended);
-                }
-                // Another caller wrote, and this is what it left.
-                Err(newest) => seen = Some(newest),
-            }
         }
     }
 
@@ -302,75 +318,8 @@ impl Session {
     /// ```
     #[doc(alias("compare and set", "optimistic locking"))]
     pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
-        let id = match self.link() {
-            Link::Live(id) => id,
-            Link::New | Link::Ended => return Err(SessionError::Ended),
-            Link::Unknown => return Err(SessionError::Unavailable),
-        };
-        let version = Some(version);
-        self.step_by(id, |provider, by| {
-            provider.apply(by, changes.clone(), version)
-        })
-        .await
-    }
-
-    async fn apply(&self, changes: Changes) -> Result<(), SessionError> {
-        loop {
-            match self.link() {
-                Link::Ended => return Err(SessionError::Ended),
-                Link::Unknown => return Err(SessionError::Unavailable),
-                Link::Live(id) => {
-                    let apply =
-                        self.step_by(id, |provider, by| provider.apply(by, changes.clone(), None));
-                    return apply.await.map(drop);
-                }
-                Link::New => {
-                    let mut attributes = Attributes::default();
-                    changes.apply_to(&mut attributes);
-                    if self.create(attributes).await? {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Creates the session. False if a clone of this one was faster: what it created is the request's
-    /// session then, and nothing has been stored.
-    #[cfg_attr(
-        feature = "tracing",
-        tracing::instrument(name = "dwell.session.create", level = "debug", skip_all)
-    )]
-    async fn create(&self, attributes: Attributes) -> Result<bool, SessionError> {
-        if self.stage().is_finished {
-            return Err(SessionError::Finished);
-        }
-        let issued = self.provider().init(attributes).await;
-        Ok(self.adopt(issued.inspect_err(observe::failed)?).await)
-    }
-
-    /// Makes a session that was just created the request's. False if a clone of this one was faster.
-    pub(super) async fn adopt(&self, issued: IssuedSession) -> bool {
-        let key = issued.id.key();
-        let is_first = self.issued(issued, |link| matches!(link, Link::New));
-        if !is_first {
-            // If this fails the session lapses: nobody has its id.
-            let destroyed = self.provider().destroy(By::Key(key)).await;
-            let _ = destroyed.inspect_err(observe::failed);
-        }
-        is_first
-    }
-
-    /// The id of the session, which is created if there is none yet.
-    pub(super) async fn stored(&self) -> Result<SessionId, SessionError> {
-        loop {
-            match self.link() {
-                Link::Ended => return Err(SessionError::Ended),
-                Link::Unknown => return Err(SessionError::Unavailable),
-                Link::Live(id) => return Ok(id),
-                Link::New => self.create(Attributes::default()).await?,
-            };
-        }
+        let (id, _) = self.live()?.ok_or(SessionError::Ended)?;
+        self.apply_by(id, &changes, Some(version)).await
     }
 }
 

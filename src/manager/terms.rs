@@ -2,7 +2,7 @@
 
 use super::cookie::Notice;
 use super::session::Session;
-use super::stage::{Link, Stage};
+use super::stage::Link;
 use crate::provider::Access;
 use crate::session::{SessionError, SessionId};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ impl Session {
     }
 
     async fn own(&self, id: SessionId, owner: Option<&str>) -> Result<(), SessionError> {
+        self.begin_write(id);
         self.step_by(id, |provider, by| provider.set_owner(by, owner))
             .await
     }
@@ -42,7 +43,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn owner(&self) -> Result<Option<Arc<str>>, SessionError> {
-        Ok(self.snapshot().await?.and_then(|snapshot| snapshot.owner))
+        self.look(|seen| seen?.owner.clone()).await
     }
 
     /// Gives this session its own idle timeout. Creates the session if there is none yet.
@@ -77,13 +78,7 @@ impl Session {
         if !is_issued(self.stage().notice) && !self.is_newest(id).await? {
             return Ok(());
         }
-        let _ = self.step(|stage| match stage.link {
-            Link::Live(id) if !stage.is_finished => Some(Stage {
-                notice: Notice::Issued(id, Some(lifetime)),
-                ..stage
-            }),
-            _ => None,
-        });
+        self.cell().tells_again(lifetime);
         Ok(())
     }
 

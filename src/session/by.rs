@@ -4,11 +4,11 @@
 //! that reads or changes the session: from the moment at which the id stops to answer, a request that
 //! came with it can neither read, write nor end the session, however early it began.
 
-use super::error::SessionError;
+use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
 use super::state::State;
 use super::store::{Entry, SessionStore, Store};
-use super::{Changes, IssuedSession, Snapshot};
+use super::{Attributes, Changes, IssuedSession, Snapshot};
 use std::time::Duration;
 
 /// By what a caller names a session: a request by the id that it came with, the application itself by
@@ -209,6 +209,18 @@ impl SessionStore {
             (Some(entry), Access::Peek) => sessions.is_still(entry),
             (None, _) => false,
         }
+    }
+
+    /// Changes attributes in one step. If `change` fails, or changes nothing, nothing is written.
+    pub(crate) fn change<R>(
+        &self,
+        by: By,
+        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+    ) -> Result<R, SessionError> {
+        let written = self
+            .store()
+            .change(by, |_, attributes| Ok(change(attributes)?));
+        written.map(|(_, result)| result)
     }
 
     pub(crate) fn touch(&self, by: By) -> Result<(), SessionError> {

@@ -65,7 +65,7 @@ impl SessionKey {
 
     /// Reads exactly what [`to_text`](Self::to_text) writes. None for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        decode(text, Self::TEXT_LENGTH).map(Self)
+        decode(text.as_bytes(), Self::TEXT_LENGTH).map(Self)
     }
 
     pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
@@ -214,6 +214,11 @@ impl SessionId {
     /// Reads exactly what [`to_cookie`](Self::to_cookie) writes. None for anything else: each id has one
     /// spelling. Looks nothing up.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// The same of bytes that may be no text.
+    pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
         let bytes: [u8; ID_BYTES] = decode(text, Self::TEXT_LENGTH)?;
         let (key, secret) = bytes.split_at(KEY_BYTES);
         Some(Self {
@@ -261,7 +266,7 @@ pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray last bits.
-fn decode<const BYTES: usize>(text: &str, length: usize) -> Option<[u8; BYTES]> {
+fn decode<const BYTES: usize>(text: &[u8], length: usize) -> Option<[u8; BYTES]> {
     if text.len() != length {
         return None;
     }

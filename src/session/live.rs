@@ -239,11 +239,9 @@ impl LiveSession {
     /// ```
     pub fn update_all<R>(
         &self,
-        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+        change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
-        let store = self.store.store();
-        let (_, result) = store.change(self.by(), |_, attributes| Ok(change(attributes)?))?;
-        Ok(result)
+        self.store.change(self.by(), change)
     }
 
     /// Applies changes in one step. Returns the session as it is then.

@@ -4,9 +4,9 @@ use super::records::{Marked, Records};
 use crate::session::{SessionError, SessionId};
 use crate::{Clock, CoarseClock, Stats};
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
-use cookie::time::Duration as Ttl;
 use std::collections::HashMap;
 use std::time::Duration;
+use time::Duration as Ttl;
 
 /// What actix-session keeps of a session: JSON under keys.
 type State = HashMap<String, String>;
@@ -29,7 +29,7 @@ type State = HashMap<String, String>;
 /// ```
 /// use actix_session::storage::SessionStore;
 /// use dwell::web::actix_session::RecordStore;
-/// # use cookie::time::Duration;
+/// # use time::Duration;
 ///
 /// # pollster::block_on(async {
 /// let store = RecordStore::new(Some(1_000_000));

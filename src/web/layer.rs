@@ -2,15 +2,16 @@
 
 use super::on_error::{ErrorHook, OnError, Unavailable};
 use crate::manager::{Manager, Session};
-use crate::session::SessionError;
+use crate::session::{SessionError, SessionId};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -176,39 +177,89 @@ pub struct SessionService<S, H = Unavailable> {
     inner: S,
 }
 
-/// The sessions of a request that layers further out hold, and will finish.
-#[derive(Clone, Default)]
-struct Held(Vec<(Arc<Manager>, Session)>);
-
-impl Held {
-    fn of(&self, manager: &Manager) -> Option<&Session> {
-        let mut held = self.0.iter();
-        held.find(|(theirs, _)| theirs.has_sessions_of(manager))
-            .map(|(_, session)| session)
-    }
-}
-
 /// A session whose response is still to come. If none comes to the layer, the session is abandoned.
-struct Open(Option<(Arc<Manager>, Session)>);
+#[derive(Debug)]
+struct Open(Option<Session>);
 
 impl Open {
-    fn finish(mut self, response: &mut HeaderMap) {
-        if let Some((manager, session)) = self.0.take() {
-            manager.finish(session, response);
+    fn finish(&mut self, response: &mut HeaderMap) {
+        if let Some(session) = self.0.take() {
+            session.answer(response);
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some((manager, session)) = self.0.take() {
-            manager.abandon(&session);
+        if let Some(session) = self.0.take() {
+            session.abandon();
         }
     }
 }
 
-/// What a [`SessionService`] answers, in its own time.
-pub type SessionFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
+pin_project! {
+    /// What a [`SessionService`] answers, in its own time: what the service inside answers, with the cookie that the
+    /// client needs.
+    ///
+    /// Needs no allocation, except where the session is looked up over a network.
+    pub struct SessionFuture<F, R, E> {
+        #[pin]
+        state: State<F, R, E>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F, R, E> {
+        /// The service inside was called.
+        Called { #[pin] inner: F, open: Open },
+        /// The session is being looked up.
+        Asked { answer: Pin<Box<dyn Future<Output = Result<R, E>> + Send>> },
+    }
+}
+
+impl<F, R, E> SessionFuture<F, R, E> {
+    /// After a call of the service inside. Without a session, a layer further out finishes it.
+    fn called(inner: F, session: Option<Session>) -> Self {
+        let open = Open(session);
+        Self {
+            state: State::Called { inner, open },
+        }
+    }
+
+    fn asked(answer: impl Future<Output = Result<R, E>> + Send + 'static) -> Self {
+        let answer = Box::pin(answer);
+        Self {
+            state: State::Asked { answer },
+        }
+    }
+}
+
+impl<F, B, E> Future for SessionFuture<F, Response<B>, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Called { inner, open } => {
+                let mut response = ready!(inner.poll(context));
+                if let Ok(response) = &mut response {
+                    open.finish(response.headers_mut());
+                }
+                Poll::Ready(response)
+            }
+            StateProjection::Asked { answer } => answer.as_mut().poll(context),
+        }
+    }
+}
+
+impl<F, R, E> fmt::Debug for SessionFuture<F, R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionFuture").finish_non_exhaustive()
+    }
+}
 
 impl<S, H, RequestBody, ResponseBody> Service<Request<RequestBody>> for SessionService<S, H>
 where
@@ -220,43 +271,64 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = SessionFuture<S::Response, S::Error>;
+    type Future = SessionFuture<S::Future, S::Response, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let SessionLayer { manager, hook } = self.layer.clone();
-        // The clone is for the next request; the one that said it is ready is for this.
-        let clone = self.inner.clone();
-        let mut inner = mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            let mut held: Held = request.extensions_mut().remove().unwrap_or_default();
-            if let Some(session) = held.of(&manager).cloned() {
-                // The layer further out finishes it.
-                request.extensions_mut().insert(session);
-                request.extensions_mut().insert(held);
-                return inner.call(request).await;
+        let SessionLayer { manager, hook } = &self.layer;
+        let outer = request.extensions().get::<Session>();
+        if let Some(session) = outer.and_then(|outer| outer.of(manager)).cloned() {
+            request.extensions_mut().insert(session);
+            return SessionFuture::called(self.inner.call(request), None);
+        }
+        match manager.begin(request.headers(), outer) {
+            Ok(session) => {
+                request.extensions_mut().insert(session.clone());
+                let mut open = Open(Some(session));
+                let inner = self.inner.call(request);
+                SessionFuture::called(inner, open.0.take())
             }
-            let session = match manager.start(request.headers()).await {
-                Ok(session) => session,
-                Err(error) => {
-                    let (parts, body) = request.into_parts();
-                    if let OnError::Refuse(response) = hook.decide(&error, &parts) {
-                        return Ok(response);
-                    }
-                    request = Request::from_parts(parts, body);
-                    manager.unavailable()
-                }
-            };
-            held.0.push((Arc::clone(&manager), session.clone()));
-            request.extensions_mut().insert(held);
-            request.extensions_mut().insert(session.clone());
-            let open = Open(Some((manager, session)));
-            let mut response = inner.call(request).await?;
-            open.finish(response.headers_mut());
-            Ok(response)
-        })
+            Err(id) => {
+                let (manager, hook) = (Arc::clone(manager), hook.clone());
+                // The clone is for the next request; the one that said it is ready is for this.
+                let clone = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, clone);
+                SessionFuture::asked(ask(manager, hook, id, inner, request))
+            }
+        }
     }
+}
+
+/// Asks the provider for the session of a request before the service inside is called.
+async fn ask<S, H, RequestBody, ResponseBody>(
+    manager: Arc<Manager>,
+    hook: H,
+    id: SessionId,
+    mut inner: S,
+    mut request: Request<RequestBody>,
+) -> Result<S::Response, S::Error>
+where
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
+    H: ErrorHook<ResponseBody>,
+{
+    let outer = request.extensions().get::<Session>().cloned();
+    let session = match manager.ask(id, outer.as_ref()).await {
+        Ok(session) => session,
+        Err(error) => {
+            let (parts, body) = request.into_parts();
+            if let OnError::Refuse(response) = hook.decide(&error, &parts) {
+                return Ok(response);
+            }
+            request = Request::from_parts(parts, body);
+            manager.unavailable_within(outer.as_ref())
+        }
+    };
+    request.extensions_mut().insert(session.clone());
+    let mut open = Open(Some(session));
+    let mut response = inner.call(request).await?;
+    open.finish(response.headers_mut());
+    Ok(response)
 }

@@ -2,9 +2,9 @@
 //! compiler: so there is one text for two modules.
 
 use super::records::{Marked, Note};
-use cookie::time::OffsetDateTime;
 use serde_json::Value;
 use std::time::Duration;
+use time::OffsetDateTime;
 
 impl Marked for Value {
     fn of_mark(mark: &str) -> Self {
@@ -42,7 +42,7 @@ macro_rules! stores {
             use $core::session::{Id, Record};
             use $core::session_store::{ExpiredDeletion, Result, SessionStore};
             use async_trait::async_trait;
-            use cookie::time::OffsetDateTime;
+            use time::OffsetDateTime;
             use serde_json::Value;
 
             /// A store for tower-sessions, in this process and without a lock.

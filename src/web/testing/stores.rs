@@ -14,7 +14,7 @@ macro_rules! tower_sessions {
             use super::super::{Answer, Store, Values};
             use $core::session::{Id, Record};
             use $core::session_store::{ExpiredDeletion, SessionStore};
-            use cookie::time::OffsetDateTime;
+            use time::OffsetDateTime;
             use std::fmt;
             use std::time::Duration;
 
@@ -140,11 +140,11 @@ tower_sessions!(
 mod actix {
     use super::super::{Answer, Store, Values};
     use actix_session::storage::{SessionKey, SessionStore};
-    use cookie::time::Duration as Ttl;
     use serde_json::Value;
     use std::collections::HashMap;
     use std::error::Error;
     use std::time::Duration;
+    use time::Duration as Ttl;
 
     /// A store for actix-session.
     ///

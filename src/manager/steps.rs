@@ -1,0 +1,275 @@
+//! The steps of a request's session: what it has seen will do, or the provider is asked.
+
+use super::cookie::Notice;
+use super::observe;
+use super::session::Session;
+use super::stage::Link;
+use crate::provider::{Access, Answer, By, Provider, Turn};
+use crate::session::{
+    AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionStore,
+    Snapshot,
+};
+
+impl Session {
+    /// The request's id, and how its reads count; none if there is no session yet.
+    pub(super) fn live(&self) -> Result<Option<(SessionId, Access)>, SessionError> {
+        let stage = self.stage();
+        match stage.link {
+            Link::New => Ok(None),
+            Link::Ended => Err(SessionError::Ended),
+            Link::Unknown => Err(SessionError::Unavailable),
+            Link::Live(id) => Ok(Some((id, stage.access()))),
+        }
+    }
+
+    /// What `look` makes of the session, or of none if there is none yet: of what the request has seen if that will
+    /// do, and of what the provider says otherwise.
+    pub(super) async fn look<R>(
+        &self,
+        look: impl FnOnce(Option<&Snapshot>) -> R,
+    ) -> Result<R, SessionError> {
+        let Some((id, access)) = self.live()? else {
+            return Ok(look(None));
+        };
+        if let Some(seen) = &self.stage().seen
+            && self.inner().is_fresh(seen, access)
+        {
+            return Ok(look(Some(&seen.snapshot)));
+        }
+        let snapshot = self.read(id, access).await?;
+        Ok(look(Some(&snapshot)))
+    }
+
+    pub(super) async fn read(
+        &self,
+        id: SessionId,
+        access: Access,
+    ) -> Result<Snapshot, SessionError> {
+        let writes = self.stage().writes;
+        let read = self.step_by(id, |provider, by| provider.read(by, access));
+        let Some(snapshot) = read.await? else {
+            self.cell().forget(id.key());
+            return Err(SessionError::Ended);
+        };
+        let seen = self.inner().seen(snapshot);
+        self.cell().note(writes, &seen);
+        Ok(seen.snapshot)
+    }
+
+    /// Takes a step at the provider, under an id of the request. If a clone of this session renewed that id
+    /// meanwhile, the step is taken under the new one: the request has it.
+    pub(super) async fn step_by<'s, T>(
+        &'s self,
+        mut id: SessionId,
+        step: impl Fn(&'s dyn Provider, By) -> Answer<'s, T>,
+    ) -> Result<T, SessionError> {
+        loop {
+            let result = step(self.provider(), By::Id(id)).await;
+            match self.judge(result, id) {
+                Ok(result) => return result,
+                Err(newer) => id = newer,
+            }
+        }
+    }
+
+    /// The result of a step under an id, or the id that a clone has put in that one's place.
+    pub(super) fn judge<T>(
+        &self,
+        result: Result<T, SessionError>,
+        id: SessionId,
+    ) -> Result<Result<T, SessionError>, SessionId> {
+        if let Err(error) = &result {
+            observe::failed(error);
+            match (error, self.link()) {
+                (SessionError::Superseded, Link::Live(newer))
+                    if newer != id && newer.key() == id.key() =>
+                {
+                    return Err(newer);
+                }
+                (SessionError::Superseded | SessionError::Ended, _) => {
+                    self.cell().forget(id.key());
+                }
+                _ => {}
+            }
+        }
+        Ok(result)
+    }
+
+    /// Begins a write over the network. Until it is done, and if nobody learns how it ended, reads ask the provider.
+    pub(super) fn begin_write(&self, id: SessionId) -> u64 {
+        match self.inner().memory {
+            // There what was seen tells by itself that it is over.
+            Some(_) => 0,
+            None => self.cell().begin_write(id.key()),
+        }
+    }
+
+    /// Changes attributes in a store of this process, which takes the change as it is.
+    pub(super) fn change_in<R>(
+        &self,
+        store: &SessionStore,
+        mut id: SessionId,
+        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+    ) -> Result<R, SessionError> {
+        loop {
+            let result = store.change(By::Id(id), &mut change);
+            match self.judge(result, id) {
+                Ok(result) => return result,
+                Err(newer) => id = newer,
+            }
+        }
+    }
+
+    /// Changes attributes by reading them first, and writing if nobody else has written meanwhile.
+    pub(super) async fn change_by_version<R>(
+        &self,
+        id: SessionId,
+        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+    ) -> Result<R, SessionError> {
+        let turn = match self.provider().turn(By::Id(id)) {
+            Some(turn) => Some(turn.await?),
+            None => None,
+        };
+        let mut base = self.base(id, turn.as_ref().and_then(Turn::seen)).await?;
+        loop {
+            let mut new = base.attributes.clone();
+            let result = change(&mut new)?;
+            let changes = Changes::between(&base.attributes, &new);
+            if changes.is_empty() {
+                return Ok(result);
+            }
+            match self.apply_or_read(id, &changes, base.version).await? {
+                Ok(_) => return Ok(result),
+                Err(_) if turn.as_ref().is_some_and(Turn::is_over) => {
+                    return Err(SessionError::Contended);
+                }
+                // Another caller wrote, and this is what it left.
+                Err(newest) => base = newest,
+            }
+        }
+    }
+
+    /// What a change is made of: what this request has seen of the session, or the caller before it in the queue.
+    /// If nothing is written, the session is not touched.
+    async fn base(&self, id: SessionId, left: Option<&Snapshot>) -> Result<Snapshot, SessionError> {
+        let seen = self.fresh(Access::Peek);
+        match (seen, left) {
+            (Some(seen), Some(left)) if left.version > seen.version => Ok(left.clone()),
+            (Some(seen), _) => Ok(seen),
+            (None, Some(left)) => Ok(left.clone()),
+            (None, None) => self.read(id, Access::Peek).await,
+        }
+    }
+
+    /// What the request has seen, if that will do.
+    fn fresh(&self, access: Access) -> Option<Snapshot> {
+        let stage = self.stage();
+        let seen = stage.seen.as_ref()?;
+        let is_fresh = self.inner().is_fresh(seen, access);
+        is_fresh.then(|| seen.snapshot.clone())
+    }
+
+    /// Applies changes at a version, or reads what there is at another one.
+    async fn apply_or_read(
+        &self,
+        id: SessionId,
+        changes: &Changes,
+        version: u64,
+    ) -> Result<Result<Snapshot, Snapshot>, SessionError> {
+        let write = self.begin_write(id);
+        let apply = self.step_by(id, |provider, by| {
+            provider.apply_or_read(by, changes.clone(), version)
+        });
+        let found = apply.await?;
+        let (Ok(snapshot) | Err(snapshot)) = &found;
+        self.cell()
+            .note(write, &self.inner().seen(snapshot.clone()));
+        Ok(found)
+    }
+
+    pub(super) async fn apply_by(
+        &self,
+        id: SessionId,
+        changes: &Changes,
+        version: Option<u64>,
+    ) -> Result<Snapshot, SessionError> {
+        let write = self.begin_write(id);
+        let apply = self.step_by(id, |provider, by| {
+            provider.apply(by, changes.clone(), version)
+        });
+        let seen = self.inner().seen(apply.await?);
+        if self.inner().memory.is_none() {
+            self.cell().note(write, &seen);
+        }
+        Ok(seen.snapshot)
+    }
+
+    pub(super) async fn apply(&self, changes: Changes) -> Result<(), SessionError> {
+        loop {
+            let Some((id, _)) = self.live()? else {
+                let mut attributes = Attributes::default();
+                changes.apply_to(&mut attributes);
+                if self.create(attributes).await? {
+                    return Ok(());
+                }
+                continue;
+            };
+            let Some(store) = &self.inner().memory else {
+                return self.apply_by(id, &changes, None).await.map(drop);
+            };
+            return self.change_in(store, id, |attributes| {
+                changes.apply_to(attributes);
+                Ok(())
+            });
+        }
+    }
+
+    /// Creates the session. False if a clone of this one was faster: what it created is the request's
+    /// session then, and nothing has been stored.
+    #[cfg_attr(
+        feature = "tracing",
+        tracing::instrument(name = "dwell.session.create", level = "debug", skip_all)
+    )]
+    pub(super) async fn create(&self, attributes: Attributes) -> Result<bool, SessionError> {
+        if self.stage().is_finished {
+            return Err(SessionError::Finished);
+        }
+        let issued = self.provider().init(attributes).await;
+        Ok(self.adopt(issued.inspect_err(observe::failed)?).await)
+    }
+
+    /// Makes a session that was just created the request's. False if a clone of this one was faster.
+    pub(super) async fn adopt(&self, issued: IssuedSession) -> bool {
+        let key = issued.id.key();
+        let is_first = self.issued(issued, 0, |link| matches!(link, Link::New));
+        if !is_first {
+            // If this fails the session lapses: nobody has its id.
+            let destroyed = self.provider().destroy(By::Key(key)).await;
+            let _ = destroyed.inspect_err(observe::failed);
+        }
+        is_first
+    }
+
+    /// Takes up an id that was issued, if the request is still at a link that `expects` it.
+    pub(super) fn issued(
+        &self,
+        issued: IssuedSession,
+        writes: u64,
+        expects: impl Fn(Link) -> bool,
+    ) -> bool {
+        let IssuedSession { id, snapshot } = issued;
+        let notice = Notice::Issued(id, snapshot.lifetime_left);
+        let seen = self.inner().seen(snapshot);
+        self.cell().issued(id, notice, writes, &seen, expects)
+    }
+
+    /// The id of the session, which is created if there is none yet.
+    pub(super) async fn stored(&self) -> Result<SessionId, SessionError> {
+        loop {
+            match self.live()? {
+                Some((id, _)) => return Ok(id),
+                None => self.create(Attributes::default()).await?,
+            };
+        }
+    }
+}
