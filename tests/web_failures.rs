@@ -1,106 +1,21 @@
 //! Requests while the provider fails: what becomes of them, and of the visitor's session.
 #![cfg(feature = "axum")]
 
+mod remote;
+mod sessions;
+
 use dwell::manager::{Manager, Session};
-use dwell::provider::{Access, Answer, By, MemoryProvider, Provider};
-use dwell::session::{
-    Attributes, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
-    SessionStore, Snapshot,
-};
+use dwell::session::{Changes, SessionError};
 use dwell::web::{ErrorHook, OnError, SessionLayer};
 use http::header::{COOKIE, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use pollster::block_on;
+use remote::Remote;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use tower::{Layer, ServiceExt, service_fn};
-
-const IDLE: Duration = Duration::from_secs(60);
-
-/// Sessions in memory that are out of reach when they are told so.
-#[derive(Debug)]
-struct Remote {
-    memory: MemoryProvider,
-    is_down: AtomicBool,
-    reads: AtomicUsize,
-}
-
-impl Remote {
-    fn site() -> (Arc<Self>, Arc<Manager>, SessionStore) {
-        let store = SessionStore::new(IDLE);
-        let remote = Arc::new(Self {
-            memory: MemoryProvider::new(store.clone()),
-            is_down: AtomicBool::new(false),
-            reads: AtomicUsize::new(0),
-        });
-        let manager = Manager::builder("sid").provider(remote.clone()).build();
-        (remote, Arc::new(manager.unwrap()), store)
-    }
-
-    fn ask<'a, T: Send + 'a>(
-        &'a self,
-        ask: impl FnOnce(&'a MemoryProvider) -> Answer<'a, T>,
-    ) -> Answer<'a, T> {
-        match self.is_down.load(SeqCst) {
-            false => ask(&self.memory),
-            true => Answer::later(async { Err(SessionError::Backend("a cable is cut".into())) }),
-        }
-    }
-}
-
-impl Provider for Remote {
-    fn init(&self, attributes: Attributes) -> Answer<'_, IssuedSession> {
-        self.ask(|memory| memory.init(attributes))
-    }
-    fn read(&self, session: By, access: Access) -> Answer<'_, Option<Snapshot>> {
-        self.reads.fetch_add(1, SeqCst);
-        self.ask(|memory| memory.read(session, access))
-    }
-    fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
-        self.ask(|memory| memory.apply(session, changes, version))
-    }
-    fn touch(&self, session: By) -> Answer<'_, ()> {
-        self.ask(|memory| memory.touch(session))
-    }
-    fn destroy(&self, session: By) -> Answer<'_, bool> {
-        self.ask(|memory| memory.destroy(session))
-    }
-    fn renew<'a>(
-        &'a self,
-        id: &'a SessionId,
-        grace: Option<Duration>,
-    ) -> Answer<'a, IssuedSession> {
-        self.ask(|memory| memory.renew(id, grace))
-    }
-    fn log_in<'a>(&'a self, id: &'a SessionId, owner: &'a str) -> Answer<'a, IssuedSession> {
-        self.ask(|memory| memory.log_in(id, owner))
-    }
-    fn set_owner<'a>(&'a self, session: By, owner: Option<&'a str>) -> Answer<'a, ()> {
-        self.ask(|memory| memory.set_owner(session, owner))
-    }
-    fn owned_by<'a>(&'a self, owner: &'a str) -> Answer<'a, Vec<SessionInfo>> {
-        self.ask(|memory| memory.owned_by(owner))
-    }
-    fn destroy_owned_by<'a>(
-        &'a self,
-        owner: &'a str,
-        except: Option<&'a SessionKey>,
-    ) -> Answer<'a, usize> {
-        self.ask(|memory| memory.destroy_owned_by(owner, except))
-    }
-    fn set_idle_timeout(&self, session: By, timeout: Duration) -> Answer<'_, ()> {
-        self.ask(|memory| memory.set_idle_timeout(session, timeout))
-    }
-    fn set_lifetime(&self, session: By, lifetime: Duration) -> Answer<'_, ()> {
-        self.ask(|memory| memory.set_lifetime(session, lifetime))
-    }
-    fn collect(&self) -> Answer<'_, usize> {
-        self.ask(|memory| memory.collect())
-    }
-}
 
 type Text = Response<String>;
 
@@ -247,6 +162,7 @@ fn the_hook_refuses_with_a_response_of_its_own() {
 fn a_layer_inside_asks_no_second_time() {
     let (remote, manager, _store) = Remote::site();
     let cookie = visit(&manager);
+    remote.took();
     remote.is_down.store(true, SeqCst);
     let inside =
         SessionLayer::new(manager.clone()).layer(service_fn(async |request: Request<()>| {
@@ -260,7 +176,7 @@ fn a_layer_inside_asks_no_second_time() {
     let request = Request::builder().header(COOKIE, cookie).body(()).unwrap();
     let answer = block_on(site.oneshot(request)).unwrap();
     assert_eq!(answer.body(), "Err(Unavailable)");
-    assert_eq!(remote.reads.load(SeqCst), 1);
+    assert_eq!(remote.took(), 1);
 }
 
 #[test]

@@ -2,12 +2,18 @@
 #![cfg(feature = "axum")]
 
 mod http;
+mod remote;
+mod sessions;
 mod web_site;
 
+use ::http::Request;
+use ::http::header::COOKIE;
 use dwell::manager::Manager;
 use dwell::web::SessionLayer;
+use remote::Remote;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
@@ -126,10 +132,9 @@ fn a_route_outside_of_the_layer_says_what_is_missing() {
     assert!(answer.body().contains("SessionLayer"));
 }
 
-type Request = ::http::Request<String>;
 type Response = ::http::Response<String>;
 
-/// A service that is ready when it is asked for the second time. A clone has to be asked anew.
+/// A service that is ready for a request when it is asked for the second time. A clone has to be asked anew.
 #[derive(Default)]
 struct Slow {
     asked: u32,
@@ -141,7 +146,7 @@ impl Clone for Slow {
     }
 }
 
-impl Service<Request> for Slow {
+impl Service<Request<String>> for Slow {
     type Response = Response;
     type Error = Infallible;
     type Future = Ready<Result<Response, Infallible>>;
@@ -155,21 +160,28 @@ impl Service<Request> for Slow {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request) -> Self::Future {
+    fn call(&mut self, _: Request<String>) -> Self::Future {
         assert_eq!(self.asked, 2, "it is not ready");
+        self.asked = 0;
         ready(Ok(Response::new("done".into())))
     }
 }
 
 #[test]
 fn a_service_gets_no_request_before_it_is_ready() {
-    let manager = Manager::new("memory", "sid", IDLE).unwrap();
-    let mut service = SessionLayer::new(manager).layer(Slow::default());
-    for _ in 0..2 {
-        let answer = pollster::block_on(async {
-            let service = service.ready().await?;
-            service.call(Request::new(String::new())).await
-        });
-        assert_eq!(answer.unwrap().body(), "done");
+    let memory = Manager::new("memory", "sid", IDLE).unwrap();
+    let (_remote, over_network, store) = Remote::site();
+    let cookie = format!("__Host-sid={}", store.create().unwrap().id().to_cookie());
+    for manager in [Arc::new(memory), over_network] {
+        let mut service = SessionLayer::new(manager).layer(Slow::default());
+        for _ in 0..2 {
+            let request = Request::builder().header(COOKIE, &cookie);
+            let request = request.body(String::new()).unwrap();
+            let answer = pollster::block_on(async {
+                let service = service.ready().await?;
+                service.call(request).await
+            });
+            assert_eq!(answer.unwrap().body(), "done");
+        }
     }
 }
