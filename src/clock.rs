@@ -96,6 +96,13 @@ impl Clock for CoarseClock {
     }
 }
 
+/// A clock that is shared is the same clock.
+impl Clock for std::sync::Arc<dyn Clock> {
+    fn now_millis(&self) -> u64 {
+        (**self).now_millis()
+    }
+}
+
 impl Clock for PreciseClock {
     #[inline]
     fn now_millis(&self) -> u64 {

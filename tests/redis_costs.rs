@@ -99,7 +99,7 @@ fn with_a_near_cache_only_writing_costs() {
     let server = Server::start();
     run(async {
         let costs = commands(&server, &site(&server, true)).await;
-        assert_eq!(costs, [0, 0, 0, 2].map(|each| each * REQUESTS));
+        assert_eq!(costs, [0, 0, 0, 1].map(|each| each * REQUESTS));
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod redis_server;
 
+use dwell::ManualClock;
 use dwell::provider::redis::{RedisBuilder, RedisFailure};
 use dwell::provider::testing::conformance;
 use dwell::provider::{Access, By, Provider, RedisProvider};
@@ -188,6 +189,26 @@ fn what_does_not_know_hello_is_asked_without_it() {
         assert_eq!(provider.owned_by("ann").await.unwrap().len(), 1);
         assert!(provider.destroy(By::Key(key)).await.unwrap());
         assert!(!provider.destroy(By::Key(key)).await.unwrap());
+    });
+}
+
+/// Without HELLO nobody says that a connection was closed. One that was silent is asked before a write goes over it.
+#[test]
+fn without_hello_a_connection_that_was_closed_while_nobody_used_it_fails_no_write() {
+    run(async {
+        let server = Server::start();
+        let relay = Relay::without(&["HELLO"], &server);
+        let clock = ManualClock::new();
+        clock.set(Duration::from_secs(1_000_000));
+        let builder = builder(&relay.address, Settings::new(IDLE));
+        let provider = builder.clock(clock.clone()).build().unwrap();
+        let key = provider.init(Attributes::default()).await.unwrap().id.key();
+        for n in 0..20 {
+            server.must("CLIENT KILL TYPE normal");
+            clock.advance(Duration::from_secs(1));
+            let written = provider.apply(By::Key(key), set("n", n), None);
+            assert_eq!(written.await.unwrap().version, n + 2);
+        }
     });
 }
 

@@ -37,15 +37,6 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// The map's share of the store's clock.
-struct Shown(Arc<dyn Clock>);
-
-impl Clock for Shown {
-    fn now_millis(&self) -> u64 {
-        self.0.now_millis()
-    }
-}
-
 impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
@@ -120,7 +111,7 @@ impl Builder {
             .idle_timeout(settings.idle_timeout)
             .touch_resolution(settings.touch_resolution)
             .protect(|_, session| session.owner.is_some())
-            .clock(Shown(Arc::clone(&self.clock)))
+            .clock(Arc::clone(&self.clock))
             .on_removal(move |session, cause| told.ended(session, cause));
         if let Some(lifetime) = settings.max_lifetime {
             map = map.max_lifetime(lifetime);

@@ -1,6 +1,7 @@
 //! How a provider of sessions in a server is built.
 
 use super::RedisProvider;
+use super::connection::Watcher;
 use super::link::Link;
 use super::names::Names;
 use super::near::{Limits, Near};
@@ -254,29 +255,37 @@ impl RedisBuilder {
         let clients: Result<Vec<_>, _> = clients.collect();
         let nodes = Nodes::new(clients.map_err(RedisBuildError::Address)?);
         let names = Names::new(&self.prefix);
+        let clock = self.clock.clone().unwrap_or_else(|| Arc::new(CoarseClock));
         let near = match self.near {
             None => None,
             Some(_) if resolution(&settings) == 0 => return Err(RedisBuildError::NoResolution),
             Some(sessions) => {
-                let clock = self.clock.clone().unwrap_or_else(|| Arc::new(CoarseClock));
                 let limits = Limits {
                     sessions,
                     bytes: self.near_bytes,
                     staleness: self.staleness,
                 };
-                let near = Near::new(limits, resolution(&settings), names.clone(), clock);
+                let near = Near::new(
+                    limits,
+                    resolution(&settings),
+                    names.clone(),
+                    Arc::clone(&clock),
+                );
                 Some(Arc::new(near))
             }
         };
+        let watcher = near.clone().map(|near| near as Arc<dyn Watcher>);
+        let link = Link::new(
+            nodes,
+            self.connections,
+            self.timeout,
+            self.allows_eviction,
+            watcher,
+            clock,
+        );
         Ok(RedisProvider::from_parts(Remote {
-            link: Link::new(
-                nodes,
-                self.connections,
-                self.timeout,
-                self.allows_eviction,
-                near,
-            )
-            .map_err(RedisBuildError::Thread)?,
+            link: link.map_err(RedisBuildError::Thread)?,
+            near,
             names,
             scripts: Scripts::new(),
             queues: Queues::new(),

@@ -28,6 +28,7 @@
 
 mod asking;
 mod builder;
+mod connection;
 mod driver;
 mod eviction;
 mod failure;

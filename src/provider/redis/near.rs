@@ -15,22 +15,24 @@
 //! so they are told nothing older than a copy may be. Nor do they join one that the server has told of more changes
 //! for than its own. If the secret that it was asked with is refused, each asks by itself.
 //!
-//! **A copy that comes too late.** A copy is put in the place of its own flight only. A write from here, and a
-//! server that was emptied, remove what they find, a flight included; a message about the session is counted at the
-//! flight. So a copy that was read before a change is not kept after it. The same is done when a node of a cluster
-//! sends a request elsewhere: what is read over another connection than the flight was left for is not kept.
+//! **Writes** leave a copy as reads do. A write puts a flight of its own in the place of what it finds. Readers that
+//! come meanwhile wait for its answer, too: it is newer than what they asked for. What a write does not answer with
+//! the whole session, or fails at, or is dropped at, it removes when it is over, whatever that is by then. So this
+//! process sees its own writes at once.
+//!
+//! **A copy that comes too late.** A copy is put in the place of its own flight only, and only if the answer came
+//! over the connection that the flight was left for. A write from here, and a server that was emptied, remove what
+//! they find, a flight included; a message about the session is counted at the flight. So a copy that was read
+//! before a change is not kept after it.
 //!
 //! **The server tells of our own changes too.** It must (no `NOLOOP`): what it gives up because its table of tracked
 //! keys is full, or its memory, it gives up while it runs anybody's command, and would not tell whose it was. A
-//! script that reads, and writes a touch, makes it send exactly one message, before whatever it says of later
-//! changes. So a copy that comes with a touch is owed one message, and outlives that one: the one that was counted
-//! at its flight, or the next; and if the copy is replaced by a flight before that, the flight is owed it. Were it
-//! another one, the owed message removes the copy: that costs a read, not a promise.
-//!
-//! **Writes from here** remove the copy when they begin, and what they find when they are over, whether they
-//! succeeded, failed, or were dropped. The server tells of them, too: the flight after a write is owed that message.
+//! script that reads and then writes makes it send exactly one message, before whatever it says of later
+//! changes. So a copy that comes with a write, be it a touch, is owed one message, and outlives that one: the one
+//! that was counted at its flight, or the next; and if the copy is replaced by a flight before that, the flight is
+//! owed it. Were it another one, the owed message removes the copy: that costs a read, not a promise.
 
-use super::link::{Place, Spot};
+use super::connection::{Place, Spot, Watcher};
 use super::names::{Name, Names};
 use super::record::Record;
 use crate::{Clock, IdleMap};
@@ -63,12 +65,10 @@ pub(super) struct Near {
 
 #[derive(Clone)]
 enum Kept {
-    /// Somebody has asked for it. Since then the server has told of so many changes.
-    Asked(Arc<Flight>, u32),
-    /// And whether the server has yet to tell of the touch that came with it.
+    /// A caller has asked for it. Since then the server has told of so many changes, more than it owed.
+    Asked(Arc<Flight>, i32),
+    /// And whether the server has yet to tell of the write that came with it.
     Copy(Arc<Copied>, bool),
-    /// It is being written to over a connection, or was. Since then the server has told of so many changes.
-    Written(Option<Place>, u32),
     /// It changed.
     Gone,
 }
@@ -91,9 +91,8 @@ struct Heard {
 
 /// A question that is under way, and its answer.
 pub(super) struct Flight {
-    place: Option<Place>,
-    /// The server has yet to tell of the touch that came with the copy before.
-    is_owed: bool,
+    /// The connection that the question goes over, if it was known.
+    pub(super) place: Option<Place>,
     asked: Instant,
     /// By this process's clock, in milliseconds.
     asked_millis: u64,
@@ -152,42 +151,30 @@ impl Near {
         if let Some(record) = self.find(name, spot) {
             return Found::Copy(record);
         }
+        let flight = self.flight(spot);
         let replace = |kept: &Kept| match self.counts(kept, spot) {
             Some(found) => Err(found),
-            None => {
-                let flight = self.flight(spot, Some(kept));
-                Ok((Kept::Asked(Arc::clone(&flight), 0), flight))
-            }
+            None => Ok((flight.after(kept), ())),
         };
         loop {
             match self.sessions.try_update_and_return(&name, replace) {
                 Err(found) => return found,
-                Ok(Some((_, flight))) => return Found::Flight(flight),
+                Ok(Some(_)) => break,
                 Ok(None) => {
-                    let flight = self.flight(spot, None);
                     let asked = Kept::Asked(Arc::clone(&flight), 0);
                     if self.sessions.try_insert(name, asked).is_ok() {
-                        return Found::Flight(flight);
+                        break;
                     }
                 }
             }
         }
+        Found::Flight(flight)
     }
 
-    fn flight(&self, spot: &Spot, before: Option<&Kept>) -> Arc<Flight> {
+    /// A flight, which nobody can find yet.
+    pub(super) fn flight(&self, spot: &Spot) -> Arc<Flight> {
         let place = self.heard.peek(spot).map(|heard| Arc::clone(&heard.place));
-        let is_here = |other: &Place| {
-            place
-                .as_ref()
-                .is_some_and(|place| Arc::ptr_eq(place, other))
-        };
-        let is_owed = match before {
-            Some(Kept::Copy(copy, true)) => is_here(&copy.place),
-            Some(Kept::Written(Some(written), 0)) => is_here(written),
-            _ => false,
-        };
         Arc::new(Flight {
-            is_owed,
             place,
             asked: Instant::now(),
             asked_millis: self.clock.now_millis(),
@@ -195,11 +182,25 @@ impl Near {
         })
     }
 
+    /// Puts the flight of a write in the place of whatever is known of the session.
+    pub(super) fn begin(&self, name: Name, flight: &Arc<Flight>) {
+        while self
+            .sessions
+            .update(&name, |kept| flight.after(kept))
+            .is_none()
+        {
+            let asked = Kept::Asked(Arc::clone(flight), 0);
+            if self.sessions.try_insert(name, asked).is_ok() {
+                break;
+            }
+        }
+    }
+
     fn counts(&self, kept: &Kept, spot: &Spot) -> Option<Found> {
         match kept {
             Kept::Asked(flight, told) => {
-                // One more may be of its own touch.
-                let may_be_unchanged = *told <= u32::from(flight.is_owed) + 1;
+                // One may be of its own write.
+                let may_be_unchanged = *told <= 1;
                 (may_be_unchanged && flight.asked.elapsed() < self.bound)
                     .then(|| Found::Flight(Arc::clone(flight)))
             }
@@ -211,16 +212,24 @@ impl Near {
                 let record = || copy.record.later_by(now.saturating_sub(copy.fetched));
                 (is_coherent && now < copy.until).then(|| Found::Copy(record()))
             }
-            Kept::Written(..) | Kept::Gone => None,
+            Kept::Gone => None,
         }
     }
 
-    /// Keeps what a flight brought, if nothing happened since it was left, but for its own touch.
-    pub(super) fn keep(&self, name: Name, flight: &Arc<Flight>, record: &Record) {
-        let Some(place) = &flight.place else {
-            // The connection was made meanwhile: the next read keeps a copy.
-            return self.give_up(name, flight);
-        };
+    /// Keeps what a flight brought over a connection, if nothing happened since it was left, but for its own write.
+    /// Whether a copy was put in the flight's place.
+    pub(super) fn keep(
+        &self,
+        name: Name,
+        flight: &Arc<Flight>,
+        record: &Record,
+        place: &Place,
+    ) -> bool {
+        // If not, the connection was made meanwhile, or the session was elsewhere: the next read keeps a copy.
+        let is_of_flight = flight
+            .place
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(own, place));
         // A touch is due when the last one that was written down is so old, or when the session ends.
         let resolution = self.resolution.min(record.terms.idle.div_ceil(2));
         let due = record.accessed().saturating_add(resolution);
@@ -231,22 +240,24 @@ impl Near {
             fetched: flight.asked_millis,
             until: flight.asked_millis.saturating_add(left),
         });
-        if copy.size() > self.largest {
-            return self.give_up(name, flight);
+        if !is_of_flight || copy.size() > self.largest {
+            self.give_up(name, flight);
+            return false;
         }
         let copied = |is_owed| Kept::Copy(Arc::clone(&copy), is_owed);
-        self.sessions.update(&name, |kept| match kept {
+        let kept = self.sessions.update(&name, |kept| match kept {
+            // What was owed has come before the answer, if it comes at all.
             Kept::Asked(other, told) if Arc::ptr_eq(other, flight) => {
-                // What was owed has come before the answer, if it comes at all.
-                match (record.is_touched, told.checked_sub(flight.is_owed.into())) {
-                    (is_touched, Some(0)) => copied(is_touched),
-                    (true, Some(1)) => copied(false),
+                match (record.is_written, told) {
+                    (is_written, 0) => copied(is_written),
+                    (true, 1) => copied(false),
                     _ => Kept::Gone,
                 }
             }
             other => other.clone(),
         });
         self.clear_away(name);
+        kept.is_some_and(|kept| matches!(&*kept, Kept::Copy(other, _) if Arc::ptr_eq(other, &copy)))
     }
 
     /// Takes back a flight: there is nothing to keep.
@@ -261,24 +272,11 @@ impl Near {
         self.sessions.remove(&name);
     }
 
-    /// A write over a connection begins.
-    fn begin_to_write(&self, name: Name, spot: &Spot) {
-        let place = self.heard.peek(spot).map(|heard| Arc::clone(&heard.place));
-        self.sessions.insert(name, Kept::Written(place, 0));
-    }
-
-    /// A write is over, and the server tells of it once, or did so. If not, whoever asks next is owed that.
-    fn end_to_write(&self, name: Name) {
-        let is_of_no_use = |kept: &Kept| !matches!(kept, Kept::Written(_, 0));
-        self.sessions.remove_if(&name, is_of_no_use);
-    }
-
     /// The server says that a session changed.
     fn changed(&self, name: Name) {
         self.sessions.update(&name, |kept| match kept {
             Kept::Asked(flight, told) => Kept::Asked(Arc::clone(flight), told.saturating_add(1)),
             Kept::Copy(copy, true) => Kept::Copy(Arc::clone(copy), false),
-            Kept::Written(place, told) => Kept::Written(place.clone(), told.saturating_add(1)),
             Kept::Copy(_, false) | Kept::Gone => Kept::Gone,
         });
         self.clear_away(name);
@@ -288,9 +286,10 @@ impl Near {
         let is_gone = |kept: &Kept| matches!(kept, Kept::Gone);
         self.sessions.remove_if(&name, is_gone);
     }
+}
 
-    /// A connection has answered a question that was asked at some time.
-    pub(super) fn heard(&self, spot: &Spot, place: &Place, asked: Instant) {
+impl Watcher for Near {
+    fn heard(&self, spot: &Spot, place: &Place, asked: Instant) {
         let is_fresh = |heard: &Heard| {
             Arc::ptr_eq(&heard.place, place) && asked < heard.at + self.bound / NOTES
         };
@@ -300,13 +299,12 @@ impl Near {
         }
     }
 
-    /// A connection is lost: what was read over it counts no more.
-    pub(super) fn lost(&self, spot: &Spot) {
+    /// What was read over it counts no more.
+    fn lost(&self, spot: &Spot) {
         self.heard.remove(spot);
     }
 
-    /// What the server says by itself.
-    pub(super) fn told(&self, spot: &Spot, push: &PushInfo) {
+    fn told(&self, spot: &Spot, push: &PushInfo) {
         match (&push.kind, push.data.first()) {
             (PushKind::Invalidate, Some(Value::Array(keys))) => {
                 for key in keys {
@@ -322,6 +320,17 @@ impl Near {
             (PushKind::Disconnection, _) => self.lost(spot),
             _ => {}
         }
+    }
+}
+
+impl Flight {
+    /// What takes the place of what is known of a session when the flight is left there.
+    fn after(self: &Arc<Self>, kept: &Kept) -> Kept {
+        let is_owed = match (kept, &self.place) {
+            (Kept::Copy(copy, true), Some(place)) => Arc::ptr_eq(&copy.place, place),
+            _ => false,
+        };
+        Kept::Asked(Arc::clone(self), -i32::from(is_owed))
     }
 }
 
@@ -345,7 +354,7 @@ impl Kept {
     fn size(&self) -> u32 {
         match self {
             Self::Copy(copy, _) => u32::try_from(copy.size()).unwrap_or(u32::MAX),
-            Self::Asked(..) | Self::Written(..) | Self::Gone => OVERHEAD as u32,
+            Self::Asked(..) | Self::Gone => OVERHEAD as u32,
         }
     }
 }
@@ -359,37 +368,27 @@ impl fmt::Debug for Near {
     }
 }
 
-/// Forgets a session when a write to it is over, however that ends.
-pub(super) struct Writing<'a> {
+/// Forgets a session when a write to it is over, however that ends, unless a copy of it was kept.
+pub(super) struct Forgetting<'a> {
     near: Option<&'a Near>,
     name: Name,
-    is_told_once: bool,
 }
 
-impl<'a> Writing<'a> {
-    pub(super) fn to(near: Option<&'a Near>, name: Name, spot: &Spot) -> Self {
-        if let Some(near) = near {
-            near.begin_to_write(name, spot);
-        }
-        Self {
-            near,
-            name,
-            is_told_once: false,
-        }
+impl<'a> Forgetting<'a> {
+    pub(super) fn after_write(near: Option<&'a Near>, name: Name) -> Self {
+        Self { near, name }
     }
 
-    /// The server has written, in one script: it tells of that once.
-    pub(super) fn is_done(&mut self) {
-        self.is_told_once = true;
+    /// What is known of the session is what the write left.
+    pub(super) fn never(&mut self) {
+        self.near = None;
     }
 }
 
-impl Drop for Writing<'_> {
+impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
-        match self.near {
-            Some(near) if self.is_told_once => near.end_to_write(self.name),
-            Some(near) => near.forget(self.name),
-            None => {}
+        if let Some(near) = self.near {
+            near.forget(self.name);
         }
     }
 }

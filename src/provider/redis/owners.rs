@@ -14,7 +14,7 @@
 use super::failure::RedisFailure;
 use super::link::Repeat;
 use super::names::{Name, Target};
-use super::record::{Record, Terms, answer, number};
+use super::record::{Answer, Record, Terms, number};
 use super::remote::{Look, Remote, id_of, millis};
 use super::scripts::Call;
 use crate::IdleMap;
@@ -127,7 +127,8 @@ impl Remote {
             id: None,
             touches: false,
         };
-        self.fetch(name, look, end).await
+        let (record, _) = self.fetch(name, look, end).await?;
+        Ok(record)
     }
 
     /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to the
@@ -205,7 +206,6 @@ impl Remote {
         mut call: Call<'_>,
         end: Instant,
     ) -> Result<Record, SessionError> {
-        let _writing = self.writing(name);
         // The owner whose index holds the session only for this.
         let mut new_owner = None;
         if let Some(owner) = owner {
@@ -216,12 +216,8 @@ impl Remote {
         } else {
             call.arg("");
         }
-        let target = Target::Session(name);
-        let asked = self.link.run(target, &call, Repeat::IfNotDone, end).await;
-        let owned = match asked {
-            Ok(value) => answer(value, Record::read)?.session(),
-            Err(failure) => Err(failure.into()),
-        };
+        let written = self.write(name, &call, end).await;
+        let owned = written.and_then(Answer::session);
         if let (Err(_), Some(owner)) = (&owned, new_owner) {
             // What the index holds for nothing lapses, should this fail too.
             let _ = self.disown(owner, name, end).await;

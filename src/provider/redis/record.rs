@@ -15,7 +15,7 @@ pub(super) struct Record {
     pub(super) now: u64,
     pub(super) terms: Terms,
     /// Whether the script that answers has written to the session.
-    pub(super) is_touched: bool,
+    pub(super) is_written: bool,
     version: u64,
     created: u64,
     accessed: u64,
@@ -144,7 +144,7 @@ impl Record {
         Ok(Self {
             now,
             terms: Terms::of([key, idle, limit, owner, held_until])?,
-            is_touched: written != Value::Nil,
+            is_written: written != Value::Nil,
             version: number(&version)?,
             created: number(&created)?,
             accessed: number(&accessed)?,

@@ -1,9 +1,10 @@
 //! The operations on one session, each a script that changes one key.
 
+use super::connection::Place;
 use super::failure::RedisFailure;
-use super::link::{Link, Repeat, Spot};
+use super::link::{Link, Repeat};
 use super::names::{Name, Names, Target};
-use super::near::{Fetched, Flight, Found, Near, Writing};
+use super::near::{Fetched, Flight, Forgetting, Found, Near};
 use super::owners::Seen;
 use super::queue::Queues;
 use super::record::{Answer, Record, Terms, answer, text};
@@ -24,6 +25,8 @@ use tokio::time::{Instant, timeout_at};
 const MOST_REPLACED: usize = 8;
 /// With a clock that is not the server's, the server may remove a session that much later than it ends.
 const SLACK: Duration = Duration::from_secs(60 * 60);
+/// How long a reader waits for the answer that another caller asked for. That caller's task may not be running.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether a read counts as an access, and under which secret.
 #[derive(Clone, Copy)]
@@ -35,6 +38,7 @@ pub(super) struct Look<'a> {
 /// Sessions in a server.
 pub(super) struct Remote {
     pub(super) link: Link,
+    pub(super) near: Option<Arc<Near>>,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
     pub(super) queues: Queues,
@@ -70,9 +74,8 @@ impl Remote {
     }
 
     /// To be kept while a session is written to.
-    pub(super) fn writing(&self, name: Name) -> Writing<'_> {
-        let spot = self.link.spot(Target::Session(name));
-        Writing::to(self.link.near(), name, &spot)
+    pub(super) fn forgetting(&self, name: Name) -> Forgetting<'_> {
+        Forgetting::after_write(self.near.as_deref(), name)
     }
 
     async fn ask<T: FromRedisValue>(
@@ -134,29 +137,32 @@ impl Remote {
         look: Look<'_>,
         end: Instant,
     ) -> Result<Option<Record>, SessionError> {
-        let record = self.fetch(name, look, end).await?;
+        let (record, _) = self.fetch(name, look, end).await?;
         if let Some(record) = &record {
             self.hold_longer(name, &record.terms, record.now, end).await;
         }
         Ok(record)
     }
 
-    /// As [`read`](Self::read), and nothing is done about the owner's index.
+    /// As [`read`](Self::read), and nothing is done about the owner's index. Tells also over which connection the
+    /// answer came.
     pub(super) async fn fetch(
         &self,
         name: Name,
         look: Look<'_>,
         end: Instant,
-    ) -> Result<Option<Record>, SessionError> {
+    ) -> Result<(Option<Record>, Place), SessionError> {
         let mut call = self.call_session(&self.scripts.read, name, look.id);
         match look.touches {
             true => call.arg(self.resolution()),
             false => call.arg(""),
         };
-        let value = self.ask(name, &call, Repeat::Always, end).await?;
+        let target = Target::Session(name);
+        let answered = self.link.run_over(target, &call, Repeat::Always, end);
+        let (value, place) = answered.await?;
         match answer(value, Record::read)? {
-            Answer::Ended => Ok(None),
-            answer => answer.session().map(Some),
+            Answer::Ended => Ok((None, place)),
+            answer => Ok((Some(answer.session()?), place)),
         }
     }
 
@@ -167,7 +173,7 @@ impl Remote {
         look: Look<'_>,
         end: Instant,
     ) -> Result<Option<Record>, SessionError> {
-        let Some(near) = self.link.near() else {
+        let Some(near) = self.near.as_deref() else {
             return self.read(name, look, end).await;
         };
         let spot = self.link.spot(Target::Session(name));
@@ -181,12 +187,16 @@ impl Remote {
         let record = match found {
             Found::Copy(copy) => copy,
             Found::Flight(flight) => {
-                let fetch = || self.fetch_near(near, name, look, (&spot, &flight), end);
-                let fetched = timeout_at(end, flight.fetched.get_or_try_init(fetch)).await;
-                match fetched.map_err(|_| self.link.timed_out())?? {
-                    Fetched::Session(record) => record.clone(),
-                    Fetched::Ended => return Ok(None),
-                    Fetched::Refused => return self.read(name, look, end).await,
+                let fetch = || self.fetch_near(near, name, look, &flight, end);
+                let fetched = flight.fetched.get_or_try_init(fetch);
+                let waits_until = end.min(Instant::now() + PATIENCE);
+                match timeout_at(waits_until, fetched).await {
+                    Ok(fetched) => match fetched? {
+                        Fetched::Session(record) => record.clone(),
+                        Fetched::Ended => return Ok(None),
+                        Fetched::Refused => return self.read(name, look, end).await,
+                    },
+                    Err(_) => return self.read(name, look, end).await,
                 }
             }
         };
@@ -204,25 +214,62 @@ impl Remote {
         near: &Near,
         name: Name,
         look: Look<'_>,
-        (spot, flight): (&Spot, &Arc<Flight>),
+        flight: &Arc<Flight>,
         end: Instant,
     ) -> Result<Fetched, SessionError> {
-        let read = self.fetch(name, look, end).await;
-        match &read {
-            // Nothing is kept of a session that moved to another node meanwhile.
-            Ok(Some(record)) if self.link.spot(Target::Session(name)) == *spot => {
-                near.keep(name, flight, record);
+        let (record, place) = match self.fetch(name, look, end).await {
+            Ok((Some(record), place)) => (record, place),
+            other => {
+                near.give_up(name, flight);
+                return match other {
+                    Ok(_) => Ok(Fetched::Ended),
+                    Err(SessionError::Superseded) => Ok(Fetched::Refused),
+                    Err(error) => Err(error),
+                };
             }
-            _ => near.give_up(name, flight),
-        }
-        match read {
-            Ok(Some(record)) => {
-                self.hold_longer(name, &record.terms, record.now, end).await;
-                Ok(Fetched::Session(record))
+        };
+        near.keep(name, flight, &record, &place);
+        self.hold_longer(name, &record.terms, record.now, end).await;
+        Ok(Fetched::Session(record))
+    }
+
+    /// Has a script write that answers with the whole session. With a near cache the answer is the next copy.
+    pub(super) async fn write(
+        &self,
+        name: Name,
+        call: &Call<'_>,
+        end: Instant,
+    ) -> Result<Answer<Record>, SessionError> {
+        let target = Target::Session(name);
+        let Some(near) = self.near.as_deref() else {
+            let value = self.link.run(target, call, Repeat::IfNotDone, end).await?;
+            return Ok(answer(value, Record::read)?);
+        };
+        let mut forgetting = self.forgetting(name);
+        let flight = near.flight(&self.link.spot(target));
+        let mut is_conflict = false;
+        let ask = async || {
+            // Nobody finds the flight before: so it is this caller that asks, and the others wait.
+            near.begin(name, &flight);
+            let written = self.link.run_over(target, call, Repeat::IfNotDone, end);
+            let (value, place) = written.await.map_err(|failure| Err(failure.into()))?;
+            let answer = answer(value, Record::read).map_err(|failure| Err(failure.into()))?;
+            is_conflict = matches!(answer, Answer::Conflict(_));
+            let record = match answer {
+                Answer::Session(record) | Answer::Conflict(record) => record,
+                refused => return Err(Ok(refused)),
+            };
+            if near.keep(name, &flight, &record, &place) {
+                forgetting.never();
             }
-            Ok(None) => Ok(Fetched::Ended),
-            Err(SessionError::Superseded) => Ok(Fetched::Refused),
-            Err(error) => Err(error),
+            Ok(Fetched::Session(record))
+        };
+        match flight.fetched.get_or_try_init(ask).await {
+            Ok(Fetched::Session(newest)) if is_conflict => Ok(Answer::Conflict(newest.clone())),
+            Ok(Fetched::Session(record)) => Ok(Answer::Session(record.clone())),
+            Ok(Fetched::Ended) => Ok(Answer::Ended),
+            Ok(Fetched::Refused) => Ok(Answer::Superseded),
+            Err(refused) => refused,
         }
     }
 
@@ -235,7 +282,6 @@ impl Remote {
         end: Instant,
     ) -> Result<Result<Snapshot, Snapshot>, SessionError> {
         let name = Name::of(&session.key());
-        let mut writing = self.writing(name);
         let mut call = self.call_session(&self.scripts.apply, name, id_of(session));
         call.arg(version.map_or(String::new(), |version| version.to_string()));
         call.arg(self.resolution()).arg(self.session_bound());
@@ -248,13 +294,8 @@ impl Remote {
                 Change::Delete(key) => call.arg("-").arg(&**key),
             };
         }
-        let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
-        let answer = answer(value, Record::read)?.at_version()?;
+        let answer = self.write(name, &call, end).await?.at_version()?;
         if let Ok(record) = &answer {
-            if record.is_touched {
-                writing.is_done();
-            }
-            drop(writing);
             self.hold_longer(name, &record.terms, record.now, end).await;
         }
         let answer = answer.map(Record::snapshot).map_err(Record::snapshot);
@@ -265,7 +306,7 @@ impl Remote {
 
     pub(super) async fn touch(&self, session: &By, end: Instant) -> Result<(), SessionError> {
         let name = Name::of(&session.key());
-        if self.link.near().is_some() {
+        if self.near.is_some() {
             let look = Look {
                 id: id_of(session),
                 touches: true,
@@ -287,7 +328,7 @@ impl Remote {
         end: Instant,
     ) -> Result<(), SessionError> {
         let name = Name::of(&session.key());
-        let _writing = self.writing(name);
+        let _forgetting = self.forgetting(name);
         let mut call = self.call_session(&self.scripts.set_terms, name, id_of(session));
         let idle = idle.map(|idle| idle.max(Duration::from_millis(1)));
         call.arg(idle.map_or(String::new(), to_text));
@@ -334,7 +375,7 @@ impl Remote {
         call: &Call<'_>,
         end: Instant,
     ) -> Result<bool, SessionError> {
-        let _writing = self.writing(name);
+        let _forgetting = self.forgetting(name);
         let value = self.ask(name, call, Repeat::Always, end).await?;
         let owner = |_, mut owner: Vec<Value>| Ok(owner.pop());
         let owner = match answer(value, owner)? {
@@ -355,11 +396,9 @@ impl Remote {
         end: Instant,
     ) -> Result<IssuedSession, SessionError> {
         let name = Name::of(&id.key());
-        let _writing = self.writing(name);
         let new = id.renewed()?;
         let call = self.call_renew(id, &new, grace.unwrap_or(self.settings.grace));
-        let value = self.ask(name, &call, Repeat::IfNotDone, end).await?;
-        let record = answer(value, Record::read)?.session()?;
+        let record = self.write(name, &call, end).await?.session()?;
         self.hold_longer(name, &record.terms, record.now, end).await;
         Ok(IssuedSession {
             id: new,

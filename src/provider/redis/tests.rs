@@ -1,14 +1,13 @@
 //! What can only be shown from inside: the near cache, one step after the other.
 
-use super::link::{Link, Place, Spot};
-use super::names::{Name, Names, Target};
+use super::connection::{Place, Spot, Watcher};
+use super::names::{Name, Names};
 use super::near::{Flight, Found, Limits, Near};
-use super::nodes::Nodes;
 use super::queue::Queues;
 use super::record::Record;
 use crate::CoarseClock;
 use crate::session::{Attributes, By, SessionError, SessionId, Snapshot};
-use redis::{Client, PushInfo, PushKind, Value};
+use redis::{PushInfo, PushKind, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -31,11 +30,9 @@ impl Session {
     }
 
     /// As it is answered at a time, with a touch or without.
-    fn at(now: u64, is_touched: bool) -> Self {
+    fn at(now: u64, is_written: bool) -> Self {
         let key = SessionId::generate().expect("random bytes").key();
-        let client = Client::open("redis://127.0.0.1/").expect("an address");
         let name = Name::of(&key);
-        let link = Link::new(Nodes::new(vec![client]), 1, BOUND, false, None).expect("a thread");
         let fields = [
             ("k", key.to_text()),
             ("i", HOUR.to_string()),
@@ -44,14 +41,17 @@ impl Session {
             ("t", HOUR.to_string()),
             ("s", String::new()),
         ];
-        let touched = is_touched.then(|| ("w", 1.to_string()));
+        let touched = is_written.then(|| ("w", 1.to_string()));
         let fields = fields.into_iter().chain(touched).flat_map(|(name, value)| {
             [name.to_owned(), value].map(|text| Value::BulkString(text.into_bytes()))
         });
         Self {
             near: near(),
             name,
-            spot: link.spot(Target::Session(name)),
+            spot: Spot {
+                node: "a node".into(),
+                number: 0,
+            },
             record: Record::read(now, fields.collect()).expect("a session"),
         }
     }
@@ -69,9 +69,22 @@ impl Session {
         }
     }
 
+    /// The answer comes over the connection that the flight was left for. Whether it is kept.
+    fn keep(&self, flight: &Arc<Flight>) -> bool {
+        let place = flight.place.clone().unwrap_or_else(place);
+        self.near.keep(self.name, flight, &self.record, &place)
+    }
+
     /// Reads the session from the server.
     fn fetch(&self) {
-        self.near.keep(self.name, &self.ask(), &self.record);
+        self.keep(&self.ask());
+    }
+
+    /// A write begins.
+    fn write(&self) -> Arc<Flight> {
+        let flight = self.near.flight(&self.spot);
+        self.near.begin(self.name, &flight);
+        flight
     }
 
     /// The server says that a session has changed; none: that it was emptied.
@@ -115,9 +128,9 @@ fn a_copy_is_kept_in_the_place_of_its_own_mark_only() {
     let early = session.ask();
     near.forget(session.name);
     let late = session.ask();
-    near.keep(session.name, &early, &session.record);
+    session.keep(&early);
     assert!(!session.is_found(), "read before the change");
-    near.keep(session.name, &late, &session.record);
+    session.keep(&late);
     assert!(session.is_found());
 }
 
@@ -130,7 +143,7 @@ fn a_copy_outlives_the_message_about_its_own_touch_and_no_other() {
         if is_told_first {
             session.told(Some(session.name));
         }
-        session.near.keep(session.name, &flight, &session.record);
+        session.keep(&flight);
         if !is_told_first {
             session.told(Some(session.name));
         }
@@ -142,14 +155,14 @@ fn a_copy_outlives_the_message_about_its_own_touch_and_no_other() {
 
 #[test]
 fn a_copy_that_was_read_before_a_change_is_not_kept() {
-    for (is_touched, messages) in [(false, 1), (true, 2)] {
-        let session = Session::at(HOUR, is_touched);
+    for (is_written, messages) in [(false, 1), (true, 2)] {
+        let session = Session::at(HOUR, is_written);
         session.heard(&place(), Instant::now());
         let flight = session.ask();
         for _ in 0..messages {
             session.told(Some(session.name));
         }
-        session.near.keep(session.name, &flight, &session.record);
+        session.keep(&flight);
         assert!(!session.is_found());
         assert!(session.is_empty());
     }
@@ -168,7 +181,7 @@ fn a_message_that_the_copy_before_was_owed_does_not_cost_the_next_one() {
         if is_told {
             session.told(Some(session.name));
         }
-        session.near.keep(session.name, &flight, &session.record);
+        session.keep(&flight);
         // The server says what it owes before it answers the next question.
         assert_eq!(session.is_found(), is_told);
         session.told(Some(session.name));
@@ -189,7 +202,7 @@ fn nothing_is_left_of_a_mark_without_a_copy() {
     assert!(session.is_empty());
     let late = session.ask();
     near.give_up(session.name, &early);
-    near.keep(session.name, &late, &session.record);
+    session.keep(&late);
     assert!(session.is_found(), "another one's mark stays");
 }
 
@@ -228,6 +241,59 @@ fn the_copy_that_the_server_tells_of_goes_and_no_other() {
     session.fetch();
     session.told(None);
     assert!(!session.is_found(), "the server is empty");
+}
+
+#[test]
+fn what_was_answered_over_another_connection_is_not_kept() {
+    let session = Session::new();
+    session.heard(&place(), Instant::now());
+    let flight = session.ask();
+    let (near, record) = (&session.near, &session.record);
+    assert!(!near.keep(session.name, &flight, record, &place()));
+    assert!(session.is_empty());
+}
+
+#[test]
+fn a_write_leaves_a_copy_that_outlives_its_own_message_and_no_other() {
+    let session = Session::at(HOUR, true);
+    session.heard(&place(), Instant::now());
+    for _ in 0..3 {
+        let flight = session.write();
+        assert!(!session.is_found(), "it is being written to");
+        assert!(session.keep(&flight) && session.is_found());
+        // The server tells of a write before it answers the next one.
+        let next = session.write();
+        session.told(Some(session.name));
+        assert!(session.keep(&next) && session.is_found());
+        session.told(Some(session.name));
+        assert!(session.is_found(), "its own");
+    }
+    session.told(Some(session.name));
+    assert!(!session.is_found(), "another one's");
+}
+
+#[test]
+fn of_two_writes_at_once_the_later_one_leaves_the_copy_if_any() {
+    let session = Session::at(HOUR, true);
+    session.heard(&place(), Instant::now());
+    let (early, late) = (session.write(), session.write());
+    assert!(!session.keep(&early));
+    session.told(Some(session.name));
+    session.told(Some(session.name));
+    assert!(!session.keep(&late), "it may be older than the other one");
+    assert!(session.is_empty());
+}
+
+#[test]
+fn readers_wait_for_a_write() {
+    let session = Session::at(HOUR, true);
+    session.heard(&place(), Instant::now());
+    let flight = session.write();
+    assert!(Arc::ptr_eq(&session.ask(), &flight));
+    session.told(Some(session.name));
+    assert!(Arc::ptr_eq(&session.ask(), &flight), "it may be its own");
+    session.told(Some(session.name));
+    assert!(!Arc::ptr_eq(&session.ask(), &flight), "another one wrote");
 }
 
 #[tokio::test]
