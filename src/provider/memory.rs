@@ -4,8 +4,8 @@
 use super::{Access, Answer, Provider};
 use crate::Collector;
 use crate::session::{
-    Attributes, By, Changes, IssuedSession, SessionError, SessionId, SessionInfo, SessionKey,
-    SessionStore, Snapshot,
+    Attributes, By, Changes, IssuedSession, SessionId, SessionInfo, SessionKey, SessionStore,
+    Snapshot,
 };
 use std::future::poll_fn;
 use std::mem;
@@ -79,22 +79,6 @@ impl Provider for MemoryProvider {
 
     fn apply(&self, session: By, changes: Changes, version: Option<u64>) -> Answer<'_, Snapshot> {
         Answer::ready(self.store.apply(session, &changes, version))
-    }
-
-    fn apply_or_read(
-        &self,
-        session: By,
-        changes: Changes,
-        version: u64,
-    ) -> Answer<'_, Result<Snapshot, Snapshot>> {
-        let applied = self.store.apply(session, &changes, Some(version));
-        Answer::ready(match applied {
-            Err(SessionError::Conflict { .. }) => {
-                let newest = self.store.read(session, Access::Peek);
-                newest.and_then(|newest| newest.map(Err).ok_or(SessionError::Ended))
-            }
-            applied => applied.map(Ok),
-        })
     }
 
     fn touch(&self, session: By) -> Answer<'_, ()> {
