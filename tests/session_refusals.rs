@@ -7,9 +7,7 @@ mod sessions;
 use dwell::ManualClock;
 use dwell::manager::{Manager, Session};
 use dwell::provider::MemoryProvider;
-use dwell::session::{
-    AttributeError, Changes, LiveSession, SessionError, SessionStore, Settings, Value,
-};
+use dwell::session::{AttributeError, Changes, LiveSession, SessionError, SessionStore, Settings};
 use http::{HeaderMap, header};
 use pollster::block_on;
 use sessions::{IDLE, Rig, seconds};
@@ -161,7 +159,7 @@ fn in_a_request() {
                 let all = attributes.clone();
                 attributes.clear();
                 for (key, value) in all.values() {
-                    attributes.set_value(key, Value::clone(value));
+                    attributes.set_value(key, value);
                 }
                 Ok(())
             }))

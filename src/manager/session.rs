@@ -8,6 +8,7 @@ use super::{Manager, observe};
 use crate::provider::Provider;
 use crate::session::{
     Attribute, AttributeError, Attributes, Changes, SessionError, SessionId, SessionKey, Snapshot,
+    Typed,
 };
 use http::HeaderMap;
 use std::fmt;
@@ -181,7 +182,7 @@ impl Session {
     ///
     /// # Errors
     /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
-    pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
+    pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
         let value = self.look(|seen| seen.map(|seen| seen.attributes.get(key)));
         Ok(value.await?.transpose()?.flatten())
     }
@@ -218,8 +219,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn delete(&self, key: &str) -> Result<bool, SessionError> {
-        self.update_all(|attributes| Ok(attributes.delete(key)))
-            .await
+        self.change(|attributes| Ok(attributes.delete(key))).await
     }
 
     /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
@@ -231,20 +231,17 @@ impl Session {
         &self,
         key: &str,
         mut change: impl FnMut(Option<&T>) -> T,
-    ) -> Result<Arc<T>, SessionError> {
-        let value = self.update_all(|attributes| {
-            attributes.update(key, &mut change)?;
-            attributes.get(key)
-        });
-        Ok(value.await?.expect("the value was just set"))
+    ) -> Result<Typed<T>, SessionError> {
+        self.change(|attributes| attributes.update(key, &mut change))
+            .await
     }
 
     /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
     ///
     /// # Errors
     /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
-    pub async fn take<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
-        self.update_all(|attributes| attributes.take(key)).await
+    pub async fn take<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
+        self.change(|attributes| attributes.take(key)).await
     }
 
     /// Removes all values.
@@ -256,7 +253,7 @@ impl Session {
             attributes.clear();
             Ok(())
         };
-        self.update_all(clear).await
+        self.change(clear).await
     }
 
     /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it changes
@@ -270,6 +267,15 @@ impl Session {
     /// If the session has ended, with what `change` returns, with [`SessionError::Contended`] if others changed
     /// the session all the time, or if the provider fails.
     pub async fn update_all<R>(
+        &self,
+        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+    ) -> Result<R, SessionError> {
+        self.change(|attributes| attributes.change_all(&mut change))
+            .await
+    }
+
+    /// The same; what puts a value in or takes one out is written.
+    async fn change<R>(
         &self,
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {

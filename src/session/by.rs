@@ -211,7 +211,7 @@ impl SessionStore {
         }
     }
 
-    /// Changes attributes in one step. If `change` fails, or changes nothing, nothing is written.
+    /// Changes attributes in one step. If `change` fails, or puts nothing in and takes nothing out, nothing is written.
     pub(crate) fn change<R>(
         &self,
         by: By,

@@ -85,7 +85,7 @@ pub enum SessionError {
 /// let error = attributes.get::<String>("visits").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "attribute \"visits\" does not decode as alloc::string::String (it is u32; Data error at line 1, \
+///     "attribute \"visits\" does not decode as alloc::string::String (it is a number; Data error at line 1, \
 ///      column 1): ask for the type that was set"
 /// );
 /// # Ok::<(), dwell::session::AttributeError>(())
@@ -102,7 +102,7 @@ pub enum AttributeError {
         key: Arc<str>,
         /// The type that was asked for.
         asked: &'static str,
-        /// The type that was set, if this process set it; what kind of fault, and where. Not the value.
+        /// What kind of value it is, what kind of fault, and where. Not the value.
         reason: String,
     },
     /// The value cannot be written as JSON, and so could never leave the process.

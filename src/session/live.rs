@@ -4,10 +4,9 @@ use super::by::By;
 use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
 use super::store::{Entry, SessionStore};
-use super::value::Attribute;
+use super::value::{Attribute, Typed};
 use super::{Attributes, Changes, Snapshot};
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A session of a [`SessionStore`], as a request holds it: not a copy, but the way to the live one.
@@ -60,6 +59,14 @@ impl LiveSession {
         self.store.store().entry(self.by())
     }
 
+    /// Changes attributes in one step. What puts nothing in and takes nothing out writes nothing.
+    fn change<R>(
+        &self,
+        change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+    ) -> Result<R, SessionError> {
+        self.store.change(self.by(), change)
+    }
+
     /// The value under a key; none if there is none.
     ///
     /// # Errors
@@ -76,7 +83,7 @@ impl LiveSession {
     /// assert!(session.get::<String>("visits").is_err());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn get<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
+    pub fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
         Ok(self.entry()?.attributes.get(key)?)
     }
 
@@ -148,7 +155,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn delete(&self, key: &str) -> Result<bool, SessionError> {
-        self.update_all(|attributes| Ok(attributes.delete(key)))
+        self.change(|attributes| Ok(attributes.delete(key)))
     }
 
     /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
@@ -170,13 +177,8 @@ impl LiveSession {
         &self,
         key: &str,
         mut change: impl FnMut(Option<&T>) -> T,
-    ) -> Result<Arc<T>, SessionError> {
-        let store = self.store.store();
-        let (_, value) = store.change(self.by(), |_, attributes| {
-            attributes.update(key, &mut change)?;
-            Ok(attributes.get(key)?)
-        })?;
-        Ok(value.expect("the value was just set"))
+    ) -> Result<Typed<T>, SessionError> {
+        self.change(|attributes| attributes.update(key, &mut change))
     }
 
     /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
@@ -194,8 +196,8 @@ impl LiveSession {
     /// assert!(session.take::<String>("flash")?.is_none());
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
-    pub fn take<T: Attribute>(&self, key: &str) -> Result<Option<Arc<T>>, SessionError> {
-        self.update_all(|attributes| attributes.take(key))
+    pub fn take<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
+        self.change(|attributes| attributes.take(key))
     }
 
     /// Removes all values.
@@ -213,7 +215,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn clear(&self) -> Result<(), SessionError> {
-        self.update_all(|attributes| {
+        self.change(|attributes| {
             attributes.clear();
             Ok(())
         })
@@ -239,9 +241,9 @@ impl LiveSession {
     /// ```
     pub fn update_all<R>(
         &self,
-        change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
+        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
     ) -> Result<R, SessionError> {
-        self.store.change(self.by(), change)
+        self.change(|attributes| attributes.change_all(&mut change))
     }
 
     /// Applies changes in one step. Returns the session as it is then.

@@ -2,8 +2,8 @@
 
 use super::attributes::Attributes;
 use super::error::SessionError;
-use super::footprint::{block, shared};
 use super::id::Secret;
+use super::value::{block, shared};
 use std::mem::size_of;
 use std::sync::Arc;
 #[cfg(feature = "snapshot")]

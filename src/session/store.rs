@@ -190,8 +190,8 @@ impl Store {
         Ok((entry, result))
     }
 
-    /// Writes attributes. If `change` leaves all as they are, nothing is written, there is no entry, and the
-    /// session is not touched.
+    /// Writes attributes. If `change` puts nothing in and takes nothing out, nothing is written, there is no entry, and
+    /// the session is not touched.
     pub(super) fn change<R>(
         &self,
         by: By,

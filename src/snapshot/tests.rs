@@ -304,7 +304,8 @@ static CAN_BE_WRITTEN: AtomicBool = AtomicBool::new(true);
 impl Serialize for Fickle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match CAN_BE_WRITTEN.load(Ordering::Relaxed) {
-            true => serializer.serialize_unit(),
+            // More than a text or a number, which would be kept as the JSON that it was.
+            true => [true].serialize(serializer),
             false => Err(serde::ser::Error::custom("not any more")),
         }
     }
@@ -312,7 +313,7 @@ impl Serialize for Fickle {
 
 impl<'d> Deserialize<'d> for Fickle {
     fn deserialize<D: Deserializer<'d>>(deserializer: D) -> Result<Self, D::Error> {
-        <()>::deserialize(deserializer).map(|()| Self)
+        <[bool; 1]>::deserialize(deserializer).map(|_| Self)
     }
 }
 

@@ -2,112 +2,48 @@
 //!
 //! JSON does not tell: an empty text takes three bytes of it and 24 of memory. But a value is made of values,
 //! and each comes out of a [`Visitor`] whose type, and so whose size, is known when it is compiled. So decoding
-//! goes through [`Counting`], which passes everything on, and adds up what the allocator may have to give for
-//! it: for each text its length, for each collection the most that one of its length takes.
+//! goes through [`Counting`], which passes everything on, and adds up what the allocator gives for it: for each text
+//! its length, for each collection what one of its kind and length takes (see `kinds`).
 //!
 //! What does not show, and is not counted: memory that a type's own `Deserialize` takes beside what it reads;
 //! and what is behind a flattened field, or an enum without tags or with its tag inside, as far as it is larger
 //! than what serde buffers for it.
 
+use super::heap::{MEASURED, listening};
+use super::kinds::{Entries, Place, any_collection, block, collection, shared};
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
-use std::any::type_name;
 use std::cell::Cell;
 use std::fmt;
 use std::mem::needs_drop;
 
-/// What an allocator takes for so many bytes: a header, rounded up.
-pub(super) fn block(bytes: usize) -> usize {
-    match bytes {
-        0 => 0,
-        _ => (bytes + 8).next_multiple_of(16).max(32),
-    }
-}
-
-/// What an `Arc`, `Rc` or `Box` of so many bytes takes at most.
-pub(super) fn shared(bytes: usize) -> usize {
-    block(2 * size_of::<usize>() + bytes)
-}
-
-/// What a B-tree of the standard library takes: nodes of eleven entries, of which those that are not the root hold
-/// five at least.
-pub(super) fn tree(entries: usize, size: usize) -> usize {
-    let node = 11 * size + 16;
-    match entries {
-        0 => 0,
-        1..=11 => block(node),
-        _ => {
-            let leaves = entries.div_ceil(6);
-            let inner = leaves / 5 + 1;
-            leaves * block(node) + inner * block(node + 12 * size_of::<usize>())
-        }
-    }
-}
-
-/// A vector grows by doubling.
-fn vector(entries: usize, size: usize) -> usize {
-    match entries {
-        0 => 0,
-        _ => block(size * (2 * entries).max(if size == 1 { 8 } else { 4 })),
-    }
-}
-
-/// A hash table has 16 places or less for seven entries, and a byte for each place and for 16 more.
-fn table(entries: usize, size: usize) -> usize {
-    let places = (entries * 8 / 7 + 1)
-        .next_power_of_two()
-        .max(16 / size.clamp(1, 4));
-    block(places * (size + 1) + 32)
-}
-
-/// The most that a collection of a kind that is not known takes: a tree, a hash table, the same in order of
-/// insertion, or a linked list.
-fn collection(entries: usize, size: usize) -> usize {
-    if entries == 0 {
-        return 0;
-    }
-    let in_order = vector(entries, size + 8) + table(entries, 8);
-    let list = entries * block(size + 2 * size_of::<usize>());
-    let most = tree(entries, size).max(table(entries, size));
-    most.max(in_order).max(list)
+/// Reads a value, and adds up what it takes in memory beside its own place, at most.
+pub(super) fn heap_bytes<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<(T, usize), D::Error> {
+    let bytes = Cell::new(0);
+    let value = T::deserialize(Counting::new::<T>(from, &bytes))?;
+    Ok((value, bytes.get()))
 }
 
 /// Passes everything on to `inner`, and counts.
-pub(super) struct Counting<'t, X> {
+struct Counting<'t, X> {
     inner: X,
     bytes: &'t Cell<usize>,
-    slot: Slot,
+    place: Place,
     /// What comes are the fields of one value, and not the entries of a collection.
     is_fixed: bool,
 }
 
-/// Where a value is put.
-#[derive(Clone, Copy)]
-struct Slot {
-    /// It owns something.
-    owns: bool,
-    /// It may be nothing but a pointer to the value.
-    is_pointer: bool,
-}
-
-impl Slot {
-    fn of<T>() -> Self {
-        let owns = needs_drop::<T>();
-        Self {
-            owns,
-            is_pointer: owns && size_of::<T>() <= 2 * size_of::<usize>(),
-        }
-    }
-}
-
 impl<'t, X> Counting<'t, X> {
     /// For a value that is put where a `T` is. Adds what it takes beside that place to `bytes`.
-    pub(super) fn new<T>(inner: X, bytes: &'t Cell<usize>) -> Self {
+    fn new<T>(inner: X, bytes: &'t Cell<usize>) -> Self {
         Self {
             inner,
             bytes,
-            slot: Slot::of::<T>(),
+            place: Place::of::<T>(),
             is_fixed: false,
         }
     }
@@ -117,7 +53,7 @@ impl<'t, X> Counting<'t, X> {
         Counting {
             inner,
             bytes: self.bytes,
-            slot: self.slot,
+            place: self.place,
             is_fixed: self.is_fixed,
         }
     }
@@ -135,60 +71,37 @@ impl<'t, X> Counting<'t, X> {
 
     /// Counts a value that is made of what was read, if it may be behind a pointer.
     fn value<T>(&self) {
-        if self.slot.is_pointer {
-            self.add(shared(size_of::<T>()));
-        }
+        self.add(self.place.pointers_to::<T>());
     }
 
     /// Counts a value that may keep so many bytes.
     fn text<T>(&self, length: usize) {
+        if let Some(slice) = self.place.slice() {
+            return self.add(slice.block(length));
+        }
         self.value::<T>();
-        if self.slot.owns && needs_drop::<T>() {
-            self.add(block(length));
+        if self.place.owns && needs_drop::<T>() {
+            // One that is not known may share it.
+            self.add(match self.place.is_known_to_lead_to::<T>() {
+                true => block(length),
+                false => shared(length),
+            });
         }
     }
 
     /// Counts a value that may keep these entries.
-    fn entries<T>(&self, entries: &Entries, is_sequence: bool) {
-        self.value::<T>();
-        if self.is_fixed || !self.slot.owns || !needs_drop::<T>() {
-            return;
+    fn entries<T>(&self, entries: &Entries) {
+        let keeps = !self.is_fixed && self.place.owns && needs_drop::<T>();
+        if keeps && let Some(slice) = self.place.slice() {
+            return self.add(slice.block(entries.count * entries.size()));
         }
-        let name = type_name::<T>();
-        let is_vector = is_sequence
-            && (name.starts_with("alloc::vec::Vec<") || name == "serde_json::value::Value");
-        let (count, size) = (entries.count, entries.size());
-        self.add(match is_vector {
-            true => vector(count, size),
-            false => collection(count, size),
-        });
-    }
-}
-
-/// What a sequence or a map has shown so far.
-#[derive(Default)]
-struct Entries {
-    count: usize,
-    key: usize,
-    value: usize,
-    align: usize,
-}
-
-impl Entries {
-    fn key<T>(&mut self) {
-        self.key = self.key.max(size_of::<T>());
-        self.align = self.align.max(align_of::<T>());
-    }
-
-    fn value<T>(&mut self) {
-        self.count += 1;
-        self.value = self.value.max(size_of::<T>());
-        self.align = self.align.max(align_of::<T>());
-    }
-
-    /// Bytes of an entry.
-    fn size(&self) -> usize {
-        (self.key + self.value).next_multiple_of(self.align.max(1))
+        self.value::<T>();
+        if keeps {
+            self.add(match self.place.is_known_to_lead_to::<T>() {
+                true => collection::<T>(entries),
+                false => any_collection(entries),
+            });
+        }
     }
 }
 
@@ -234,7 +147,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counting<'_, D> {
         deserialize_option();
         deserialize_unit();
         deserialize_unit_struct(name: &'static str);
-        deserialize_newtype_struct(name: &'static str);
         deserialize_seq();
         deserialize_tuple(length: usize) fixed;
         deserialize_tuple_struct(name: &'static str, length: usize) fixed;
@@ -243,6 +155,22 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counting<'_, D> {
         deserialize_enum(name: &'static str, variants: &'static [&'static str]);
         deserialize_identifier();
         deserialize_ignored_any();
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        let unmeasured = self.bytes.get();
+        let visitor = self.with(visitor);
+        if name != MEASURED {
+            return self.inner.deserialize_newtype_struct(name, visitor);
+        }
+        let read = || self.inner.deserialize_newtype_struct(name, visitor);
+        let (value, told) = listening(read);
+        self.bytes.set(unmeasured.saturating_add(told));
+        value
     }
 
     fn is_human_readable(&self) -> bool {
@@ -331,7 +259,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Counting<'_, V> {
             bytes: self.bytes,
             entries: &mut entries,
         })?;
-        counting.entries::<V::Value>(&entries, true);
+        counting.entries::<V::Value>(&entries);
         Ok(value)
     }
 
@@ -343,7 +271,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Counting<'_, V> {
             bytes: self.bytes,
             entries: &mut entries,
         })?;
-        counting.entries::<V::Value>(&entries, false);
+        counting.entries::<V::Value>(&entries);
         Ok(value)
     }
 
