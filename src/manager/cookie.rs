@@ -120,24 +120,18 @@ impl Cookies {
 
     /// What a request presents. Looks nothing up.
     pub(super) fn presented(&self, request: &HeaderMap) -> Presented {
-        let mut size = 0;
-        let mut first: Option<&[u8]> = None;
-        let mut is_duplicate = false;
-        for header in request.get_all(header::COOKIE) {
-            size += header.len();
-            if size > MOST_BYTES {
-                return Presented::Oversized;
-            }
-            for value in self.values(header.as_bytes()) {
-                is_duplicate |= *first.get_or_insert(value) != value;
-            }
+        let headers = request.get_all(header::COOKIE);
+        let size: usize = headers.iter().map(HeaderValue::len).sum();
+        if size > MOST_BYTES {
+            return Presented::Oversized;
         }
-        if is_duplicate {
-            return Presented::Duplicate;
-        }
-        let Some(value) = first else {
+        let mut values = headers.iter().flat_map(|header| self.values(header));
+        let Some(value) = values.next() else {
             return Presented::Nothing;
         };
+        if values.any(|other| other != value) {
+            return Presented::Duplicate;
+        }
         SessionId::parse_bytes(value).map_or(Presented::Malformed, Presented::Id)
     }
 
@@ -147,8 +141,8 @@ impl Cookies {
     /// space around either is SP or HTAB, names are compared byte by byte, and neither quotes nor percent
     /// signs mean anything. A reader that takes more for our name than a browser does opens the prefix to
     /// whoever can set a cookie of such a name.
-    fn values<'a>(&'a self, header: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        pairs(header).filter_map(|pair| {
+    fn values<'a>(&'a self, header: &'a HeaderValue) -> impl Iterator<Item = &'a [u8]> {
+        pairs(header.as_bytes()).filter_map(|pair| {
             let name = trimmed_start(pair).strip_prefix(self.name.as_bytes());
             let value = trimmed_start(name?).strip_prefix(b"=");
             value.map(trimmed)

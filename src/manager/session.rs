@@ -2,7 +2,7 @@
 
 use super::cookie::Notice;
 use super::inner::Inner;
-use super::stage::{Current, Link, Seen, Stage, StageCell};
+use super::stage::{Current, Link, Stage, StageCell};
 #[cfg(feature = "tower")]
 use super::{Manager, observe};
 use crate::provider::Provider;
@@ -129,7 +129,7 @@ impl Session {
     }
 
     /// What the client is to be told, for the last time.
-    fn finish(&mut self) -> Notice {
+    pub(super) fn finish(mut self) -> Notice {
         match Arc::get_mut(&mut self.shared) {
             Some(shared) => shared.stage.last_notice(),
             None => self.cell().finish(),
@@ -138,14 +138,14 @@ impl Session {
 
     /// Ends a request that gets no response.
     #[cfg(feature = "tower")]
-    pub(crate) fn abandon(mut self) {
+    pub(crate) fn abandon(self) {
         observe::lost(&self.finish());
     }
 
     /// Ends a request: tells the client what it is to be told.
-    pub(crate) fn answer(mut self, response: &mut HeaderMap) {
-        let notice = self.finish();
-        self.inner().answer(notice, response);
+    pub(crate) fn answer(self, response: &mut HeaderMap) {
+        let inner = Arc::clone(self.inner());
+        inner.answer(self.finish(), response);
     }
 
     /// The id; none if there is no session yet, or none any more.
@@ -172,10 +172,10 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        let Some((id, access)) = self.stage().live()? else {
-            return Ok(None);
-        };
-        self.read(id, access).await.map(Some)
+        match self.live()? {
+            Some((id, access)) => self.read(id, access).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The value under a key; none if there is none.
@@ -183,7 +183,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
     pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
-        let value = self.look(|seen| seen.map(|seen| seen.attributes().get(key)));
+        let value = self.look(|seen| seen.map(|seen| seen.attributes.get(key)));
         Ok(value.await?.transpose()?.flatten())
     }
 
@@ -192,7 +192,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn contains(&self, key: &str) -> Result<bool, SessionError> {
-        let contains = |seen: &Seen| seen.attributes().contains(key);
+        let contains = |seen: &Snapshot| seen.attributes.contains(key);
         self.look(|seen| seen.is_some_and(contains)).await
     }
 
@@ -201,7 +201,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn keys(&self) -> Result<Vec<String>, SessionError> {
-        let keys = |seen: &Seen| seen.attributes().keys().map(str::to_owned).collect();
+        let keys = |seen: &Snapshot| seen.attributes.keys().map(str::to_owned).collect();
         self.look(|seen| seen.map_or_else(Vec::new, keys)).await
     }
 
@@ -281,7 +281,7 @@ impl Session {
     ) -> Result<R, SessionError> {
         loop {
             let id = match self.live()? {
-                Some(id) => id,
+                Some((id, _)) => id,
                 None => {
                     let mut attributes = Attributes::default();
                     let result = change(&mut attributes)?;
@@ -292,7 +292,7 @@ impl Session {
                 }
             };
             return match &self.inner().memory {
-                Some(store) => self.step_here(id, |by| store.change(by, &mut change)),
+                Some(store) => self.change_in(store, id, change),
                 None => self.change_by_version(id, change).await,
             };
         }
@@ -324,7 +324,7 @@ impl Session {
     /// ```
     #[doc(alias("compare and set", "optimistic locking"))]
     pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
-        let id = self.live()?.ok_or(SessionError::Ended)?;
+        let (id, _) = self.live()?.ok_or(SessionError::Ended)?;
         self.apply_by(id, &changes, Some(version)).await
     }
 }

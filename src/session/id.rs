@@ -7,7 +7,6 @@
 //! tells nothing about the secret.
 
 use super::error::SessionError;
-use super::text;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -66,14 +65,7 @@ impl SessionKey {
 
     /// Reads exactly what [`to_text`](Self::to_text) writes. None for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != Self::TEXT_LENGTH {
-            return None;
-        }
-        // Text of this length is of as many bytes, or of none: the engine refuses foreign characters, padding and
-        // stray last bits.
-        let mut bytes = [0; KEY_BYTES];
-        URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        Some(Self(bytes))
+        decode(text.as_bytes(), Self::TEXT_LENGTH).map(Self)
     }
 
     pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
@@ -146,11 +138,7 @@ impl Secret {
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let words = |secret: &Self| {
-            let (words, _) = secret.0.as_chunks::<8>();
-            [words[0], words[1], words[2], words[3]].map(u64::from_ne_bytes)
-        };
-        words(self).ct_eq(&words(other)).into()
+        self.0.ct_eq(&other.0).into()
     }
 
     /// What is kept outside of the process: from it nobody gets the secret back, which has 256 random bits.
@@ -184,7 +172,7 @@ pub struct SessionId {
 
 impl SessionId {
     /// The length of an id's text, in characters.
-    pub const TEXT_LENGTH: usize = text::CHARACTERS;
+    pub const TEXT_LENGTH: usize = 64;
 
     pub(crate) fn new(key: SessionKey, secret: Secret) -> Self {
         Self { key, secret }
@@ -231,7 +219,7 @@ impl SessionId {
 
     /// The same of bytes that may be no text.
     pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
-        let bytes: [u8; ID_BYTES] = text::decode(text)?;
+        let bytes: [u8; ID_BYTES] = decode(text, Self::TEXT_LENGTH)?;
         let (key, secret) = bytes.split_at(KEY_BYTES);
         Some(Self {
             key: SessionKey(key.try_into().ok()?),
@@ -275,4 +263,15 @@ pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let hash = Sha256::new().chain_update(purpose).chain_update([0]);
     hash.chain_update(bytes).finalize().into()
+}
+
+/// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray last bits.
+fn decode<const BYTES: usize>(text: &[u8], length: usize) -> Option<[u8; BYTES]> {
+    if text.len() != length {
+        return None;
+    }
+    // Text of this length is of as many bytes, or of none.
+    let mut bytes = [0; BYTES];
+    URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    Some(bytes)
 }

@@ -4,14 +4,19 @@
 //! counted before anybody can find it ([`Room`]), and an end is counted after it.
 //!
 //! **A map at rest is within its bound.** A thread that has brought something reads the counts after that. It returns
-//! when they are within the bound, or when it has ended as much as it brought: another record, or its own if no other is
-//! to be found, because their tokens are in the hands of other threads. Of those that returned by such a look, take
-//! the one whose look comes last in the count's own order. The count was within the bound then, and held all
-//! that had been brought by those that looked. Each other one has ended as much as it brought.
+//! when they are within the bound, or when it has ended as much as it brought: another record, or its own if no other
+//! is to be found, because their tokens are in the hands of other threads. If its own has been ended by another thread,
+//! it ends any other. Of those that returned by such a look, take the one whose look comes last in the count's own
+//! order. The count was within the bound then, and held all that had been brought by those that looked. Each other one
+//! has ended as much as it brought.
+//! There is one exception: a thread whose record another one has ended, while each record of the map is in the hands of
+//! others, has nothing to end, and leaves the map by one record over its bound.
 //!
 //! **Order.** The calendar is drained from its front, one entry at a time. Protected records are filed apart, and
 //! looked at only if nothing else was found: however many of them there are, none is in the way of a search for
-//! others.
+//! others. Nor does one go for an unprotected record as long as the counts tell that there are others, though they may be
+//! in the hands of other threads: that record goes itself then. Only a thread whose own record has been ended by another
+//! thread may have nothing else to end.
 //!
 //! **Progress.** Lock-free, and bounded but for records that others touch at the same moment.
 
@@ -24,7 +29,7 @@ use crate::map::record::Record;
 use crate::map::record::status::Observed;
 use crate::map::stats::Counters;
 use crate::map::{IdleMap, RemovalCause};
-use std::ptr;
+use std::{mem, ptr};
 
 /// Records of one class that an eviction looks at because they were accessed since they were filed: bounds its work.
 const LOOKS: usize = 256;
@@ -179,39 +184,57 @@ where
     #[inline(never)]
     fn keep_bound(&self, newest: &Record<K, V>, brought: Brought, context: &Context<'_, K, V>) {
         if u64::from(newest.weight()) > self.settings.weight_capacity {
-            return self.evict_newest(newest, context);
+            self.evict_newest(newest, context);
+            return;
         }
-        let most_lost = match brought.is_new {
-            _ if newest.is_protected() => usize::MAX,
-            true => MOST_PROTECTED,
-            false => 0,
+        let most_lost = if newest.is_protected() {
+            usize::MAX
+        } else if brought.is_new {
+            MOST_PROTECTED
+        } else {
+            0
+        };
+        let mut spared = Spared {
+            record: Some(newest),
+            protected: most_lost == 0,
         };
         let (mut evicted, mut lost) = (0, 0);
-        while self.counters.occupied() > self.settings.capacity
-            || self.counters.weight() > self.settings.weight_capacity
-        {
-            let spared = Spared {
-                record: Some(newest),
-                protected: lost == most_lost,
-            };
-            let Some(other) = self.evict_one(&spared, context) else {
-                return self.evict_newest(newest, context);
-            };
-            evicted += other.weight;
-            lost += usize::from(other.is_loss);
-            if evicted >= brought.weight.into() {
-                return;
+        while self.is_over_bound() {
+            match self.evict_one(&spared, context) {
+                Some(other) => {
+                    evicted += other.weight;
+                    if evicted >= brought.weight.into() {
+                        return;
+                    }
+                    lost += usize::from(other.is_loss);
+                    spared.protected = lost == most_lost;
+                }
+                None if !self.is_over_bound() || spared.record.is_none() => return,
+                None if self.evict_newest(newest, context) => return,
+                // Another thread has ended it to make room for a record of its own: something else has to go.
+                None => {
+                    spared = Spared {
+                        record: None,
+                        protected: false,
+                    }
+                }
             }
         }
     }
 
-    /// Ends a record that was just inserted, or what replaced it.
-    fn evict_newest(&self, newest: &Record<K, V>, context: &Context<'_, K, V>) {
+    fn is_over_bound(&self) -> bool {
+        self.counters.occupied() > self.settings.capacity
+            || self.counters.weight() > self.settings.weight_capacity
+    }
+
+    /// Ends a record that was just inserted, or what replaced it. False if it had ended before.
+    fn evict_newest(&self, newest: &Record<K, V>, context: &Context<'_, K, V>) -> bool {
         while let Found::Live(record, seen) = self.look(newest, context) {
             if self.end(record, seen, RemovalCause::Evicted, context) {
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Ends one record by the eviction policy, but none that is spared. None if there is no other, or
@@ -223,6 +246,7 @@ where
                 Search::Done(evicted) => break Some(evicted),
                 Search::Nothing => break None,
                 Search::Accessed((record, seen)) => {
+                    self.file_spared(spared, &mut is_held, context);
                     if self.end(record, seen, RemovalCause::Evicted, context) {
                         break Some(Evicted {
                             weight: record.weight().into(),
@@ -233,10 +257,23 @@ where
                 }
             }
         };
-        if let Some(spared) = spared.record.filter(|_| is_held) {
-            self.calendar.file(spared, Filing::Again, context);
-        }
+        self.file_spared(spared, &mut is_held, context);
         evicted
+    }
+
+    /// Files the token of the spared record, if this thread holds it. It does so before it ends another record. Otherwise
+    /// the thread that brought that other one might find neither, and have nothing to end for what it brought.
+    fn file_spared(
+        &self,
+        spared: &Spared<'_, K, V>,
+        is_held: &mut bool,
+        context: &Context<'_, K, V>,
+    ) {
+        if mem::take(is_held)
+            && let Some(record) = spared.record
+        {
+            self.calendar.file(record, Filing::Again, context);
+        }
     }
 
     fn search_all<'v>(
@@ -255,12 +292,14 @@ where
         };
         let mut accessed = None;
         for class in order {
-            if class == Class::Protected
-                && let Some(accessed) = accessed
-            {
-                return Search::Accessed(accessed);
+            let mut is_spared = false;
+            if class == Class::Protected {
+                if let Some(accessed) = accessed {
+                    return Search::Accessed(accessed);
+                }
+                is_spared = self.spares_protected(spared);
             }
-            match self.search(class, spared, is_held, context) {
+            match self.search(class, spared, is_spared, is_held, context) {
                 Search::Nothing => {}
                 // They are touched ones now: the next to go may be among those that were before.
                 Search::Accessed(found) if class == Class::Fresh => accessed = Some(found),
@@ -270,15 +309,27 @@ where
         Search::Nothing
     }
 
-    /// Looks for a record of a class that was not accessed since it was filed, and ends it.
+    /// Whether no protected record goes, although no other was found. For an unprotected record none goes if the map
+    /// holds others, in the hands of other threads, or is within its bound by now.
+    fn spares_protected(&self, spared: &Spared<'_, K, V>) -> bool {
+        spared.protected
+            || spared.record.is_some_and(|newest| {
+                !newest.is_protected()
+                    && (self.counters.occupied() > self.calendar.tokens(Class::Protected) + 1
+                        || !self.is_over_bound())
+            })
+    }
+
+    /// Looks for a record of a class that was not accessed since it was filed, and ends it. If `is_spared`, it ends only
+    /// what has expired.
     fn search<'v>(
         &self,
         class: Class,
         spared: &Spared<'_, K, V>,
+        is_spared: bool,
         is_held: &mut bool,
         context: &'v Context<'_, K, V>,
     ) -> Search<'v, K, V> {
-        let is_spared = class == Class::Protected && spared.protected;
         let mut first: Option<Accessed<'v, K, V>> = None;
         let mut looks = 0;
         while let Some(bucket) = self.calendar.front(class, context) {
@@ -294,6 +345,7 @@ where
                     *is_held = true;
                     return;
                 }
+                self.file_spared(spared, is_held, context);
                 let is_done = evicted.is_some();
                 let judge = |record: &'v Record<K, V>, seen| {
                     if is_done {

@@ -100,10 +100,6 @@ pub(super) struct Flight {
 }
 
 /// What the server said.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "one is made for a request, and taken apart at once"
-)]
 pub(super) enum Fetched {
     Session(Record),
     /// There is none.
