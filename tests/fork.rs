@@ -1,4 +1,4 @@
-//! A child of fork(2) that goes on without exec. A process of its own: no other test's thread may be inside of a map when
+//! A child of fork(2) that goes on without exec. A binary of its own: no other test's thread may be inside of a map when
 //! this one forks.
 #![cfg(target_os = "linux")]
 

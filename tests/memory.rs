@@ -1,20 +1,20 @@
 //! Memory: what is not needed any more goes back to the allocator, and what comes after it goes where it was.
 //!
 //! The allocator is mimalloc, which the documentation recommends: it gives memory that nothing is in back to the system, some
-//! milliseconds after it was freed. The system's accounts of the whole process are asked, so that the tests of this file
-//! take turns.
+//! milliseconds after it was freed.
+//!
+//! A binary of its own: it has that allocator, and asks how much of the whole process is resident, so its tests take turns
+//! and no others may run beside them.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{MINUTE, millis};
 use dwell::{IdleMap, ManualClock};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const MINUTE: Duration = Duration::from_secs(60);
 const MIB: usize = 1 << 20;
 
 /// No other test allocates as long as this is held, and what the ones before took up is given back.
@@ -71,7 +71,7 @@ fn lapse(stays: impl Fn(u64) -> bool) -> (IdleMap<u64, [u64; 8]>, usize, usize) 
     clock.advance(MINUTE / 2);
     let survivors = (0..RECORDS).filter(|key| stays(*key) && map.touch(key));
     let survivors = survivors.count();
-    clock.advance(MINUTE / 2 + millis(1_000));
+    clock.advance(MINUTE / 2 + Duration::from_millis(1_000));
     assert_eq!(map.collect(), RECORDS as usize - survivors);
     (map, empty, full)
 }

@@ -1,7 +1,7 @@
 //! A full disk, a directory that cannot be written to, and a program that is killed while it writes: an error
 //! that tells, and the old file as it was.
 //!
-//! The test starts itself again as the program that is hindered or killed.
+//! A binary of its own, without a harness: it starts itself again as the program that is hindered or killed.
 
 use dwell::session::{SessionId, SessionStore, Settings};
 use dwell::snapshot::{SnapshotError, SnapshotFile};

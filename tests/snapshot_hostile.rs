@@ -1,5 +1,8 @@
 //! Files that are made to hurt, unsealed, with checks that are right: what reading them takes is bounded by their
-//! length. Allocations are counted; the tests take turns.
+//! length.
+//!
+//! A binary of its own: its allocator counts what the whole process has taken, so its tests take turns and no others may
+//! run beside them.
 
 use dwell::session::{SessionStore, Settings};
 use dwell::snapshot::{SnapshotError, SnapshotFile};

@@ -1,8 +1,9 @@
 //! Two processes over one Redis server: what one does the other sees, and nothing is lost.
 //!
-//! The test starts itself twice more. Those processes read commands from their input, and answer each with a
+//! A binary of its own, without a harness: it starts itself twice more. Those processes read commands from their input, and answer each with a
 //! line.
 
+#[path = "support/redis_server/mod.rs"]
 mod redis_server;
 
 use dwell::provider::redis::RedisFailure;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../tests/strict_cookies/mod.rs"]
+#[path = "../../tests/manager/strict_cookies.rs"]
 mod strict_cookies;
 
 use dwell::manager::Manager;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../tests/common/mod.rs"]
+#[path = "../../tests/map/common/mod.rs"]
 mod common;
 
 use common::op::{Config, Op};

@@ -6,7 +6,7 @@
 //! not matter; and there is no range.
 //!
 //! Under loom, shuttle and ThreadSanitizer the index is its own specification, a sorted map behind a mutex: the skip list
-//! makes its towers of zeroed memory, which their atomics cannot be. `tests/skiplist.rs` checks the real one.
+//! makes its towers of zeroed memory, which their atomics cannot be. `tests/map/skiplist.rs` checks the real one.
 //!
 //! **Progress.** All operations are lock-free (under loom and shuttle they are a specification).
 

@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p redis-tests --example agree`. It starts redis-server by itself.
 
-#[path = "../../redis_server/mod.rs"]
+#[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
 
 use dwell::provider::{Access, By, Provider, RedisProvider};

@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p redis-tests --example contention`. It starts redis-server by itself, anew for each row.
 
-#[path = "../../redis_server/mod.rs"]
+#[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
 
 use clap::Parser;

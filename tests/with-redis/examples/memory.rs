@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p redis-tests --example memory`. It starts redis-server by itself.
 
-#[path = "../../redis_server/mod.rs"]
+#[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
 
 use clap::Parser;

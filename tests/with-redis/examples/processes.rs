@@ -4,7 +4,7 @@
 //! `cargo run --release -p redis-tests --example processes`. It starts redis-server by itself, and itself again as
 //! the processes.
 
-#[path = "../../redis_server/mod.rs"]
+#[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
 
 use clap::Parser;

@@ -1,6 +1,6 @@
 //! Sessions in a Redis server over TLS: with certificates of the test's own, which both sides ask for.
 
-#[path = "../../redis_server/mod.rs"]
+#[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
 
 use dwell::provider::redis::{RedisBuildError, RedisBuilder, RedisFailure};

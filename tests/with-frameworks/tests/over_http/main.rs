@@ -1,6 +1,6 @@
 //! The stores behind their session layers, over real HTTP: requests that overlap, and bad input.
 
-#[path = "../../../http/mod.rs"]
+#[path = "../../../support/http.rs"]
 mod http;
 
 mod actix_site;
