@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::summary::{Key, Summary, nanoseconds};
 
-/// `.ci/instructions` writes it: name, instructions and cache misses of a call.
+/// `.ci/steps/instructions` writes it: name, instructions and cache misses of a call.
 const INSTRUCTIONS: &str = "benches/instructions/expected";
 /// What `cargo run -p shared-lines` prints.
 const LINES: &str = "docs/measurements/lines.md";

@@ -1,4 +1,4 @@
-//! The map's hot paths, for callgrind to count: `.ci/instructions` runs this under valgrind and compares the
+//! The map's hot paths, for callgrind to count: `.ci/steps/instructions` runs this under valgrind and compares the
 //! counts of the functions below `measured` with `expected`. Instructions repeat exactly where times do not.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use dwell::{IdleMap, ManualClock};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SESSIONS: u64 = 102_400;
-/// Calls in each measured function; `.ci/instructions` divides by it.
+/// Calls in each measured function; `.ci/steps/instructions` divides by it.
 const CALLS: u64 = 1_000;
 
 type Map = IdleMap<u64, [u64; 8], ahash::RandomState>;

@@ -7,7 +7,7 @@
 //! | none | `dwell` as users get it, on threads of the operating system | histories are linearizable |
 //! | `--cfg dwell_shuttle` | the same, compiled against shuttle's atomics | the same, under random and PCT schedulers; progress beside a thread that stopped |
 //!
-//! `.ci/shuttle` runs both. `DWELL_HISTORIES` multiplies the number of histories.
+//! `.ci/steps/shuttle` runs both. `DWELL_HISTORIES` multiplies the number of histories.
 
 #[cfg(test)]
 mod checker;

@@ -1,4 +1,4 @@
-//! Random operations from many threads, for ThreadSanitizer: `.ci/tsan` builds and runs it.
+//! Random operations from many threads, for ThreadSanitizer: `.ci/deep/tsan` builds and runs it.
 //!
 //! A plain `main`, since the test harness's own channel is reported; and each thread is joined by its handle. Keys
 //! and values are plain memory that is read through handles, so that a read that races a drop is seen.
