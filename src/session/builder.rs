@@ -95,15 +95,14 @@ impl Builder {
     /// If a duration is shorter than a millisecond or longer than 34 years, or if a bound is zero.
     pub fn build(self) -> Result<SessionStore, BuildError> {
         let settings = self.settings;
-        if settings.max_per_owner == Some(0) {
-            return Err(BuildError::ZeroCapacity {
-                setting: "max_per_owner",
-            });
-        }
-        if settings.max_session_bytes == 0 {
-            return Err(BuildError::ZeroCapacity {
-                setting: "max_session_bytes",
-            });
+        // The map would name its own setting instead of `capacity_bytes`.
+        let zero = [
+            ("max_per_owner", settings.max_per_owner == Some(0)),
+            ("max_session_bytes", settings.max_session_bytes == 0),
+            ("capacity_bytes", settings.capacity_bytes == Some(0)),
+        ];
+        if let Some((setting, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(BuildError::ZeroCapacity { setting });
         }
         let shared = Arc::new(Shared::new(self.listener.map(Events::new)));
         let told = Arc::clone(&shared);

@@ -1,7 +1,8 @@
 //! A full store: sessions with an owner go last, and nobody is refused.
 
 use crate::sessions::{IDLE, Rig, millis, seconds};
-use dwell::session::{LiveSession, Settings};
+use dwell::BuildError;
+use dwell::session::{LiveSession, SessionStore, Settings};
 use std::time::Duration;
 
 const CAPACITY: usize = 200;
@@ -166,4 +167,23 @@ fn a_stranger_that_grows_ends_the_sessions_of_users_that_have_expired() {
     }
     assert!(stranger.peek().is_some());
     assert!(rig.store.stats().bytes <= BYTES);
+}
+
+#[test]
+fn a_bound_of_zero_is_refused_by_the_name_that_the_caller_gave_it() {
+    for (settings, name) in [
+        (Settings::new(IDLE).capacity(0), "capacity"),
+        (Settings::new(IDLE).capacity_bytes(0), "capacity_bytes"),
+        (
+            Settings::new(IDLE).max_session_bytes(0),
+            "max_session_bytes",
+        ),
+        (Settings::new(IDLE).max_per_owner(0), "max_per_owner"),
+    ] {
+        let refused = SessionStore::builder(settings).build().unwrap_err();
+        assert!(
+            matches!(refused, BuildError::ZeroCapacity { setting } if setting == name),
+            "{refused}"
+        );
+    }
 }
