@@ -1,5 +1,5 @@
-//! A child of fork(2) that goes on without exec. A binary of its own: no other test's thread may be inside of a map when
-//! this one forks.
+//! A child of fork(2) that goes on without exec. A binary of its own: no other test's thread may be
+//! inside of a map when this one forks.
 #![cfg(target_os = "linux")]
 
 use dwell::IdleMap;
@@ -28,8 +28,9 @@ fn churn(map: &Map) -> usize {
 
 /// Runs `check` in a child, and says whether it returned.
 fn succeeds_in_a_child(check: impl FnOnce() + std::panic::UnwindSafe) -> bool {
-    // SAFETY: the child runs `check` and ends. What it allocates and locks is its own: no other thread of this process
-    // is inside of an allocator or of the standard streams, they wait for messages.
+    // SAFETY: the child runs `check` and ends. What it allocates and locks is its own: no other
+    // thread of this process is inside of an allocator or of the standard streams, they wait for
+    // messages.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {

@@ -1,10 +1,11 @@
-//! Memory: what is not needed any more goes back to the allocator, and what comes after it goes where it was.
+//! Memory: what is not needed any more goes back to the allocator, and what comes after it goes
+//! where it was.
 //!
-//! The allocator is mimalloc, which the documentation recommends: it gives memory that nothing is in back to the system, some
-//! milliseconds after it was freed.
+//! The allocator is mimalloc, which the documentation recommends: it gives memory that nothing is
+//! in back to the system, some milliseconds after it was freed.
 //!
-//! A binary of its own: it has that allocator, and asks how much of the whole process is resident, so its tests take turns
-//! and no others may run beside them.
+//! A binary of its own: it has that allocator, and asks how much of the whole process is resident,
+//! so its tests take turns and no others may run beside them.
 #![cfg(target_os = "linux")]
 
 use dwell::{IdleMap, ManualClock};
@@ -32,8 +33,8 @@ fn resident() -> usize {
         .physical_mem
 }
 
-/// Allocates and frees a little, until what is resident beside `empty` is less than `most` bytes: mimalloc gives memory back
-/// while it is used.
+/// Allocates and frees a little, until what is resident beside `empty` is less than `most` bytes:
+/// mimalloc gives memory back while it is used.
 fn assert_given_back(empty: usize, most: usize) {
     let deadline = Instant::now() + MINUTE;
     loop {
@@ -53,8 +54,8 @@ fn assert_given_back(empty: usize, most: usize) {
     }
 }
 
-/// Fills a map with records of which those are left that `stays` names, lets the others lapse, and collects. Returns
-/// what was resident before, and what the records took up.
+/// Fills a map with records of which those are left that `stays` names, lets the others lapse, and
+/// collects. Returns what was resident before, and what the records took up.
 fn lapse(stays: impl Fn(u64) -> bool) -> (IdleMap<u64, [u64; 8]>, usize, usize) {
     const RECORDS: u64 = 300_000;
     let clock = ManualClock::new();

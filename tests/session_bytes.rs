@@ -1,6 +1,8 @@
-//! What a session is counted to take is at least what the allocator gives for it, whatever its values are.
+//! What a session is counted to take is at least what the allocator gives for it, whatever its
+//! values are.
 //!
-//! A binary of its own: its allocator counts what the whole process has taken, so nothing else may run beside it.
+//! A binary of its own: its allocator counts what the whole process has taken, so nothing else may
+//! run beside it.
 
 use dwell::session::{Attributes, LiveSession, SessionStore, Settings, Value};
 use serde::{Deserialize, Serialize};

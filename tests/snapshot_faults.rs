@@ -1,7 +1,8 @@
-//! A full disk, a directory that cannot be written to, and a program that is killed while it writes: an error
-//! that tells, and the old file as it was.
+//! A full disk, a directory that cannot be written to, and a program that is killed while it
+//! writes: an error that tells, and the old file as it was.
 //!
-//! A binary of its own, without a harness: it starts itself again as the program that is hindered or killed.
+//! A binary of its own, without a harness: it starts itself again as the program that is hindered
+//! or killed.
 
 use dwell::session::{SessionId, SessionStore, Settings};
 use dwell::snapshot::{SnapshotError, SnapshotFile};
@@ -94,7 +95,8 @@ fn this_program(path: &Path, times: usize) -> Vec<String> {
 
 fn a_full_disk_is_told_and_the_old_file_stays() {
     let (directory, file, id) = old_file();
-    // No file may be longer than some kilobytes: what is beyond is refused, as by a disk that is full.
+    // No file may be longer than some kilobytes: what is beyond is refused, as by a disk that is
+    // full.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"])
         .args(this_program(file.path(), 1))
@@ -109,7 +111,8 @@ fn a_full_disk_is_told_and_the_old_file_stays() {
     assert_eq!(names(directory.path()), 1, "nothing is left beside it");
 }
 
-/// What the program says that writes once and is nobody in particular, while the directory has these permissions.
+/// What the program says that writes once and is nobody in particular, while the directory has
+/// these permissions.
 fn said_by_nobody(directory: &TempDir, file: &SnapshotFile, mode: u32) -> String {
     let modes = |mode| fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
     // The program where anybody finds it.

@@ -1,8 +1,8 @@
-//! Files that are made to hurt, unsealed, with checks that are right: what reading them takes is bounded by their
-//! length.
+//! Files that are made to hurt, unsealed, with checks that are right: what reading them takes is
+//! bounded by their length.
 //!
-//! A binary of its own: its allocator counts what the whole process has taken, so its tests take turns and no others may
-//! run beside them.
+//! A binary of its own: its allocator counts what the whole process has taken, so its tests take
+//! turns and no others may run beside them.
 
 use dwell::session::{SessionStore, Settings};
 use dwell::snapshot::{SnapshotError, SnapshotFile};
@@ -21,7 +21,8 @@ static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is handed on to the system's allocator as it is; the counters change no answer.
+// SAFETY: every call is handed on to the system's allocator as it is; the counters change no
+// answer.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Relaxed);
@@ -35,7 +36,8 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the memory is from `alloc` above, thus from the system's allocator, with this layout.
+        // SAFETY: the memory is from `alloc` above, thus from the system's allocator, with this
+        // layout.
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -45,7 +47,8 @@ static ALLOCATOR: Counting = Counting;
 
 /// What a build of a store and the reading itself take, beside what the file makes.
 const BASE: usize = 1 << 20;
-/// By what the documentation says memory is bounded, and twice for what an allocation that grows leaves behind.
+/// By what the documentation says memory is bounded, and twice for what an allocation that grows
+/// leaves behind.
 const RATIO: usize = 2 * 32;
 /// As much as a writer that is honest makes fit.
 const HONEST: usize = 32;
@@ -199,7 +202,8 @@ fn attribute(name: &str, json: &[u8], to: &mut Vec<u8>) {
     to.extend(json);
 }
 
-/// Restores and recovers a file, and says how many sessions were restored, and what it took at the most.
+/// Restores and recovers a file, and says how many sessions were restored, and what it took at the
+/// most.
 fn read(file: &File) -> (Result<u64, SnapshotError>, usize) {
     let directory = TempDir::new().unwrap();
     let snapshot = SnapshotFile::new(directory.path().join("sessions"));
@@ -467,8 +471,8 @@ fn a_value_that_is_nested_without_end_is_an_error_of_its_own() {
     assert_eq!(snapshot.write(&store).unwrap().sessions, 1);
 }
 
-/// Each of the heads says that a block as long as the rest begins there: to check each would take the square of
-/// the file's length.
+/// Each of the heads says that a block as long as the rest begins there: to check each would take
+/// the square of the file's length.
 #[test]
 fn places_that_look_like_blocks_are_not_looked_at_without_end() {
     let _alone = alone();

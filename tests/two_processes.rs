@@ -1,7 +1,7 @@
 //! Two processes over one Redis server: what one does the other sees, and nothing is lost.
 //!
-//! A binary of its own, without a harness: it starts itself twice more. Those processes read commands from their input, and answer each with a
-//! line.
+//! A binary of its own, without a harness: it starts itself twice more. Those processes read
+//! commands from their input, and answer each with a line.
 
 #[path = "support/redis_server/mod.rs"]
 mod redis_server;
@@ -214,8 +214,8 @@ async fn obey(provider: &RedisProvider, command: &str) -> Result<String, Failure
     })
 }
 
-/// Adds one, exactly once: reads, and writes if nobody wrote since. If it is not known whether a write was
-/// done, it looks.
+/// Adds one, exactly once: reads, and writes if nobody wrote since. If it is not known whether a
+/// write was done, it looks.
 async fn count(provider: &RedisProvider, id: &SessionId) -> Result<(), SessionError> {
     let mine = SessionId::generate()?.to_cookie();
     loop {

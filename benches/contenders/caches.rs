@@ -1,5 +1,5 @@
-//! Caches: moka and mini-moka with `time_to_idle` and their own clocks, and quick_cache, which has no
-//! expiry and so gets a timestamp and a sweep.
+//! Caches: moka and mini-moka with `time_to_idle` and their own clocks, and quick_cache, which has
+//! no expiry and so gets a timestamp and a sweep.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -161,7 +161,8 @@ impl<T: Time> Store for &MiniMoka<T> {
 
 type QuickMap = quick_cache::sync::Cache<Id, Arc<Entry>, UnitWeighter, RandomState>;
 
-/// quick_cache's `sync::Cache`. It always has a capacity; without a bound, one that is never reached.
+/// quick_cache's `sync::Cache`. It always has a capacity; without a bound, one that is never
+/// reached.
 pub struct QuickCache<T> {
     cache: QuickMap,
     time: T,

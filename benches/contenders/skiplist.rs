@@ -1,5 +1,5 @@
-//! Eager re-keying: one skip list of sessions and one of (last access, id), and each touch moves the
-//! session in the second.
+//! Eager re-keying: one skip list of sessions and one of (last access, id), and each touch moves
+//! the session in the second.
 
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Concurrent maps without expiry: a timestamp beside the value, and a sweep over all sessions. `TICK`:
-//! the timestamp is written only if the clock has moved since.
+//! Concurrent maps without expiry: a timestamp beside the value, and a sweep over all sessions.
+//! `TICK`: the timestamp is written only if the clock has moved since.
 
 use std::time::Duration;
 

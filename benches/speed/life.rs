@@ -123,7 +123,8 @@ fn nothing_due(store: &mut impl Store) -> f64 {
     begun.elapsed().as_nanos() as f64 / f64::from(passes)
 }
 
-/// Nanoseconds a session ended, and how many did. Where time passes for real, others may become due meanwhile.
+/// Nanoseconds a session ended, and how many did. Where time passes for real, others may become due
+/// meanwhile.
 fn collect_all<C: Contender>(store: &mut impl Store, due: u64) -> (f64, u64) {
     let begun = Instant::now();
     let mut ended = 0;

@@ -1,9 +1,10 @@
-//! Single operations, each timed, while another thread does something: nothing, collects half of the
-//! sessions, makes the map grow, or stops for a while inside of a look-up, as a preempted thread would.
+//! Single operations, each timed, while another thread does something: nothing, collects half of
+//! the sessions, makes the map grow, or stops for a while inside of a look-up, as a preempted
+//! thread would.
 //!
 //! Closed: one operation after the other. Open: operations arrive by a schedule that is fixed in
-//! advance, and their latency counts from when they were to start, so that a stall is paid for by all
-//! that it delays.
+//! advance, and their latency counts from when they were to start, so that a stall is paid for by
+//! all that it delays.
 
 use std::collections::VecDeque;
 use std::hint;

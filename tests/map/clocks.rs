@@ -1,10 +1,11 @@
-//! The clocks: those of the system, against what else tells the time, and the one that is set by hand.
+//! The clocks: those of the system, against what else tells the time, and the one that is set by
+//! hand.
 
 use dwell::{Clock, CoarseClock, ManualClock, PreciseClock};
 use std::time::{Duration, Instant};
 
-/// What a clock moved while the standard library's moved by a little, and the least and the most that this was: the time
-/// between two readings of the clock and around them.
+/// What a clock moved while the standard library's moved by a little, and the least and the most
+/// that this was: the time between two readings of the clock and around them.
 fn moved(clock: impl Clock) -> (Duration, Duration, Duration) {
     let before = Instant::now();
     let first = clock.now_millis();

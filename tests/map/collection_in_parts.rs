@@ -1,4 +1,5 @@
-//! Collection in parts: each one is bounded, whatever there is to do, and all of them together do all of it.
+//! Collection in parts: each one is bounded, whatever there is to do, and all of them together do
+//! all of it.
 
 use dwell::{IdleMap, ManualClock};
 use std::time::Duration;

@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// Does something to a rig that has a record under 1 and must refuse it, and finds that nothing came of it.
+/// Does something to a rig that has a record under 1 and must refuse it, and finds that nothing
+/// came of it.
 #[track_caller]
 fn assert_nothing_comes_of(refused: impl Fn(&Rig)) {
     let rig = Rig::new();

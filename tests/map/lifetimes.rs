@@ -1,4 +1,5 @@
-//! When records end, at the edges: maps without an idle timeout, many changes of terms, the end of the map.
+//! When records end, at the edges: maps without an idle timeout, many changes of terms, the end of
+//! the map.
 
 use crate::common::{MINUTE, Rig, Value, YEAR, millis};
 use dwell::IdleMap;

@@ -1,4 +1,5 @@
-//! The map: what it promises of each operation, and what it makes of races, faults and hostile users.
+//! The map: what it promises of each operation, and what it makes of races, faults and hostile
+//! users.
 
 #[path = "../support/allocator.rs"]
 mod allocator;

@@ -1,4 +1,5 @@
-//! User code that the map calls may call a map, the same or another one: it neither nests without bound nor is lost.
+//! User code that the map calls may call a map, the same or another one: it neither nests without
+//! bound nor is lost.
 
 use crate::common::{MINUTE, millis};
 use dwell::{Clock, IdleMap, ManualClock, RemovalCause};
@@ -205,7 +206,8 @@ fn what_the_map_calls_may_call_the_same_map_or_another_one() {
                     let act = move || {
                         let map: Option<Arc<Map>> = Weak::upgrade(&called);
                         next.set(next.get() + 1);
-                        // A listener that inserts into a full map each time would not come to an end.
+                        // A listener that inserts into a full map each time would not come to an
+                        // end.
                         if by != Listener || next.get().is_multiple_of(2) {
                             map.inspect(|map| inner(map, next.get()));
                         }
@@ -249,8 +251,8 @@ fn a_drop_that_writes_does_not_nest_however_much_is_ready() {
             }
         };
         ARMED.set(Some((DropOfValue, Rc::new(act))));
-        // A reader of another test that stands still holds back what is freed here. One round is enough
-        // without one.
+        // A reader of another test that stands still holds back what is freed here. One round is
+        // enough without one.
         let mut keys = (0..100).flat_map(|_| 0..GARBAGE);
         while CALLS.get() <= GARBAGE as usize / 2 {
             let key = keys.next().expect("nothing is freed");

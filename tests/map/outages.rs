@@ -1,4 +1,5 @@
-//! What the map needs fails it: a reader that stalls, a collector that dies, an allocator that has no more.
+//! What the map needs fails it: a reader that stalls, a collector that dies, an allocator that has
+//! no more.
 
 use crate::allocator::{SUCCEED, assert_aborted, fail_each};
 use crate::common::{MINUTE, Rig, assert_ledger, millis, panic_quietly};
@@ -38,8 +39,8 @@ fn a_stalled_reader_delays_the_freeing_of_memory_and_nothing_else() {
         rig.map.collect();
         let garbage = rig.map.stats().garbage;
         println!("{garbage} records are kept after {churn} came and went");
-        // What was retired before the reader was noticed may be gone; nothing else is, and nothing is
-        // counted twice.
+        // What was retired before the reader was noticed may be gone; nothing else is, and nothing
+        // is counted twice.
         let least = churn as usize / 2;
         assert!((least..=churn as usize).contains(&garbage), "{garbage}");
         assert_eq!(rig.map.len(), 1);
@@ -118,7 +119,8 @@ fn a_collector_that_dies_leaves_expiry_exact_and_the_rest_to_the_next_one() {
     assert_ledger(&map);
 }
 
-/// Whatever allocates: insertion, a growing table, buckets, updates, retirement, shrinking, iteration.
+/// Whatever allocates: insertion, a growing table, buckets, updates, retirement, shrinking,
+/// iteration.
 fn allocate_in_all_ways() {
     let clock = ManualClock::new();
     let builder = IdleMap::<u64, u64>::builder().idle_timeout(millis(8));
@@ -135,8 +137,9 @@ fn allocate_in_all_ways() {
     map.collect();
 }
 
-/// A failed allocation ends the process, as in the standard library: the map never goes on with a pointer to
-/// nothing. An allocator must not panic, says `GlobalAlloc`; so there is nothing to catch.
+/// A failed allocation ends the process, as in the standard library: the map never goes on with a
+/// pointer to nothing. An allocator must not panic, says `GlobalAlloc`; so there is nothing to
+/// catch.
 #[test]
 fn an_allocator_that_fails_ends_the_process_and_nothing_worse() {
     fail_each(

@@ -222,8 +222,9 @@ fn protected_records_expire_like_others() {
     rig.finish();
 }
 
-/// Threads insert and update strangers in a map of so many records, of which so many are protected. Returns how many
-/// protected ones went, and in how many rounds the map was over its bound when the threads rested.
+/// Threads insert and update strangers in a map of so many records, of which so many are protected.
+/// Returns how many protected ones went, and in how many rounds the map was over its bound when the
+/// threads rested.
 fn strangers_at_once(capacity: usize, users: u64, threads: u64, rounds: u64) -> (usize, usize) {
     let map = IdleMap::<u64, u64>::builder()
         .capacity(capacity)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Insertions evicted four records at the most, whatever they weighed themselves: the map grew to two hundred
-/// times its bound.
+/// Insertions evicted four records at the most, whatever they weighed themselves: the map grew to
+/// two hundred times its bound.
 #[test]
 fn heavy_records_that_follow_light_ones_keep_the_weight_bound() {
     let map = IdleMap::<u64, u32>::builder()
@@ -38,8 +38,8 @@ fn a_record_that_weighs_more_than_the_bound_goes_at_once_and_alone() {
     assert_eq!(map.stats().evicted, 1);
 }
 
-/// The bucket that most of them were cleared from was closed, and then nothing drained the rest of it: twelve
-/// bytes stayed for each pair until the idle timeout was over.
+/// The bucket that most of them were cleared from was closed, and then nothing drained the rest of
+/// it: twelve bytes stayed for each pair until the idle timeout was over.
 #[test]
 fn records_that_come_and_go_leave_no_buckets_behind() {
     let map = IdleMap::<u64, u64>::new(30 * MINUTE);
@@ -50,9 +50,9 @@ fn records_that_come_and_go_leave_no_buckets_behind() {
     assert!(map.stats().index_buckets < 20, "{:?}", map.stats());
 }
 
-/// A record that is inserted again was given its predecessor's entry, and then filed where it belongs: the entry was
-/// cleared, and nobody noticed that most of its bucket was. Each round left eight bytes for each record until the idle
-/// timeout was over.
+/// A record that is inserted again was given its predecessor's entry, and then filed where it
+/// belongs: the entry was cleared, and nobody noticed that most of its bucket was. Each round left
+/// eight bytes for each record until the idle timeout was over.
 #[test]
 fn records_that_are_inserted_again_and_again_leave_no_buckets_behind() {
     let clock = ManualClock::new();
@@ -71,8 +71,8 @@ fn records_that_are_inserted_again_and_again_leave_no_buckets_behind() {
     assert!(map.stats().index_buckets < 300, "{:?}", map.stats());
 }
 
-/// A payload that panics when it is dropped unwound through the collection, and what had been drained with the
-/// record was never collected.
+/// A payload that panics when it is dropped unwound through the collection, and what had been
+/// drained with the record was never collected.
 #[test]
 fn a_panic_that_panics_loses_no_record() {
     struct Bomb;
@@ -134,7 +134,8 @@ fn a_record_that_is_given_another_deadline_is_not_touched_by_that() {
     assert_eq!(map.time_left(&1), Some(MINUTE));
 }
 
-/// The newest record was passed over only as often as any other, and then evicted by its own insertion.
+/// The newest record was passed over only as often as any other, and then evicted by its own
+/// insertion.
 #[test]
 fn an_insertion_does_not_evict_what_it_inserted() {
     let clock = ManualClock::new();

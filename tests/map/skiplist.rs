@@ -1,6 +1,7 @@
-//! crossbeam-skiplist 0.1.3 has four known bugs. The calendar's index stays clear of them by the calls it
-//! makes: `get_or_insert` with keys that are never used twice, whose entry it releases, `front`, `lower_bound` and
-//! `upper_bound`, and `get` followed by `Entry::remove`, whose result nobody looks at. One test for each bug.
+//! crossbeam-skiplist 0.1.3 has four known bugs. The calendar's index stays clear of them by the
+//! calls it makes: `get_or_insert` with keys that are never used twice, whose entry it releases,
+//! `front`, `lower_bound` and `upper_bound`, and `get` followed by `Entry::remove`, whose result
+//! nobody looks at. One test for each bug.
 
 use crossbeam_epoch::{default_collector, pin};
 use crossbeam_skiplist::SkipList;
@@ -42,8 +43,8 @@ impl Drop for Counted {
     }
 }
 
-/// Lets crossbeam's deferred actions run until nothing is left, or nothing more can be expected: the tests beside this
-/// one may be pinned for a while.
+/// Lets crossbeam's deferred actions run until nothing is left, or nothing more can be expected:
+/// the tests beside this one may be pinned for a while.
 fn quiesce(left: &AtomicUsize) {
     for _ in 0..1_000_000 {
         if left.load(Ordering::SeqCst) == 0 {
@@ -54,8 +55,8 @@ fn quiesce(left: &AtomicUsize) {
     }
 }
 
-/// Bug 1 (#1023): an insertion that replaces lets the key vanish for a moment. Keys are never replaced here,
-/// so a key that is there stays there while its neighbours come and go.
+/// Bug 1 (#1023): an insertion that replaces lets the key vanish for a moment. Keys are never
+/// replaced here, so a key that is there stays there while its neighbours come and go.
 #[test]
 fn a_key_that_stays_is_never_missed() {
     const KEY: Key = (5, 0);
@@ -82,8 +83,8 @@ fn a_key_that_stays_is_never_missed() {
     });
 }
 
-/// Bug 2 (#1143): `remove(&key)` may return the entry to two callers. `Entry::remove` says true to one; and
-/// after any of the calls has returned, nobody finds the key.
+/// Bug 2 (#1143): `remove(&key)` may return the entry to two callers. `Entry::remove` says true to
+/// one; and after any of the calls has returned, nobody finds the key.
 #[test]
 fn a_key_that_several_remove_is_gone_once_and_for_all() {
     let list = list();
@@ -138,8 +139,8 @@ fn looking_for_neighbours_leaks_nothing() {
     drop(list);
 }
 
-/// Bug 4: `RefRange` is `Send` and `Sync` whatever it refers to. No range is made, and what an entry leads to
-/// is shared between threads anyhow: the calendar asks for `Send` and `Sync` itself.
+/// Bug 4: `RefRange` is `Send` and `Sync` whatever it refers to. No range is made, and what an
+/// entry leads to is shared between threads anyhow: the calendar asks for `Send` and `Sync` itself.
 #[test]
 fn a_map_of_what_is_not_shareable_is_refused() {
     fn is_shareable<T: Send + Sync>(_: &T) {}

@@ -1,5 +1,5 @@
-//! The allocator of a test binary: the system's. It counts what each thread allocates, and lets one allocation of a thread
-//! fail that asked for it.
+//! The allocator of a test binary: the system's. It counts what each thread allocates, and lets one
+//! allocation of a thread fail that asked for it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,8 +12,8 @@ const NEVER: usize = usize::MAX;
 thread_local! {
     /// Allocations of this thread, and their bytes.
     static COUNTED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-    /// How many allocations of this thread succeed before one fails. Those after it succeed: code that overlooks the
-    /// failure goes on.
+    /// How many allocations of this thread succeed before one fails. Those after it succeed: code
+    /// that overlooks the failure goes on.
     static LEFT: Cell<usize> = const { Cell::new(NEVER) };
 }
 
@@ -55,7 +55,8 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller promises that this allocator gave the pointer, with this layout; it got it from the system's.
+        // SAFETY: the caller promises that this allocator gave the pointer, with this layout; it
+        // got it from the system's.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -93,8 +94,8 @@ pub fn assert_aborted(status: ExitStatus, said: &str) {
     assert!(said.contains("memory allocation of"), "{said}");
 }
 
-/// Lets each of the allocations of `act` fail in turn, each in a process of its own, which runs `name`: the path of the
-/// test that calls this.
+/// Lets each of the allocations of `act` fail in turn, each in a process of its own, which runs
+/// `name`: the path of the test that calls this.
 pub fn fail_each(name: &str, at_least: usize, act: fn()) {
     if let Ok(left) = std::env::var(SUCCEED) {
         LEFT.set(left.parse().unwrap());

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::Duration;
 
-/// Sessions in memory that the manager does not know for such, as if they were asked for over a network.
+/// Sessions in memory that the manager does not know for such, as if they were asked for over a
+/// network.
 #[derive(Debug)]
 pub struct Remote {
     memory: MemoryProvider,

@@ -1,5 +1,6 @@
-//! The map's hot paths, for callgrind to count: `.ci/steps/instructions` runs this under valgrind and compares the
-//! counts of the functions below `measured` with `expected`. Instructions repeat exactly where times do not.
+//! The map's hot paths, for callgrind to count: `.ci/steps/instructions` runs this under valgrind
+//! and compares the counts of the functions below `measured` with `expected`. Instructions repeat
+//! exactly where times do not.
 
 use std::time::Duration;
 

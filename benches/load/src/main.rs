@@ -1,4 +1,5 @@
-//! The server of the load test: one handler over one of four session layers. `.ci/deep/load` runs it.
+//! The server of the load test: one handler over one of four session layers. `.ci/deep/load` runs
+//! it.
 //!
 //! `/new` makes a session with five texts, `/read` reads a number from it, `/write` counts it up.
 

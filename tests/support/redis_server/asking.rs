@@ -52,7 +52,8 @@ pub fn failure<T>(result: &Result<T, SessionError>) -> &RedisFailure {
     }
 }
 
-/// Why an operation fails, if it is not because the time was over just then: a machine may stand still.
+/// Why an operation fails, if it is not because the time was over just then: a machine may stand
+/// still.
 pub async fn reason<T>(
     mut operation: impl AsyncFnMut() -> Result<T, SessionError>,
 ) -> RedisFailure {

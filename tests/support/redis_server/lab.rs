@@ -50,7 +50,8 @@ impl Lab {
 impl Subject for Lab {
     fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>> {
         let prefix = self.prefixes.fetch_add(1, Ordering::Relaxed);
-        // The clock stands still between the suite's advances, so every read after the first is a near one.
+        // The clock stands still between the suite's advances, so every read after the first is a
+        // near one.
         let least = Duration::from_millis(1);
         let near = settings.touch_resolution(settings.touch_resolution.max(least));
         let settings = if self.has_near_cache { near } else { *settings };

@@ -1,4 +1,5 @@
-//! A Redis server for a test: on a free port of this machine, with a directory of its own, and gone afterwards.
+//! A Redis server for a test: on a free port of this machine, with a directory of its own, and gone
+//! afterwards.
 #![allow(dead_code)] // each binary that mounts this uses its own part
 
 pub mod asking;

@@ -1,5 +1,5 @@
-//! Stands between a client and a server: what is sent can be lost on the way or come twice, the server be another one,
-//! and commands be unknown.
+//! Stands between a client and a server: what is sent can be lost on the way or come twice, the
+//! server be another one, and commands be unknown.
 
 use super::Server;
 use std::io::{Read, Write};
