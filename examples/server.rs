@@ -1,12 +1,13 @@
-//! A small shop whose sessions are dwell's: sign up, log in, fill a cart, see where you are logged in, and watch
-//! the store at work. Start it and open the address it prints:
+//! A small shop whose sessions are dwell's: sign up, log in, fill a cart, see where you are logged
+//! in, and watch the store at work. Start it and open the address it prints:
 //!
 //! ```text
 //! cargo run --release --features axum,snapshot --example server
 //! ```
 //!
-//! This is a demonstration for one's own machine: it speaks plain http, listens on 127.0.0.1 only, and forgets
-//! its users when it stops. With `--keep FILE` the visitors keep their carts over a restart.
+//! This is a demonstration for one's own machine: it speaks plain http, listens on 127.0.0.1 only,
+//! and forgets its users when it stops. With `--keep FILE` the visitors keep their carts over a
+//! restart.
 
 mod site;
 

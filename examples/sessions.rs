@@ -1,5 +1,5 @@
-//! What the manager does, without a web framework: a login with a renewed id, a cart that parallel requests
-//! fill, and a logout everywhere. Requests and responses are headers of the `http` crate.
+//! What the manager does, without a web framework: a login with a renewed id, a cart that parallel
+//! requests fill, and a logout everywhere. Requests and responses are headers of the `http` crate.
 //!
 //! ```text
 //! cargo run --example sessions

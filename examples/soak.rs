@@ -1,7 +1,7 @@
-//! Random operations on maps of random settings, for minutes or hours: whatever a map can be asked, from many
-//! threads. Every few seconds the threads stop and the books are checked: each record created is live or has
-//! ended once, each end was told once, every value was dropped exactly once. Then a new map takes its place.
-//! Fails if the books of one do not balance, and prints its seed.
+//! Random operations on maps of random settings, for minutes or hours: whatever a map can be asked,
+//! from many threads. Every few seconds the threads stop and the books are checked: each record
+//! created is live or has ended once, each end was told once, every value was dropped exactly once.
+//! Then a new map takes its place. Fails if the books of one do not balance, and prints its seed.
 //!
 //! ```text
 //! cargo run --release --example soak -- --minutes 20

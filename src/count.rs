@@ -46,7 +46,8 @@ impl Balance {
 
     /// What went up, less what went down. Never negative.
     pub(crate) fn get(&self) -> u64 {
-        // Down first: what is seen to go down without having gone up would make the difference negative.
+        // Down first: what is seen to go down without having gone up would make the difference
+        // negative.
         let down = self.down.get();
         self.up.get().saturating_sub(down)
     }

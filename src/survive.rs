@@ -3,8 +3,8 @@
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls `action`. False if it panicked. What it panicked with is dropped, and if that panics as well, what
-/// that panicked with is leaked.
+/// Calls `action`. False if it panicked. What it panicked with is dropped, and if that panics as
+/// well, what that panicked with is leaked.
 pub(crate) fn survives(action: impl FnOnce()) -> bool {
     attempt(action).is_some()
 }

@@ -41,8 +41,8 @@ impl Accounts {
         }
     }
 
-    /// Whether the name was free; or is the one's who knows the password: a second click, after a first one whose
-    /// answer was lost.
+    /// Whether the name was free, or belongs to a user who knows the password. The latter is a second
+    /// click, after a first one whose answer was lost.
     fn add_or_find(&self, name: &str, password: &str) -> bool {
         self.add(name, password) || self.is_right(name, password)
     }
@@ -137,13 +137,15 @@ pub async fn log_in(
     become_user(&site, &session, &name, &headers).await
 }
 
-/// Logging in changes the id, so that an id somebody planted or saw before is worth nothing after it. The
-/// session stays the same, with its cart and with every visit counted until then. Only then it is the user's.
+/// Logging in changes the id, so that an id somebody planted or saw before is worth nothing after
+/// it. The session stays the same, with its cart and with every visit counted until then. Only then
+/// it is the user's.
 async fn become_user(site: &Site, session: &Session, name: &str, headers: &HeaderMap) -> Answer {
     let key = session.key();
     match session.log_in(name).await {
-        // A double click: another request logged in with this id before, and the browser may have given up waiting
-        // for its answer, which has the new id. This one gets a session of its own, and the cart.
+        // A double click: another request logged in with this id before, and the browser may have
+        // given up waiting for its answer, which has the new id. This one gets a session of its
+        // own, and the cart.
         Err(SessionError::Superseded) => {
             session.start_over();
             session.log_in(name).await?;

@@ -25,7 +25,8 @@ pub fn restored(
     }
 }
 
-/// Whose account is gone is a visitor; also whoever comes with an id from before a crash that was renewed away since.
+/// A user whose account is gone is a visitor. So is a client that comes with an id from before a
+/// crash that was renewed away since.
 fn anonymous(session: &mut SavedSession) -> bool {
     session.owner = None;
     session.attributes.delete(keys::BROWSER);

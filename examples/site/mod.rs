@@ -69,8 +69,8 @@ impl Site {
         })
     }
 
-    /// `plain_http`, because this server speaks nothing else. A real site leaves it out: its cookie is
-    /// `Secure` and has the prefix `__Host-` then.
+    /// `plain_http`, because this server speaks nothing else. A real site leaves it out: its cookie
+    /// is `Secure` and has the prefix `__Host-` then.
     fn manager(&self) -> Result<Manager, ManagerError> {
         let provider = Arc::new(MemoryProvider::new(self.store.clone()));
         Manager::builder(COOKIE)
@@ -124,7 +124,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .with_state(site)
 }
 
-/// Who comes with the id of a session that has ended is told so, instead of finding the cart empty.
+/// A visitor who comes with the id of a session that has ended is told so, instead of finding the
+/// cart empty.
 async fn notice(session: Session, request: Request, next: Next) -> Result<Response, Failure> {
     let mut cookies = request.headers().get_all(header::COOKIE).iter();
     let named = format!("{COOKIE}=");
@@ -158,8 +159,8 @@ async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
 
 /// Refuses forms of other sites, and tells the browser what pages may do.
 ///
-/// The session cookie is `SameSite=Lax`, so a POST from another site comes without it; this also keeps others
-/// from logging a visitor in as somebody else.
+/// The session cookie is `SameSite=Lax`, so a POST from another site comes without it; this also
+/// keeps others from logging a visitor in as somebody else.
 async fn careful(request: Request, next: Next) -> Response {
     let from = request.headers().get("sec-fetch-site");
     let is_own = from.is_none_or(|from| from == "same-origin" || from == "none");
@@ -214,7 +215,8 @@ impl From<SessionError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self.0 {
-            // It ended, or got a new id, while this request was under way: the next one sees how things are.
+            // It ended, or got a new id, while this request was under way: the next one sees how
+            // things are.
             SessionError::Ended | SessionError::Superseded => Redirect::to("/").into_response(),
             error => {
                 eprintln!("server: {error:?}");

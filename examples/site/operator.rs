@@ -196,7 +196,7 @@ fn keep_most_recent(rows: &mut Vec<Row>) {
     rows.truncate(MOST_LISTED);
 }
 
-/// Whoever is not the operator does not learn that there is a page.
+/// A visitor who is not the operator does not learn that there is a page.
 async fn guard(session: &Session) -> Result<Result<SessionKey, Response>, Failure> {
     match (session.owner().await?, session.key()) {
         (Some(owner), Some(key)) if &*owner == OPERATOR => Ok(Ok(key)),
@@ -252,8 +252,9 @@ pub async fn page(session: Session) -> Answer {
     Ok(page.into_response())
 }
 
-/// The stream behind the page. It ends with the operator's session, which it does not touch: a page that is left
-/// open keeps nobody logged in. It ends with the server, too: a stream that goes on would keep it from stopping.
+/// The stream behind the page. It ends with the operator's session, which it does not touch: a page
+/// that is left open keeps nobody logged in. It ends with the server, too: a stream that goes on
+/// would keep it from stopping.
 pub async fn events(State(site): State<Arc<Site>>, session: Session) -> Answer {
     let Ok(key) = guard(&session).await? else {
         // Not the way to the login: a stream does not follow it.

@@ -5,13 +5,13 @@
 //! the bytes: length when packed 4 | length before that 4 | packed by LZ4 | zeros
 //! ```
 //!
-//! The check covers the head of the block and the digest of the file's header. The number is part of the
-//! nonce: each block has its own. The last block says how many sessions there are in all; without it the file
-//! is incomplete.
+//! The check covers the head of the block and the digest of the file's header. The number is part
+//! of the nonce: each block has its own. The last block says how many sessions there are in all;
+//! without it the file is incomplete.
 //!
-//! A block makes at most [`GREATEST_RATIO`] times its own length in memory. What would make more is filled up with
-//! zeros by the writer, so the reader may refuse it: whatever a file claims, and whoever wrote it, its length
-//! bounds what reading it takes.
+//! A block makes at most [`GREATEST_RATIO`] times its own length in memory. What would make more is
+//! filled up with zeros by the writer, so the reader may refuse it: whatever a file claims, and
+//! whoever wrote it, its length bounds what reading it takes.
 
 use super::Key;
 use super::header::{self, Header, part, short_digest};
@@ -21,8 +21,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 pub(super) const MARKER: &[u8; 8] = b"dwellblk";
 pub(super) const HEAD: usize = 17;
 const CHECK: usize = 16;
-/// How many times its own length a block makes in memory at the most. A session of ordinary attributes makes
-/// about twenty times what it takes in the file.
+/// How many times its own length a block makes in memory at the most. A session of ordinary
+/// attributes makes about twenty times what it takes in the file.
 pub(super) const GREATEST_RATIO: usize = 32;
 
 /// What stands before a block's body.
@@ -79,7 +79,8 @@ impl Sealer {
         }
     }
 
-    /// A whole block, with its head. None if it would be too large for its own length: four gigabytes.
+    /// A whole block, with its head. None if it would be too large for its own length: four
+    /// gigabytes.
     pub(super) fn seal(&self, number: u32, is_last: bool, content: &Content) -> Option<Vec<u8>> {
         let plain = pack(content)?;
         let head = Head {

@@ -4,8 +4,8 @@ use crate::BuildError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a snapshot could not be written or read. When writing fails, the old file is as it was, but for
-/// [`NotSynced`](Self::NotSynced); when reading fails, there is no store.
+/// Why a snapshot could not be written or read. When writing fails, the old file is as it was, but
+/// for [`NotSynced`](Self::NotSynced); when reading fails, there is no store.
 ///
 /// ```
 /// use dwell::session::{SessionStore, Settings};
@@ -31,14 +31,15 @@ pub enum SnapshotError {
         /// The path.
         path: PathBuf,
     },
-    /// The path leads to something else than a file: a directory, a device, a pipe. It stays as it is.
+    /// The path leads to something else than a file: a directory, a device, a pipe. It stays as it
+    /// is.
     #[error("{path:?} is no regular file: give the path of one, or of one that may be created")]
     NotAFile {
         /// Where the path leads.
         path: PathBuf,
     },
-    /// The new file is in its place, and whole; but the directory could not be synced. If the machine loses its
-    /// power soon, the old file may be there again.
+    /// The new file is in its place, and whole; but the directory could not be synced. If the
+    /// machine loses its power soon, the old file may be there again.
     #[error(
         "the snapshot {path:?} was written, but its directory could not be synced: a power failure may bring \
          back the one before; the program needs to be allowed to read the directory: {source}"
@@ -49,8 +50,8 @@ pub enum SnapshotError {
         /// Why.
         source: io::Error,
     },
-    /// Something that the program brought along panicked while [`Periodic`](super::Periodic) wrote: a clock, an
-    /// allocator. The next snapshot is written nevertheless.
+    /// Something that the program brought along panicked while [`Periodic`](super::Periodic) wrote:
+    /// a clock, an allocator. The next snapshot is written nevertheless.
     #[error(
         "a panic ended the writing of the snapshot {path:?}: the program's log has its message"
     )]

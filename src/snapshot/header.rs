@@ -4,8 +4,8 @@
 //! magic 8 | version 2 | sealed 2 | written at 8 | nonce 16 | check of the key 16 | digest of all this 16
 //! ```
 //!
-//! Numbers are little-endian. The digest goes into the check of every block, so a block of another file is
-//! damage.
+//! Numbers are little-endian. The digest goes into the check of every block, so a block of another
+//! file is damage.
 
 use super::Key;
 use super::error::SnapshotError;

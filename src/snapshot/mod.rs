@@ -1,18 +1,18 @@
 //! Sessions over a restart: all of them in a file. Needs the feature `snapshot`.
 //!
-//! A [`SnapshotFile`] is written while traffic goes on: nobody waits for it. It is weakly consistent: each
-//! session is whole, as it was at some moment while the file was written. Deadlines are kept in wall-clock time,
-//! so the time that the program is down counts.
+//! A [`SnapshotFile`] is written while traffic goes on: nobody waits for it. It is weakly
+//! consistent: each session is whole, as it was at some moment while the file was written.
+//! Deadlines are kept in wall-clock time, so the time that the program is down counts.
 //!
-//! The file holds a hash of each secret, never an id: nobody logs in with it. With a key it is encrypted and
-//! authenticated as well; without one it has a checksum for each block, which finds accidents, not
-//! attacks. It is written beside the old one, with mode 0600, and takes its place when it is on the disk; so
-//! there is a whole file at any time, whatever happens.
+//! The file holds a hash of each secret, never an id: nobody logs in with it. With a key it is
+//! encrypted and authenticated as well; without one it has a checksum for each block, which finds
+//! accidents, not attacks. It is written beside the old one, with mode 0600, and takes its place
+//! when it is on the disk; so there is a whole file at any time, whatever happens.
 //!
 //! # What a crash brings back
 //!
-//! A program that stops in good order writes a last snapshot, and nothing is lost. One that crashes goes on from the
-//! snapshot before:
+//! A program that stops in good order writes a last snapshot, and nothing is lost. One that crashes
+//! goes on from the snapshot before:
 //!
 //! - Sessions and changes since then are lost.
 //! - **Sessions that were destroyed since then are back**, and so is what their users could do: a logout, and a
@@ -21,9 +21,9 @@
 //!   the user got instead does not. A session that began before a login is anonymous again. But if an id was
 //!   stolen and renewed away, the thief's answers, and the user's own does not.
 //!
-//! [`PeriodicBuilder::promptly`] makes that time short: a snapshot soon after each logout and each renewal.
-//! [`SnapshotFile::on_restore`] makes what is back worth less: a program may clear owners, so that
-//! everybody logs in anew. Where neither is enough, keep sessions in Redis.
+//! [`PeriodicBuilder::promptly`] makes that time short: a snapshot soon after each logout and each
+//! renewal. [`SnapshotFile::on_restore`] makes what is back worth less: a program may clear owners,
+//! so that everybody logs in anew. Where neither is enough, keep sessions in Redis.
 //!
 //! ```
 //! use dwell::session::{SessionStore, Settings};
@@ -81,11 +81,13 @@ const LARGEST_SESSION: usize = 1 << 30;
 
 type Review = Arc<dyn Fn(&mut SavedSession) -> bool + Send + Sync>;
 
-/// A file for the sessions of a store. This is only where it is and how it is sealed; nothing is open.
+/// A file for the sessions of a store. This is only where it is and how it is sealed; nothing is
+/// open.
 ///
-/// A file belongs to one program: two that write it replace each other's. Where its path is a symbolic link, the
-/// file is the one that the link leads to: it is written beside that, and takes that one's place. A file that
-/// is a mount point by itself cannot be replaced: mount its directory.
+/// A file belongs to one program: two that write it replace each other's. Where its path is a
+/// symbolic link, the file is the one that the link leads to: it is written beside that, and takes
+/// that one's place. A file that is a mount point by itself cannot be replaced: mount its
+/// directory.
 ///
 /// ```
 /// use dwell::session::SessionStore;
@@ -125,25 +127,28 @@ impl SnapshotFile {
         }
     }
 
-    /// Encrypts and authenticates the file with a key (XChaCha20-Poly1305). Keep the key elsewhere: who has
-    /// both can read all attributes, though not log in.
+    /// Encrypts and authenticates the file with a key (XChaCha20-Poly1305). Keep the key elsewhere:
+    /// who has both can read all attributes, though not log in.
     pub fn key(mut self, key: [u8; 32]) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// What time it is outside: milliseconds since the Unix epoch. Default: the system's. For tests.
+    /// What time it is outside: milliseconds since the Unix epoch. Default: the system's. For
+    /// tests.
     pub fn wall_clock(mut self, clock: impl Clock) -> Self {
         self.wall_clock = Some(Arc::new(clock));
         self
     }
 
-    /// Lets the program look at each session before it is live again, by [`restore`](Self::restore) or
-    /// [`recover`](Self::recover), and change it: clear its owner, drop attributes, shorten its terms. Whether it
-    /// is to be live: those that are not are counted as [`left_out`](RestoreReport::left_out).
+    /// Lets the program look at each session before it is live again, by [`restore`](Self::restore)
+    /// or [`recover`](Self::recover), and change it: clear its owner, drop attributes, shorten its
+    /// terms. Whether it is to be live: those that are not are counted as
+    /// [`left_out`](RestoreReport::left_out).
     ///
-    /// After a crash the file may hold sessions that ended since, and ids that were renewed away. A program for
-    /// which that is too much makes them worth less here. If `review` panics, so does the restoring.
+    /// After a crash the file may hold sessions that ended since, and ids that were renewed away. A
+    /// program for which that is too much makes them worth less here. If `review` panics, so does
+    /// the restoring.
     ///
     /// ```
     /// use dwell::snapshot::SnapshotFile;

@@ -44,14 +44,14 @@ pub struct PeriodicBuilder {
 
 type Listener = Box<dyn FnMut(&Result<WriteReport, SnapshotError>) + Send>;
 
-/// Writes snapshots in a thread of its own, until it is stopped or dropped: then it writes a last one, and waits for
-/// that.
+/// Writes snapshots in a thread of its own, until it is stopped or dropped: then it writes a last
+/// one, and waits for that.
 ///
-/// Whatever becomes of one snapshot, the next one is tried: a full disk, a session that cannot be written, or
-/// a panic ends that one only. What went wrong is seen in [`stats`](Self::stats) and
+/// Whatever becomes of one snapshot, the next one is tried: a full disk, a session that cannot be
+/// written, or a panic ends that one only. What went wrong is seen in [`stats`](Self::stats) and
 /// [`last_result`](Self::last_result), which a health check may ask; it is told to
-/// [`on_result`](PeriodicBuilder::on_result); and with the feature `tracing` each failure is an event of the level
-/// error, with the target `dwell::snapshot`.
+/// [`on_result`](PeriodicBuilder::on_result); and with the feature `tracing` each failure is an
+/// event of the level error, with the target `dwell::snapshot`.
 ///
 /// ```
 /// use dwell::session::SessionStore;
@@ -121,22 +121,22 @@ impl SnapshotFile {
 }
 
 impl PeriodicBuilder {
-    /// Writes also soon after a session was destroyed or an id was renewed, so that a crash brings back no more than
-    /// what ended within `spacing` and the time that a snapshot takes. `spacing` is the pause after each
-    /// snapshot, at the least.
+    /// Writes also soon after a session was destroyed or an id was renewed, so that a crash brings
+    /// back no more than what ended within `spacing` and the time that a snapshot takes. `spacing`
+    /// is the pause after each snapshot, at the least.
     ///
-    /// Each of these is a whole snapshot: where somebody logs out at any time, the store is written all the time,
-    /// with that pause in between. A million sessions are 84 MiB and 3.3 s
-    /// ([scaling](crate::book::scaling#one-process-is-enough)). Sessions that lapsed or were evicted are no
-    /// reason to write: those that lapsed do not come back.
+    /// Each of these is a whole snapshot: where somebody logs out at any time, the store is written
+    /// all the time, with that pause in between. A million sessions are 84 MiB and 3.3 s
+    /// ([scaling](crate::book::scaling#one-process-is-enough)). Sessions that lapsed or were
+    /// evicted are no reason to write: those that lapsed do not come back.
     #[doc(alias = "write-behind")]
     pub fn promptly(mut self, spacing: Duration) -> Self {
         self.spacing = Some(spacing);
         self
     }
 
-    /// Calls `listener` after each snapshot, in the thread that wrote it. If it panics, that is counted, and the
-    /// next snapshot is written and told.
+    /// Calls `listener` after each snapshot, in the thread that wrote it. If it panics, that is
+    /// counted, and the next snapshot is written and told.
     pub fn on_result(
         mut self,
         listener: impl FnMut(&Result<WriteReport, SnapshotError>) + Send + 'static,
@@ -274,8 +274,8 @@ impl Periodic {
         self.record.last.load().as_deref().cloned()
     }
 
-    /// Writes a last snapshot, and waits for it: what to do at the end of a program, when nobody uses the store
-    /// any more. Dropping does the same, but does not tell what came of it.
+    /// Writes a last snapshot, and waits for it: what to do at the end of a program, when nobody
+    /// uses the store any more. Dropping does the same, but does not tell what came of it.
     ///
     /// # Errors
     /// If the last snapshot could not be written.

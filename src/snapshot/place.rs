@@ -1,4 +1,5 @@
-//! Where a snapshot is: the file that the path leads to, and what stands beside it while it is not finished.
+//! Where a snapshot is: the file that the path leads to, and what stands beside it while it is not
+//! finished.
 
 use super::SnapshotFile;
 use super::error::SnapshotError;
@@ -30,8 +31,8 @@ impl Target {
 }
 
 impl SnapshotFile {
-    /// Follows symbolic links: a path that leads elsewhere goes on to do so, and what is there is replaced.
-    /// A link may lead to where there is nothing yet.
+    /// Follows symbolic links: a path that leads elsewhere goes on to do so, and what is there is
+    /// replaced. A link may lead to where there is nothing yet.
     pub(super) fn target(&self) -> Result<Target, SnapshotError> {
         let mut path = self.path.clone();
         let mut links = 0;
@@ -73,8 +74,8 @@ impl SnapshotFile {
     }
 }
 
-/// Whether a name is the beginning, letters and digits, and the end; so it is nobody else's whose name begins
-/// alike.
+/// Whether a name is the beginning, letters and digits, and the end; so it is nobody else's whose
+/// name begins alike.
 fn is_unfinished(name: &[u8], prefix: &[u8]) -> bool {
     let random = name.strip_prefix(prefix);
     let random = random.and_then(|rest| rest.strip_suffix(PARTIAL.as_bytes()));

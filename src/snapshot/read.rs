@@ -34,8 +34,8 @@ const MOST_IN_VAIN: u64 = 16;
 pub struct RestoreReport {
     /// Sessions that are live again.
     pub sessions: u64,
-    /// Sessions that ended since they were written, that the store's settings do not let live any more, or that are
-    /// larger than the store has room for.
+    /// Sessions that ended since they were written, that the store's settings do not let live any
+    /// more, or that are larger than the store has room for.
     pub lapsed: u64,
     /// Sessions that [`on_restore`](SnapshotFile::on_restore) did not want.
     pub left_out: u64,
@@ -129,8 +129,8 @@ impl Reading {
         })
     }
 
-    /// Goes to the next place where a block may begin. False if there is none; or if so many places only looked
-    /// like one that the file must have been made to look so.
+    /// Goes to the next place where a block may begin. False if there is none; or if so many places
+    /// only looked like one that the file must have been made to look so.
     fn seek(&mut self) -> std::io::Result<bool> {
         if self.in_vain > self.length.saturating_mul(MOST_IN_VAIN) {
             return Ok(false);
@@ -155,25 +155,29 @@ impl Reading {
 impl SnapshotFile {
     /// Builds a store, with all sessions of the file that have not ended meanwhile.
     ///
-    /// All or nothing: if anything is wrong with the file, there is an error and no store. Removes what a
-    /// program that was killed while writing has left beside the file; so nobody should write it meanwhile.
-    /// No events are told for sessions that are restored. A bounded store takes the restored sessions for ones
-    /// that were never accessed.
+    /// All or nothing: if anything is wrong with the file, there is an error and no store. Removes
+    /// what a program that was killed while writing has left beside the file; so nobody should
+    /// write it meanwhile. No events are told for sessions that are restored. A bounded store takes
+    /// the restored sessions for ones that were never accessed.
     ///
-    /// **What came from the settings follows the settings**: a session that has no idle timeout or lifetime of its
-    /// own gets those of `builder`, shorter or longer, counted from its last access and from its creation. What
-    /// the program set for a session ([`set_idle_timeout`](crate::session::LiveSession::set_idle_timeout),
-    /// [`set_lifetime`](crate::session::LiveSession::set_lifetime)) stays. Of an owner with more sessions than
-    /// `max_per_owner` those that were idle longest end.
+    /// **What came from the settings follows the settings**: a session that has no idle timeout or
+    /// lifetime of its own gets those of `builder`, shorter or longer, counted from its last access
+    /// and from its creation. What the program set for a session
+    /// ([`set_idle_timeout`](crate::session::LiveSession::set_idle_timeout),
+    /// [`set_lifetime`](crate::session::LiveSession::set_lifetime)) stays. Of an owner with more
+    /// sessions than `max_per_owner` those that were idle longest end.
     ///
-    /// **What ended since the file was written is back**, if the program did not stop in good order: see the
-    /// [module](crate::snapshot). [`on_restore`](Self::on_restore) lets the program decide what that may do.
+    /// **What ended since the file was written is back**, if the program did not stop in good
+    /// order: see the [module](crate::snapshot). [`on_restore`](Self::on_restore) lets the program
+    /// decide what that may do.
     ///
-    /// Reading takes, beside the store, at most 32 times a block's length in the file; and all of it, the store
-    /// included, at most about 32 times the file's length, whoever wrote it. A store with a bound keeps to that.
+    /// Reading takes, beside the store, at most 32 times a block's length in the file; and all of
+    /// it, the store included, at most about 32 times the file's length, whoever wrote it. A store
+    /// with a bound keeps to that.
     ///
     /// # Errors
-    /// [`SnapshotError::Missing`] at the first start; otherwise what is wrong with the file, or the builder.
+    /// [`SnapshotError::Missing`] at the first start; otherwise what is wrong with the file, or the
+    /// builder.
     pub fn restore(
         &self,
         builder: Builder,
@@ -181,8 +185,8 @@ impl SnapshotFile {
         self.restore_with(builder, |_| {})
     }
 
-    /// As [`restore`](Self::restore), and tells how far it is after each block. How many sessions are expected
-    /// is not known: it is zero.
+    /// As [`restore`](Self::restore), and tells how far it is after each block. How many sessions
+    /// are expected is not known: it is zero.
     ///
     /// # Errors
     /// As [`restore`](Self::restore).
@@ -229,9 +233,10 @@ impl SnapshotFile {
 
     /// Builds a store with the sessions of all blocks that are whole, wherever they stand.
     ///
-    /// For a file that [`restore`](Self::restore) refuses, if some of the sessions are better than none: what
-    /// is lost, and what was lost with it, nobody knows. Sealed blocks are those of this file and no others.
-    /// A file that is made to look like blocks at very many places is given up after sixteen times its length.
+    /// For a file that [`restore`](Self::restore) refuses, if some of the sessions are better than
+    /// none: what is lost, and what was lost with it, nobody knows. Sealed blocks are those of this
+    /// file and no others. A file that is made to look like blocks at very many places is given up
+    /// after sixteen times its length.
     ///
     /// # Errors
     /// If the beginning of the file is damaged, or the key is wrong: then nothing can be recovered.
@@ -304,7 +309,8 @@ impl<'f, P: FnMut(Progress)> Restoring<'f, P> {
         self.sessions + self.lapsed + self.left_out
     }
 
-    /// Puts back the sessions of a block. False if something in it is none: those before it are back then.
+    /// Puts back the sessions of a block. False if something in it is none: those before it are
+    /// back then.
     fn put(&mut self, content: &Content, offset: u64) -> bool {
         let times = self.store.times(self.file.now());
         let is_counted = self.store.settings().max_per_owner.is_some();

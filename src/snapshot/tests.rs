@@ -352,7 +352,8 @@ fn no_two_blocks_are_sealed_alike() {
     let sealed = |nonce, number, content: &Content| {
         let sealer = Sealer::new(Header::new(0, nonce, Some(&key)), Some(&key));
         let block = sealer.seal(number, true, content).unwrap();
-        // Without its head, and what it is checked by: with one nonce, text that is the same stays the same here.
+        // Without its head, and what it is checked by: with one nonce, text that is the same stays
+        // the same here.
         block[HEAD..block.len() - 16].to_vec()
     };
     let content = Content {

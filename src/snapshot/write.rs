@@ -56,8 +56,8 @@ pub struct Progress {
 pub struct WriteReport {
     /// Sessions in the file.
     pub sessions: u64,
-    /// Sessions left out: an attribute cannot be written as JSON any more, or panics; or the session has more
-    /// than a gigabyte.
+    /// Sessions left out: an attribute cannot be written as JSON any more, or panics; or the
+    /// session has more than a gigabyte.
     pub skipped: u64,
     /// The file's length.
     pub bytes: u64,
@@ -108,14 +108,16 @@ impl<W: Write> Growing<W> {
 impl SnapshotFile {
     /// Writes all sessions of a store. Nobody who uses the store waits for it.
     ///
-    /// Weakly consistent: each session is whole, as it was at some moment meanwhile; one that was there all the
-    /// time is in the file. Memory: a block, about a fifth of a megabyte, or the largest session.
+    /// Weakly consistent: each session is whole, as it was at some moment meanwhile; one that was
+    /// there all the time is in the file. Memory: a block, about a fifth of a megabyte, or the
+    /// largest session.
     ///
     /// Several threads may write at the same time: the last one to finish stays.
     ///
     /// # Errors
-    /// If the operating system refuses: the disk is full, or the directory cannot be written to. The old file
-    /// is as it was then. After [`SnapshotError::NotSynced`] the new one is in its place.
+    /// If the operating system refuses: the disk is full, or the directory cannot be written to.
+    /// The old file is as it was then. After [`SnapshotError::NotSynced`] the new one is in its
+    /// place.
     pub fn write(&self, store: &SessionStore) -> Result<WriteReport, SnapshotError> {
         self.write_with(store, |_| {})
     }

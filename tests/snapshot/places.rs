@@ -54,7 +54,8 @@ fn a_link_is_followed_and_stays() {
     is_followed(&at("absolute"), &at("volume/whole"));
     symlink("volume/deep/sessions", at("relative")).unwrap();
     is_followed(&at("relative"), &at("volume/deep/sessions"));
-    // A link to a link, of which the second is relative to its own directory; and a directory that is one.
+    // A link to a link, of which the second is relative to its own directory; and a directory that
+    // is one.
     symlink("../second", at("volume/deep/first")).unwrap();
     symlink("deep/third", at("volume/second")).unwrap();
     is_followed(&at("volume/deep/first"), &at("volume/deep/third"));

@@ -154,7 +154,8 @@ fn the_file_logs_nobody_in_and_is_for_its_owner_only() {
         let bytes = fs::read(file.path()).unwrap();
         for id in ids {
             let cookie = id.to_cookie();
-            // 16 bytes of 48 are the key: the secret's begin with the 22nd character, and whole ones with the 24th.
+            // 16 bytes of 48 are the key: the secret's begin with the 22nd character, and whole
+            // ones with the 24th.
             let secret = base64_bytes(&cookie[24..]);
             assert!(
                 !bytes.windows(8).any(|found| found == &secret[..8]),
@@ -393,7 +394,8 @@ proptest! {
         }
     }
 
-    /// Whatever becomes of a file: an error, or the sessions that were written; never a panic, never others.
+    /// Whatever becomes of a file: an error, or the sessions that were written; never a panic,
+    /// never others.
     #[test]
     fn any_damage_is_an_error(
         is_sealed: bool,
