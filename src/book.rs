@@ -13,14 +13,15 @@
 //! | [`types`] | What does the compiler refuse? |
 //! | [`glossary`] | What does a word mean here, and what is it called elsewhere? |
 //!
-//! The pages are the files of `docs/` in the repository. Read `guarantees` and `sessions` to use dwell,
-//! `providers`, `faults` and `scaling` to operate it, `glossary` and `design` to change it.
+//! The pages are the files of `docs/` in the repository. Read `guarantees` and `sessions` to use
+//! dwell, `providers`, `faults` and `scaling` to operate it, `glossary` and `design` to change it.
 
 /// A page: a file of `docs/`, and the targets of its links.
 ///
-/// The files are read on GitHub, too. There a link leads to a file or to docs.rs, by the definitions at the end of each
-/// file. Here it leads to a page of this book or to an item. Markdown takes the first definition of a link, so those
-/// below come before the file. An item whose feature is off keeps the link to docs.rs.
+/// The files are read on GitHub, too. There a link leads to a file or to docs.rs, by the
+/// definitions at the end of each file. Here it leads to a page of this book or to an item.
+/// Markdown takes the first definition of a link, so those below come before the file. An item
+/// whose feature is off keeps the link to docs.rs.
 macro_rules! page {
     ($(#[$gate:meta])* $name:ident, $file:literal) => {
         $(#[$gate])*

@@ -1,5 +1,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// The links below, where the feature of an item is on. Otherwise the definitions at the end of the text count.
+// The links below, where the feature of an item is on. Otherwise the definitions at the end of the
+// text count.
 #![cfg_attr(feature = "sessions", doc = "[`manager`]: manager")]
 #![cfg_attr(feature = "sessions", doc = "[`provider`]: provider")]
 #![cfg_attr(feature = "sessions", doc = "[`session`]: session")]
@@ -42,15 +43,15 @@
 //! # Ok::<(), dwell::BuildError>(())
 //! ```
 //!
-//! **Start a collector.** A record that has ended is never found again, but it stays in memory until
-//! a collection: by a [`Collector`], or by calls of [`collect`](IdleMap::collect). A map without
+//! **Start a collector.** A record that has ended is never found again, but it stays in memory
+//! until a collection: by a [`Collector`], or by calls of [`collect`](IdleMap::collect). A map without
 //! either, and without a capacity, grows for ever. The same holds for a `SessionStore`. A `Manager`
 //! collects by itself.
 //!
 //! # What it promises
 //!
-//! - **Expiry is exact on read**, to the resolution of the clock. No operation returns a record past
-//!   its deadline, whether or not a collector runs.
+//! - **Expiry is exact on read**, to the resolution of the clock. No operation returns a record
+//!   past its deadline, whether or not a collector runs.
 //! - **One winner.** Of touch, update, collection, eviction and removal of a record, the first one
 //!   decides. A dead record never returns, and an update never brings one back.
 //! - **No lock, no waiting.** No operation waits for another thread, and no reader frees a record.

@@ -198,10 +198,13 @@ const SURVIVES: &str = "**survives**";
 const REPORT: &str = "\
 # What the checks notice
 
-Each atomic ordering below the sessions one step weaker, each fence dropped, each compare-and-exchange turned into a
-store, and each look at shared memory in a condition taken as true or as false: one at a time, by
-`cargo run --release -p mutants -- run`. The right column names the first of the tests in
-`loom-tests/mutants/suites.toml` that failed, or says why the mutant changes nothing (`loom-tests/mutants/equivalent.toml`).
+The code below the sessions, broken in one place at a time by
+`cargo run --release -p mutants -- run`. Each atomic ordering is made one step weaker, each fence is
+dropped, each compare-and-exchange is turned into a store, and each look at shared memory in a
+condition is taken as true or as false.
+
+The right column names the first of the tests in `loom-tests/mutants/suites.toml` that failed, or
+says why the mutant changes nothing (`loom-tests/mutants/equivalent.toml`).
 
 Above the map it is another tool, with another page: [mutants-rest.md](mutants-rest.md).
 
