@@ -347,3 +347,38 @@ async fn a_turn_brings_what_was_left_under_the_same_id() {
         assert_eq!(seen, (left_by == asked_by).then_some(2));
     }
 }
+
+/// A process that always knows the newest version lets others write, too.
+#[tokio::test(start_paused = true)]
+async fn after_a_streak_of_turns_there_is_a_pause() {
+    const TURN: Duration = Duration::from_millis(3);
+    const STREAK: u32 = 32;
+    let queues = Queues::new();
+    let by = By::Id(SessionId::generate().expect("random bytes"));
+    let end = tokio::time::Instant::now() + BOUND;
+    let mut turn = queues.turn(by, end).await.expect("nobody else");
+    let mut last = tokio::time::Instant::now();
+    for number in 2..=STREAK * 3 {
+        let next = queues.turn(by, end);
+        let this = async {
+            tokio::time::sleep(TURN).await;
+            drop(turn);
+        };
+        turn = tokio::join!(next, this).0.expect("its turn");
+        let waited = last.elapsed() - TURN;
+        let pauses = number % STREAK == 1;
+        assert_eq!(
+            waited,
+            if pauses { TURN * 2 } else { Duration::ZERO },
+            "{number}"
+        );
+        last = tokio::time::Instant::now();
+    }
+    drop(turn);
+    assert!(queues.turn(by, end).await.is_ok());
+    let began = tokio::time::Instant::now();
+    for _ in 0..STREAK * 2 {
+        drop(queues.turn(by, end).await);
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for anybody");
+}
