@@ -15,7 +15,7 @@
 use crate::sync::{Ordering, fence};
 
 #[cfg(all(target_os = "linux", not(dwell_loom)))]
-mod membarrier {
+mod system {
     use super::{Ordering, fence};
     use crate::sync::{AtomicUsize, compiler_fence};
 
@@ -67,7 +67,7 @@ mod membarrier {
 }
 
 #[cfg(all(target_os = "linux", not(dwell_loom)))]
-pub use membarrier::{fallback_fence, heavy, light, prepare};
+pub use system::{fallback_fence, heavy, light, prepare};
 
 #[cfg(not(any(target_os = "linux", dwell_loom)))]
 mod fences {

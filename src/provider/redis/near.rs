@@ -100,6 +100,10 @@ pub(super) struct Flight {
 }
 
 /// What the server said.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a flight holds one of these, and nearly all are sessions"
+)]
 pub(super) enum Fetched {
     Session(Record),
     /// There is none.
