@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 /// its session grow.
 pub(super) const MOST_REPLACED: usize = 8;
 /// Bytes that a session takes in the map, beside its state: record, slot, token.
-const RECORD_OVERHEAD: usize = 128;
+const RECORD_OVERHEAD: usize = 160;
 /// Bytes that a session with an owner takes in the owner index, beside the owner's name.
 const OWNED_OVERHEAD: usize = 512;
 
