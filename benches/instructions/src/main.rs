@@ -11,8 +11,10 @@ use dwell::{IdleMap, ManualClock};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SESSIONS: u64 = 102_400;
-/// Calls in each measured function; `.ci/steps/instructions` divides by it.
+/// Calls in each measured function that leaves nothing behind.
 const CALLS: u64 = 1_000;
+/// Calls in each one that does: what they leave is freed in bursts, some thousand changes apart, and several bursts count.
+const CHANGES: u64 = 20_000;
 
 type Map = IdleMap<u64, [u64; 8], ahash::RandomState>;
 
@@ -83,7 +85,7 @@ fn main() {
             });
         ids
     };
-    let unknown: Vec<_> = (SESSIONS..SESSIONS + CALLS).collect();
+    let new: Vec<_> = (SESSIONS..SESSIONS + CHANGES).collect();
     let unchanged = [
         (measured::nothing as fn(&Map, &[u64]), touched(0)),
         (measured::get, touched(1)),
@@ -98,10 +100,11 @@ fn main() {
     measured::get_after_tick(&map, &known(5));
     measured::with_after_tick(&map, &known(6));
     measured::touch_after_tick(&map, &known(7));
-    measured::unknown_id(&map, &unknown);
-    measured::update(&map, &known(8));
-    measured::insert(&map, &unknown);
-    measured::remove(&map, &known(9));
-    measured::collect_nothing_due(&map, &unknown);
+    measured::unknown_id(&map, &new[..CALLS as usize]);
+    let changed: Vec<_> = (0..CHANGES).map(|n| n * (SESSIONS / CHANGES)).collect();
+    measured::update(&map, &changed);
+    measured::insert(&map, &new);
+    measured::remove(&map, &changed);
+    measured::collect_nothing_due(&map, &new[..CALLS as usize]);
     assert_eq!(map.len() as u64, SESSIONS);
 }
