@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, CoarseClock};
 use crate::cpu::shard;
+use crate::map::context::Remains;
 use crate::map::expiry::Calendar;
 use crate::map::handle::Handle;
 use crate::map::listener::Listener;
@@ -11,7 +12,6 @@ use crate::map::stats::{Counters, RemovalCause};
 use crate::map::table::Table;
 use crate::map::table::migrate::bits_for;
 use crate::map::{IdleMap, Protection, Settings, Weigher};
-use crate::reclaim::retired::Retired;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -334,7 +334,7 @@ where
         Ok(IdleMap {
             table: Table::new(least_bits),
             calendar: Calendar::new(life, calendar_shards, is_bounded, protects),
-            retired: Retired::new(shards),
+            remains: Remains::new(shards),
             counters: Counters::new(shards),
             hasher: self.hasher,
             clock: self.clock,

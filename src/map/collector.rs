@@ -102,7 +102,7 @@ where
                 break;
             }
         }
-        if has_ended || self.retired.garbage() > 0 {
+        if has_ended || self.remains.garbage() > 0 {
             self.settle();
         }
         let until_due = self.next_due().unwrap_or(LONGEST_SLEEP);

@@ -28,8 +28,7 @@ pub use ops::write::OccupiedError;
 pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
-use crate::reclaim::retired::Retired;
-use context::Context;
+use context::{Context, Remains};
 use expiry::Calendar;
 use listener::Listener;
 use record::status::State;
@@ -80,7 +79,7 @@ where
 {
     table: Table<K, V>,
     calendar: Calendar<K, V>,
-    retired: Retired<K, V>,
+    remains: Remains<K, V>,
     counters: Counters,
     hasher: S,
     /// None for the default clock.
@@ -186,7 +185,7 @@ where
     /// Begins an operation that takes place at a given time.
     #[inline]
     fn begin_at(&self, now: u64) -> Context<'_, K, V> {
-        Context::new(&self.retired, now)
+        Context::new(&self.remains, now)
     }
 
     #[inline]
@@ -257,11 +256,11 @@ where
     pub fn stats(&self) -> Stats {
         let context = self.begin();
         let mut stats = Stats {
-            stale_entries: self.retired.stale_entries(),
-            garbage: self.retired.garbage(),
+            stale_entries: self.remains.stale_entries(),
+            garbage: self.remains.garbage(),
             index_buckets: self.calendar.buckets(),
             table_slots: self.table.lines(&context.guard).len() * table::line::SLOTS,
-            drop_panics: self.retired.panics(),
+            drop_panics: self.remains.retired.panics(),
             listener_panics: self
                 .listener
                 .as_ref()
@@ -311,12 +310,12 @@ where
 {
     /// Ends every record, and frees those that no handle keeps. The listener is not called.
     fn drop(&mut self) {
-        let context = Context::new(&self.retired, 0);
+        let context = Context::new(&self.remains, 0);
         let left = |record: &record::Record<K, V>| {
             if let State::Live(seen) = record.status.load() {
                 record.status.kill(seen);
             }
-            self.retired.free_if_last(record);
+            self.remains.free_if_last(record);
         };
         self.calendar.dismantle(&context, left);
         self.table.dismantle(&context, left);

@@ -1,74 +1,122 @@
-//! Retired: where retired records wait for their grace period, and then for somebody to free them.
+//! The retired list: where what was retired waits for its grace period, and then for a writer that frees it.
 //!
 //! ```text
-//!   retire --> shard's stack --(batch)--> waiting, stamped --(grace period)--> ready --> freed by writers
+//!   retire --> stack --(32)--> batch --> fresh --(sweep)--> generation, stamped --(grace period)--> ready --> freed
 //! ```
 //!
-//! Freeing a record costs a cache miss and runs its value's `Drop`. So it is left to writers and collections, which free
-//! a few batches at a time, those of their own shard first. A reader never frees; and who drops the map frees all that is
-//! left, for nobody is inside of an operation on it any more.
+//! Freeing an object costs a cache miss and runs the `Drop` of what it holds. So it is left to writers and collections,
+//! which free a few batches at a time, those of their own shard first. A reader never frees. The thread that drops the
+//! list frees all that is left, for no thread is inside of an operation on it any more.
 //!
-//! **Invariant.** A retired record is on one shard's stack, linked through its `place`, which belongs to retired from the
-//! retirement on, or in exactly one batch. A batch is on one stack, or in the hands of the thread that took it off. It is
-//! freed when [`Reclaim::is_over`] holds for its stamp, which was read after each of its records was unlinked.
+//! **Invariant.** A retired object is on one shard's stack, linked through its own word, or in exactly one batch. A batch
+//! is among the fresh ones of a shard, or in exactly one generation. A generation is on one stack, or in the hands of the
+//! thread that took it off. It becomes ready when [`Reclaim::is_over`] holds for its stamp. The stamp was read by a pinned
+//! thread after it took the batches: so each object was unlinked before, as the stamp's contract asks.
+//!
+//! **Bounds.** A sweep moves generations whole, and never walks their batches: it takes as many steps as there are
+//! generations. A generation is made when the epoch has moved on, and freed from then on a few batches a write; while a
+//! thread stalls the epoch stands still, and everything that is retired meanwhile becomes one generation a shard.
 //!
 //! **Progress.** Lock-free. Stacks are taken whole by swap, so that no foreign head is ever read. A thread that stops with
-//! batches in its hands delays their freeing.
+//! generations in its hands delays their freeing.
 
 use crate::cpu::prefetch;
-use crate::map::record::{Record, contain, release};
 use crate::reclaim::{Guard, Reclaim};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
-/// Retired records of a shard that make up a batch.
+/// Retired objects of a shard that make up a batch.
 const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
-/// Marks `place` as retired's.
-const LINK: usize = 0b010;
-/// A stack's word: `height | record`. It is sent away long before the height needs more bits, unless thousands of threads
+/// An object of so many bytes is a batch by itself.
+const LARGE: usize = 32 << 10;
+/// So many retired bytes bring on the end of their grace period as much as one write does.
+const BYTES_OF_A_WRITE: usize = 2 << 10;
+/// Batches that are in a thread's hands at once while it frees: what is behind them is free for other threads.
+const IN_HAND: usize = 16;
+/// A stack's word: `height | object`. It is sent away long before the height needs more bits, unless thousands of threads
 /// stop just before they do so; then it begins again at zero, and only statistics are wrong.
 const HEIGHT_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << HEIGHT_SHIFT) - 1;
 
-pub struct Retired<K: 'static, V: 'static> {
-    shards: Box<[CachePadded<Shard<K, V>>]>,
-    /// The stamp at which waiting batches were last gone through.
+/// What a retired list frees. The address of such an object has 48 bits.
+pub trait Retire: Sized {
+    /// Notes that the object is retired; under a specification of reclamation, later reads of it by guards that were pinned
+    /// after this are reported.
+    fn mark(&self);
+
+    /// Links to another object: from its retirement on, the word that this is kept in is the list's.
+    fn set_next(&self, next: *mut Self);
+
+    /// The object that this one was linked to last.
+    fn next(&self) -> *mut Self;
+
+    /// Roughly the memory that it keeps.
+    fn bytes(&self) -> usize;
+
+    /// Gives up the structures' ownership of the object. False if code of the user's panicked: the panic goes no further.
+    ///
+    /// # Safety
+    /// Called once, when the grace period after the retirement is over, or no other thread can reach the object.
+    unsafe fn release(this: NonNull<Self>) -> bool;
+}
+
+/// Objects of one map that are retired, by shard.
+pub struct Retired<T: Retire> {
+    shards: Box<[CachePadded<Shard<T>>]>,
+    /// The stamp at which generations were last gone through.
     swept: AtomicUsize,
+    /// Objects that were freed.
     freed: AtomicU64,
+    /// Objects whose release panicked.
     panics: AtomicU64,
 }
 
-struct Shard<K, V> {
-    stack: AtomicPtr<Record<K, V>>,
-    waiting: Batches<K, V>,
-    /// Batches whose grace period is over.
-    ready: Batches<K, V>,
-    /// Records that came into batches.
+struct Shard<T> {
+    /// Retired objects that are no batch yet: `height | object`.
+    stack: AtomicPtr<T>,
+    /// Batches that are in no generation yet, linked.
+    fresh: AtomicPtr<Batch<T>>,
+    /// Generations whose grace period runs.
+    waiting: Generations<T>,
+    /// Generations whose grace period is over.
+    ready: Generations<T>,
+    /// Objects that came into batches.
     sent: AtomicUsize,
-    /// Shells made less stale_entries gone on this shard, wrapping.
-    stale_entries: AtomicUsize,
 }
 
-/// A stack of batches.
-struct Batches<K, V>(AtomicPtr<Batch<K, V>>);
+/// A stack of generations.
+struct Generations<T>(AtomicPtr<Generation<T>>);
 
-struct Batch<K, V> {
+/// Batches that were taken from the fresh ones at once.
+struct Generation<T> {
+    /// When they were taken.
     stamp: usize,
-    records: Vec<NonNull<Record<K, V>>>,
-    next: *mut Batch<K, V>,
+    /// The first of the batches, which are linked; none when all are freed.
+    batches: *mut Batch<T>,
+    /// The generation below it on a stack.
+    next: *mut Generation<T>,
+    /// Stands for the two above.
     trace: Trace,
 }
 
-impl<K: 'static, V: 'static> Retired<K, V> {
+struct Batch<T> {
+    objects: Vec<NonNull<T>>,
+    /// The batch that was made before it.
+    next: *mut Batch<T>,
+    /// Stands for the two above.
+    trace: Trace,
+}
+
+impl<T: Retire> Retired<T> {
     pub fn new(shards: usize) -> Self {
         let shard = |_| {
             CachePadded::new(Shard {
                 stack: AtomicPtr::new(ptr::null_mut()),
-                waiting: Batches::new(),
-                ready: Batches::new(),
+                fresh: AtomicPtr::new(ptr::null_mut()),
+                waiting: Generations::new(),
+                ready: Generations::new(),
                 sent: AtomicUsize::new(0),
-                stale_entries: AtomicUsize::new(0),
             })
         };
         Self {
@@ -79,29 +127,19 @@ impl<K: 'static, V: 'static> Retired<K, V> {
         }
     }
 
-    /// A structure has let go of a record; the last one retires it.
-    pub fn release(&self, record: &Record<K, V>, shard: usize, guard: &Guard) {
-        if record.release_structural() {
-            self.retire(record, shard, guard);
-        }
-    }
-
-    /// Retires a record that no structure leads to any more. The caller has given up the last share in it, or holds both.
-    pub fn retire(&self, record: &Record<K, V>, shard: usize, guard: &Guard) {
-        record.retire();
+    /// Retires an object that no structure leads to any more. Once for each object.
+    pub fn retire(&self, object: &T, shard: usize, guard: &Guard) {
+        object.mark();
+        let bytes = object.bytes();
         let shard = &self.shards[shard];
         let mut head = shard.stack.load(Ordering::Relaxed);
         let height = loop {
-            // Relaxed: published by the exchange below.
-            record.set_place(
-                head.map_addr(|word| word & ADDRESS | LINK).cast(),
-                Ordering::Relaxed,
-            );
+            object.set_next(head.map_addr(|word| word & ADDRESS));
             let height = (head.addr() >> HEIGHT_SHIFT) + 1;
-            let top = ptr::from_ref(record)
+            let top = ptr::from_ref(object)
                 .cast_mut()
                 .map_addr(|address| address | height << HEIGHT_SHIFT);
-            // Release: pairs with the swap in `take_retired`.
+            // Release: pairs with the swap in `take_retired`, for the link.
             match shard
                 .stack
                 .compare_exchange(head, top, Ordering::Release, Ordering::Relaxed)
@@ -110,19 +148,19 @@ impl<K: 'static, V: 'static> Retired<K, V> {
                 Err(newer) => head = newer,
             }
         };
-        if height.is_multiple_of(BATCH) {
+        if height.is_multiple_of(BATCH) || bytes >= LARGE {
             shard.send(guard);
         }
     }
 
-    /// Lets every shard's records begin to wait.
+    /// Makes batches of what every shard has retired.
     pub fn send_all(&self, guard: &Guard) {
         for shard in &self.shards {
             shard.send(guard);
         }
     }
 
-    /// Looks which batches have waited long enough, if there is news about that.
+    /// Looks which generations have waited long enough, if the epoch has moved on, and begins new ones.
     pub fn sweep(&self, shard: usize, guard: &Guard) {
         let stamp = guard.stamp();
         // Relaxed, both: it saves work, and decides nothing.
@@ -132,17 +170,20 @@ impl<K: 'static, V: 'static> Retired<K, V> {
         self.swept.store(stamp, Ordering::Relaxed);
         let own = &self.shards[shard];
         for other in &self.shards {
-            // What nobody freed since the last time, maybe because no thread of its shard writes, comes to this shard.
-            let left_over = other.ready.take_all();
-            own.ready.push_all(left_over);
-            for batch in other.waiting.take_all() {
-                let is_over = guard.is_over(batch.stamp);
+            // What was not freed since the last time, maybe because no thread of its shard writes, comes to this shard.
+            own.ready.push_all(other.ready.take_all());
+            let waiting = other.waiting.take_all();
+            if let Some(generation) = other.begin_generation(guard) {
+                other.waiting.push(generation);
+            }
+            for generation in waiting {
+                let is_over = guard.is_over(generation.stamp);
                 let queue = if is_over {
                     &other.ready
                 } else {
                     &other.waiting
                 };
-                queue.push(batch);
+                queue.push(generation);
             }
         }
     }
@@ -154,20 +195,28 @@ impl<K: 'static, V: 'static> Retired<K, V> {
         !self.shards[shard].ready.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// Frees up to `batches` batches of a shard that are ready. Returns how many.
+    /// Frees up to `batches` batches of a shard that are ready. Returns how many. Needs no guard.
     pub fn reap(&self, shard: usize, batches: usize) -> usize {
         let ready = &self.shards[shard].ready;
-        let mut taken = ready.take_all();
-        if taken.0.is_null() {
-            return 0;
+        let mut freed = 0;
+        while freed < batches {
+            let mut generations = ready.take_all();
+            let Some(mut generation) = generations.next() else {
+                break;
+            };
+            let most = IN_HAND.min(batches - freed);
+            let own: Vec<_> = generation.by_ref().take(most).collect();
+            // First, so that other threads can free these while values are dropped here.
+            ready.push_all(generations);
+            if !generation.batches.is_null() {
+                ready.push(generation);
+            }
+            for batch in &own {
+                self.free(&batch.objects);
+            }
+            freed += own.len();
         }
-        let own: Vec<_> = taken.by_ref().take(batches).collect();
-        // First, so that others can free these while values are dropped here.
-        ready.push_all(taken);
-        for batch in &own {
-            self.free(&batch.records);
-        }
-        own.len()
+        freed
     }
 
     /// Frees up to `batches` batches that are ready, of all shards. Returns how many.
@@ -180,127 +229,164 @@ impl<K: 'static, V: 'static> Retired<K, V> {
         self.shards.len()
     }
 
-    /// For a map that is being dropped: a structure lets go, and the last one frees without a grace period.
-    pub fn free_if_last(&self, record: &Record<K, V>) {
-        if record.release_structural() {
-            self.release_contained(NonNull::from(record));
-        }
-    }
-
-    pub fn count_stale(&self, shard: usize, change: usize) {
-        self.shards[shard]
-            .stale_entries
-            .fetch_add(change, Ordering::Relaxed);
-    }
-
-    /// Records that have ended, and whose token is still in the calendar.
-    pub fn stale_entries(&self) -> usize {
-        let sum = self.shards.iter().fold(0, |sum: usize, shard| {
-            sum.wrapping_add(shard.stale_entries.load(Ordering::Relaxed))
-        });
-        // Shards are read one after the other: a stale entry that went may be seen before it came.
-        if sum > usize::MAX / 2 { 0 } else { sum }
-    }
-
-    /// Records retired but not freed yet, except those that only handles keep.
+    /// Objects retired but not freed yet, except those that only other owners keep.
     pub fn garbage(&self) -> usize {
         let freed = self.freed.load(Ordering::Relaxed);
         let retired: usize = self.shards.iter().map(|shard| shard.retired()).sum();
         retired.saturating_sub(freed as usize)
     }
 
-    /// How many keys or values panicked when they were dropped.
+    /// How many releases panicked.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Frees records whose grace period is over.
-    fn free(&self, records: &[NonNull<Record<K, V>>]) {
-        for record in records {
-            prefetch(record.as_ptr());
+    /// Frees objects whose grace period is over.
+    fn free(&self, objects: &[NonNull<T>]) {
+        for object in objects {
+            prefetch(object.as_ptr());
         }
-        for &record in records {
-            self.release_contained(record);
+        for &object in objects {
+            // SAFETY: each was retired once and taken off the list once, and its generation's stamp is over, or the list is
+            // being dropped.
+            unsafe { self.release(object) };
         }
         // Relaxed: a count.
         self.freed
-            .fetch_add(records.len() as u64, Ordering::Relaxed);
+            .fetch_add(objects.len() as u64, Ordering::Relaxed);
     }
 
-    /// Gives up the structures' ownership of a record whose grace period is over.
-    fn release_contained(&self, record: NonNull<Record<K, V>>) {
-        // SAFETY: the last structure has let go, so that this ownership is the caller's to give up, once.
-        if !contain(|| unsafe { release(record) }) {
+    /// Gives up the structures' ownership of an object now, and counts its panic.
+    ///
+    /// # Safety
+    /// As for [`Retire::release`].
+    pub unsafe fn release(&self, object: NonNull<T>) {
+        // SAFETY: this function asks of its caller what that one asks.
+        if !unsafe { T::release(object) } {
+            // Relaxed: a count.
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl<K: 'static, V: 'static> Shard<K, V> {
-    /// Makes a batch of the shard's retired records.
+impl<T: Retire> Shard<T> {
+    /// Makes a batch of the shard's retired objects.
     fn send(&self, guard: &Guard) {
-        let records = self.take_retired();
-        if !records.is_empty() {
-            let sent = records.len();
-            // Relaxed: a count.
-            self.sent.fetch_add(sent, Ordering::Relaxed);
-            self.waiting.push(Batch::new(guard.stamp(), records));
-            // Garbage brings on the end of its grace period.
-            guard.count_writes(sent);
+        let (objects, bytes) = self.take_retired();
+        if objects.is_empty() {
+            return;
         }
+        let sent = objects.len();
+        // Relaxed: a count.
+        self.sent.fetch_add(sent, Ordering::Relaxed);
+        let batch = Box::into_raw(Box::new(Batch {
+            objects,
+            next: ptr::null_mut(),
+            trace: Trace::new(),
+        }));
+        let mut head = self.fresh.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: not pushed yet, so that it is still this thread's.
+            unsafe {
+                (*batch).trace.write();
+                (*batch).next = head;
+            }
+            // Release: pairs with the swap in `take_fresh`.
+            match self
+                .fresh
+                .compare_exchange(head, batch, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => break,
+                Err(newer) => head = newer,
+            }
+        }
+        // Garbage brings on the end of its grace period.
+        guard.count_writes(sent + bytes / BYTES_OF_A_WRITE);
     }
 
-    /// How many records were retired here.
+    /// Makes a generation of the fresh batches. The stamp is read after they were taken.
+    fn begin_generation(&self, guard: &Guard) -> Option<Box<Generation<T>>> {
+        let batches = self.take_fresh();
+        (!batches.is_null()).then(|| {
+            Box::new(Generation {
+                stamp: guard.stamp(),
+                batches,
+                next: ptr::null_mut(),
+                trace: Trace::new(),
+            })
+        })
+    }
+
+    fn take_fresh(&self) -> *mut Batch<T> {
+        // Relaxed: mostly there are none, and then the line stays with the thread that wrote it.
+        if self.fresh.load(Ordering::Relaxed).is_null() {
+            return ptr::null_mut();
+        }
+        // Acquire: pairs with `send`.
+        self.fresh.swap(ptr::null_mut(), Ordering::Acquire)
+    }
+
+    /// How many objects were retired here.
     fn retired(&self) -> usize {
         // Relaxed, both: what is sent at this moment may be missed, or counted twice.
         let height = self.stack.load(Ordering::Relaxed).addr() >> HEIGHT_SHIFT;
         self.sent.load(Ordering::Relaxed) + height
     }
 
-    fn take_retired(&self) -> Vec<NonNull<Record<K, V>>> {
-        let mut records = Vec::with_capacity(BATCH);
-        // Acquire: pairs with the push, so that the links can be followed.
+    /// Takes the objects off the stack. Returns them, and their bytes.
+    fn take_retired(&self) -> (Vec<NonNull<T>>, usize) {
+        let mut objects = Vec::with_capacity(BATCH);
+        let mut bytes = 0;
+        // Acquire: pairs with `retire`, so that the links can be followed.
         let top = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
         let mut next = top.map_addr(|word| word & ADDRESS);
-        while let Some(record) = NonNull::new(next) {
-            // SAFETY: retired, and freed only by whoever took it off the stack.
-            let link = unsafe { record.as_ref() }.place.load(Ordering::Relaxed);
-            next = link.map_addr(|address| address & !LINK).cast();
-            records.push(record);
+        while let Some(object) = NonNull::new(next) {
+            // SAFETY: retired, and freed only after it was taken off the stack, which this thread has done.
+            let retired = unsafe { object.as_ref() };
+            next = retired.next();
+            bytes += retired.bytes();
+            objects.push(object);
         }
-        records
+        (objects, bytes)
     }
 }
 
-impl<K, V> Batch<K, V> {
-    fn new(stamp: usize, records: Vec<NonNull<Record<K, V>>>) -> Box<Self> {
-        Box::new(Self {
-            stamp,
-            records,
-            next: ptr::null_mut(),
-            trace: Trace::new(),
-        })
+impl<T> Iterator for Generation<T> {
+    type Item = Box<Batch<T>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = NonNull::new(self.batches)?;
+        // SAFETY: batches come from boxes, and each is in one generation, which this thread has in its hands.
+        let batch = unsafe { Box::from_raw(first.as_ptr()) };
+        batch.trace.read();
+        self.batches = batch.next;
+        Some(batch)
     }
 }
 
-impl<K: 'static, V: 'static> Batches<K, V> {
+impl<T> Generations<T> {
     fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    fn push(&self, batch: Box<Batch<K, V>>) {
-        let batch = Box::into_raw(batch);
+    fn push(&self, generation: Box<Generation<T>>) {
+        let generation = Box::into_raw(generation);
+        self.push_chain(generation, generation);
+    }
+
+    /// Pushes generations that are linked, from the first to the last one.
+    fn push_chain(&self, first: *mut Generation<T>, last: *mut Generation<T>) {
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
-            // SAFETY: not pushed yet, so that it is still the caller's.
+            // SAFETY: not pushed yet, so that it is still this thread's.
             unsafe {
-                (*batch).trace.write();
-                (*batch).next = head;
+                (*last).trace.write();
+                (*last).next = head;
             }
-            // Release: pairs with `pop` and `take_all`.
+            // Release: pairs with `take_all`.
             match self
                 .0
-                .compare_exchange(head, batch, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(head, first, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return,
                 Err(newer) => head = newer,
@@ -308,67 +394,74 @@ impl<K: 'static, V: 'static> Batches<K, V> {
         }
     }
 
-    fn push_all(&self, taken: Taken<K, V>) {
-        if taken.0.is_null() {
+    fn push_all(&self, taken: Taken<T>) {
+        let first = taken.0;
+        if first.is_null() {
             return;
         }
         // Release: pairs with `take_all`. Mostly nothing was pushed meanwhile.
         let is_done = self
             .0
-            .compare_exchange(
-                ptr::null_mut(),
-                taken.0,
-                Ordering::Release,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(ptr::null_mut(), first, Ordering::Release, Ordering::Relaxed)
             .is_ok();
         if !is_done {
-            taken.for_each(|batch| self.push(batch));
+            let mut last = first;
+            // SAFETY: the generations are this thread's, and come from boxes.
+            while let Some(next) = NonNull::new(unsafe { (*last).next }) {
+                last = next.as_ptr();
+            }
+            self.push_chain(first, last);
         }
     }
 
-    /// Takes all batches.
-    fn take_all(&self) -> Taken<K, V> {
-        // Relaxed: mostly there are none, and then the line stays with whoever wrote it.
+    /// Takes all generations.
+    fn take_all(&self) -> Taken<T> {
+        // Relaxed: mostly there are none, and then the line stays with the thread that wrote it.
         if self.0.load(Ordering::Relaxed).is_null() {
             return Taken(ptr::null_mut());
         }
-        // Acquire: pairs with `push`.
+        // Acquire: pairs with `push_chain` and `push_all`.
         Taken(self.0.swap(ptr::null_mut(), Ordering::Acquire))
     }
 }
 
-/// Batches that were taken off a stack.
-struct Taken<K, V>(*mut Batch<K, V>);
+/// Generations that were taken off a stack.
+struct Taken<T>(*mut Generation<T>);
 
-impl<K, V> Iterator for Taken<K, V> {
-    type Item = Box<Batch<K, V>>;
+impl<T> Iterator for Taken<T> {
+    type Item = Box<Generation<T>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = NonNull::new(self.0)?;
-        // SAFETY: batches come from boxes, and who took the stack has them for his own.
-        let batch = unsafe { Box::from_raw(first.as_ptr()) };
-        batch.trace.read();
-        self.0 = batch.next;
-        Some(batch)
+        // SAFETY: generations come from boxes, and the thread that took the stack has them for its own.
+        let generation = unsafe { Box::from_raw(first.as_ptr()) };
+        generation.trace.read();
+        self.0 = generation.next;
+        Some(generation)
     }
 }
 
-impl<K: 'static, V: 'static> Drop for Retired<K, V> {
+impl<T: Retire> Drop for Retired<T> {
     fn drop(&mut self) {
-        // The map is gone: nobody is pinned for the sake of its records any more.
+        // The map is gone: no thread is pinned for the sake of its objects any more.
         for shard in &self.shards {
-            self.free(&shard.take_retired());
-            for queue in [&shard.waiting, &shard.ready] {
-                for batch in queue.take_all() {
-                    self.free(&batch.records);
-                }
+            self.free(&shard.take_retired().0);
+            let fresh = Generation {
+                stamp: 0,
+                batches: shard.take_fresh(),
+                next: ptr::null_mut(),
+                trace: Trace::new(),
+            };
+            let queues = [&shard.waiting, &shard.ready];
+            let rest = queues.into_iter().flat_map(|queue| queue.take_all());
+            for batch in fresh.chain(rest.flat_map(|generation| *generation)) {
+                self.free(&batch.objects);
             }
         }
     }
 }
 
-// SAFETY: records move between threads and are read by several; the stacks are atomic.
-unsafe impl<K: Send + Sync, V: Send + Sync> Send for Retired<K, V> {}
-// SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Retired<K, V> {}
+// SAFETY: objects move between threads and are read by several, and so does what they hold.
+unsafe impl<T: Retire + Send + Sync> Send for Retired<T> {}
+// SAFETY: the stacks are atomic, and what was taken off one is one thread's.
+unsafe impl<T: Retire + Send + Sync> Sync for Retired<T> {}

@@ -56,6 +56,25 @@ mod backend {
 
 pub use backend::*;
 
+/// A number for statistics, which models do not explore: no step of a protocol depends on it.
+#[derive(Debug, Default)]
+pub struct Tally(core::sync::atomic::AtomicUsize);
+
+// Relaxed: it orders nothing.
+impl Tally {
+    pub fn up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn down(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Tells loom about reads and writes of plain memory, so that it reports those that race; and about memory that is
 /// not freed in the end. Nothing at all outside of loom.
 #[derive(Debug)]

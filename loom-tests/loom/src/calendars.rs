@@ -3,12 +3,11 @@
 //! The table is a specification: a slot for each key, which leads to the record or its predecessor.
 
 use crate::watched::{Key, Value};
-use dwell::internals::map::context::Context;
+use dwell::internals::map::context::{Context, Remains};
 use dwell::internals::map::expiry::bucket::{Class, Place};
 use dwell::internals::map::expiry::{Calendar, Filing, STEP};
 use dwell::internals::map::record::status::{Observed, State};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
-use dwell::internals::reclaim::retired::Retired;
 use dwell::internals::sync::{AtomicPtr, Ordering};
 use std::ptr;
 
@@ -21,7 +20,7 @@ pub(crate) const IDLE: u64 = 4;
 
 pub(crate) struct World {
     calendar: Calendar<Key, Value>,
-    retired: Retired<Key, Value>,
+    remains: Remains<Key, Value>,
     slots: [AtomicPtr<Entry>; KEYS],
 }
 
@@ -39,7 +38,7 @@ impl World {
     fn with(keys: usize, protects: bool) -> Self {
         let world = Self {
             calendar: Calendar::new(IDLE, 1, true, protects),
-            retired: Retired::new(1),
+            remains: Remains::new(1),
             slots: [(); KEYS].map(|()| AtomicPtr::new(ptr::null_mut())),
         };
         for key in 0..keys {
@@ -49,7 +48,7 @@ impl World {
     }
 
     fn begin(&self, now: u64) -> Operation<'_> {
-        Context::new(&self.retired, now)
+        Context::new(&self.remains, now)
     }
 
     fn unlinked(key: usize, now: u64, is_protected: bool) -> Unlinked<Key, Value> {
@@ -290,7 +289,7 @@ impl World {
             );
             self.calendar.file(record, Filing::Again, &context);
         }
-        assert_eq!(self.retired.stale_entries(), self.stale_entries());
+        assert_eq!(self.remains.stale_entries(), self.stale_entries());
         keys
     }
 
@@ -344,9 +343,9 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        let context = Context::new(&self.retired, 0);
+        let context = Context::new(&self.remains, 0);
         self.calendar
-            .dismantle(&context, |record| self.retired.free_if_last(record));
+            .dismantle(&context, |record| self.remains.free_if_last(record));
         for slot in &self.slots {
             let mut pointer = slot.load(Ordering::Relaxed);
             while !pointer.is_null() {
@@ -356,7 +355,7 @@ impl Drop for World {
                     State::Forward(successor) => successor,
                     _ => ptr::null_mut(),
                 };
-                self.retired.free_if_last(record);
+                self.remains.free_if_last(record);
             }
         }
     }

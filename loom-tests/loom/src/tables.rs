@@ -4,13 +4,12 @@
 //! back; who comes second holds the token, and gives up the calendar's share.
 
 use crate::watched::{Key, Value};
-use dwell::internals::map::context::Context;
+use dwell::internals::map::context::{Context, Remains};
 use dwell::internals::map::record::status::{Observed, State};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
 use dwell::internals::map::table::line::CommitState;
 use dwell::internals::map::table::lookup::FastLookup;
 use dwell::internals::map::table::{Inserted, Table, Taken, upper};
-use dwell::internals::reclaim::retired::Retired;
 use dwell::internals::sync::{AtomicUsize, Ordering};
 use std::borrow::Borrow;
 
@@ -37,7 +36,7 @@ type Entry = Record<Key, Item>;
 
 pub(crate) struct World {
     pub(crate) table: Table<Key, Item>,
-    retired: Retired<Key, Item>,
+    remains: Remains<Key, Item>,
 }
 
 const NOW: u64 = 1;
@@ -69,7 +68,7 @@ impl World {
     pub(crate) fn new(bits: u32, keys: &[u64]) -> Self {
         let world = Self {
             table: Table::new(bits),
-            retired: Retired::new(1),
+            remains: Remains::new(1),
         };
         for &key in keys {
             assert!(world.insert(key, key));
@@ -78,7 +77,7 @@ impl World {
     }
 
     pub(crate) fn begin(&self) -> Context<'_, Key, Item> {
-        Context::new(&self.retired, NOW)
+        Context::new(&self.remains, NOW)
     }
 
     /// True if the key had no live record.
@@ -233,7 +232,7 @@ impl World {
 
     /// Records that were retired.
     pub(crate) fn retired(&self) -> usize {
-        self.retired.garbage()
+        self.remains.garbage()
     }
 
     pub(crate) fn lines(&self) -> usize {
@@ -294,11 +293,11 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
-        let context = Context::new(&self.retired, NOW);
+        let context = Context::new(&self.remains, NOW);
         self.table.dismantle(&context, |record| {
             // The calendar's share, and the table's.
-            self.retired.free_if_last(record);
-            self.retired.free_if_last(record);
+            self.remains.free_if_last(record);
+            self.remains.free_if_last(record);
         });
     }
 }

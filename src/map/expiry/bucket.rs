@@ -34,7 +34,7 @@
 use crate::cpu::prefetch;
 use crate::map::expiry::STEP;
 use crate::map::expiry::index::Key;
-use crate::map::record::{Record, assert_address};
+use crate::map::record::{Record, assert_address, place};
 use crate::reclaim::{Guard, Mark};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -76,9 +76,6 @@ const EMPTY: usize = 0;
 const CLEARED: usize = 1;
 const DRAINED: usize = 2;
 const RESERVED: usize = 3;
-const INDEX_SHIFT: u32 = 48;
-/// Instead of a place: the token is still that of the record's predecessor. No place, link or stamp looks like it.
-const AWAITED: usize = 0b100;
 
 /// What stands in front of a bucket's entries, which follow in the same allocation: so that an entry's address is known
 /// before the bucket is read.
@@ -118,78 +115,75 @@ impl<K, V> Place<K, V> {
     pub fn take(record: &Record<K, V>) -> Option<Self> {
         // Acquire: pairs with `Bucket::file`.
         let word = record.place.load(Ordering::Acquire);
-        let place = Self::decode(word)?;
-        record
+        let place = Self::of(word)?;
+        let is_taken = record
             .place
-            .compare_exchange(word, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed)
-            .ok()?;
-        Some(place)
+            .compare_exchange(word, place::Place::None, Ordering::Relaxed);
+        is_taken.then_some(place)
     }
 
     /// Asks for what a record's place leads to ahead of its use.
     pub fn prefetch(record: &Record<K, V>) {
         // Relaxed: nothing is read by it. Under loom it would be one more step to interleave.
         if !cfg!(any(dwell_loom, dwell_shuttle))
-            && let Some(place) = Self::decode(record.place.load(Ordering::Relaxed))
+            && let Some(place) = Self::of(record.place.load(Ordering::Relaxed))
         {
             prefetch(place.bucket);
             prefetch(Bucket::entry_at(place.bucket, place.index));
         }
     }
 
-    /// Notes that a record, which nobody else can reach, will be given the token of one that it replaces.
+    /// Notes that a record, which no other thread can reach, will be given the token of one that it replaces.
     pub fn await_token(record: &Record<K, V>) {
         // Relaxed: published by the replacement.
-        let awaited = ptr::without_provenance_mut(AWAITED);
-        record.set_place(awaited, Ordering::Relaxed);
+        record.place.store(place::Place::Awaited, Ordering::Relaxed);
     }
 
     /// Makes this the place of a record to which its token was passed on, unless it was filed elsewhere since.
     pub fn settle(&self, record: &Record<K, V>) {
         // Release: pairs with `take`, as in `Bucket::file`.
-        let _ = record.place.compare_exchange(
-            ptr::without_provenance_mut(AWAITED),
-            Self::encode(self.bucket, self.index),
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
+        record
+            .place
+            .compare_exchange(place::Place::Awaited, self.word(), Ordering::Release);
     }
 
     /// Whether this is the record's place.
     pub fn is_of(&self, record: &Record<K, V>) -> bool {
-        record.place.load(Ordering::Relaxed) == Self::encode(self.bucket, self.index)
+        // Relaxed: nothing is read by it.
+        record.place.is(self.word(), Ordering::Relaxed)
     }
 
-    /// Leaves a record without a place. Only by who holds its token.
+    /// Leaves a record without a place. Only by the thread that holds its token.
     pub fn erase(record: &Record<K, V>) {
-        // Relaxed: nobody draws a conclusion from there being none.
-        record.set_place(ptr::null_mut(), Ordering::Relaxed);
+        // Relaxed: no thread draws a conclusion from there being none.
+        record.place.store(place::Place::None, Ordering::Relaxed);
     }
 
     /// Takes this place out of a record, if it is the record's place still.
     pub fn forget(&self, record: &Record<K, V>) {
-        let word = Self::encode(self.bucket, self.index);
-        let _ = record.place.compare_exchange(
-            word,
-            ptr::null_mut(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        // Relaxed: no thread draws a conclusion from there being none.
+        record
+            .place
+            .compare_exchange(self.word(), place::Place::None, Ordering::Relaxed);
     }
 
-    fn decode(word: *mut ()) -> Option<Self> {
-        let bucket = word.map_addr(|address| address & ((1 << INDEX_SHIFT) - 1));
-        let is_place = !bucket.is_null() && bucket.addr() & 0b111 == 0;
-        is_place.then(|| Self {
-            bucket: bucket.cast(),
-            index: word.addr() >> INDEX_SHIFT,
-        })
+    #[inline(always)]
+    fn of(word: place::Place) -> Option<Self> {
+        match word {
+            place::Place::Entry { bucket, index } => Some(Self {
+                bucket: bucket.cast(),
+                index,
+            }),
+            _ => None,
+        }
     }
 
-    fn encode(bucket: *mut Bucket<K, V>, index: usize) -> *mut () {
-        bucket
-            .map_addr(|address| address | index << INDEX_SHIFT)
-            .cast()
+    #[inline(always)]
+    fn word(&self) -> place::Place {
+        place::Place::Entry {
+            bucket: self.bucket.cast(),
+            index: self.index,
+        }
     }
 }
 
@@ -318,7 +312,11 @@ impl<K, V> Bucket<K, V> {
         let this = self.pointer;
         // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
         // place finds a complete bucket.
-        record.set_place(Place::encode(this, index), Ordering::Release);
+        let place = Place {
+            bucket: this,
+            index,
+        };
+        record.place.store(place.word(), Ordering::Release);
         // Release: pairs with `drain` and `peek`.
         let filed = entry.compare_exchange(
             ptr::without_provenance_mut(RESERVED),
@@ -327,10 +325,7 @@ impl<K, V> Bucket<K, V> {
             Ordering::Relaxed,
         );
         if filed.is_ok() {
-            return Filed::Done(Place {
-                bucket: this,
-                index,
-            });
+            return Filed::Done(place);
         }
         // Relaxed: who read the place before may go on using it, this entry is not accounted for yet.
         Place::erase(record);

@@ -108,7 +108,7 @@ where
                 .count()
                 > 0;
             // An array that was replaced waits for its grace period as ended records do.
-            let may_free = has_settled || self.retired.garbage() > 0;
+            let may_free = has_settled || self.remains.garbage() > 0;
             if may_free && self.free_part(BATCHES) || has_settled {
                 return Some(0);
             }
@@ -137,7 +137,7 @@ where
 
     /// After a collection: lets the table shrink, and frees what can be freed now.
     pub(in crate::map) fn settle(&self) {
-        let mut has_garbage = self.retired.garbage() > 0;
+        let mut has_garbage = self.remains.garbage() > 0;
         while self.settle_step() {
             has_garbage = true;
         }
@@ -160,16 +160,16 @@ where
     /// Frees up to so many batches of what has ended, unless somebody is pinned and may be reading it. False if there
     /// were none to free.
     fn free_part(&self, batches: usize) -> bool {
-        self.retired.send_all(&Guard::pin());
+        self.remains.retired.send_all(&Guard::pin());
         let mut freed = 0;
         // A grace period is over when the epoch has moved on three times.
         for _ in 0..4 {
             let context = self.begin_at(0);
             context.guard.flush();
-            self.retired.sweep(context.shard(), &context.guard);
+            self.remains.retired.sweep(context.shard(), &context.guard);
             // Values are dropped while nobody waits for this thread.
             drop(context);
-            nested::free(|| freed += self.retired.reap_any(batches - freed));
+            nested::free(|| freed += self.remains.retired.reap_any(batches - freed));
         }
         freed > 0
     }

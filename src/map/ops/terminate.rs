@@ -172,11 +172,11 @@ where
         }
         context.guard.count_writes(1);
         let shard = context.shard();
-        self.retired.sweep(shard, &context.guard);
+        self.remains.retired.sweep(shard, &context.guard);
         drop(context);
-        if self.retired.has_ready(shard) {
+        if self.remains.retired.has_ready(shard) {
             nested::free(|| {
-                self.retired.reap(shard, REAPED);
+                self.remains.retired.reap(shard, REAPED);
             });
         }
     }

@@ -1,30 +1,31 @@
 //! A record: one allocation for status word, deadlines, reference counts, key and value.
 //!
 //! **Ownership.** Two structures refer to a record, the table and the calendar. Together they are one
-//! owner; each handle is one more. Who takes the record out of a structure has that one's share in it. Who has both shares
-//! retires it, and so does who gives up the last one: the structures' ownership
-//! is given up after a grace period, so that who is pinned may read what it found, and may still take
-//! a handle. Who gives up the last ownership drops key and value and frees the memory.
+//! owner; each handle is one more. A thread that takes the record out of a structure has that structure's share in it. The
+//! thread that has both shares, or gives up the last one, retires the record. The structures' ownership is given up after
+//! a grace period: a pinned thread may read what it found, and may still take a handle. The thread that gives up the last
+//! ownership drops key and value, and frees the memory.
 //!
-//! **Who writes `place`.** Before the commit, its inserter (the chain's stamp, or the mark of a successor). Then whoever
-//! holds the record's token (see `calendar`). Once retired, the reclaimer (a link). Everybody else only
-//! exchanges a place it read for null, or the successor's mark for a place, which fails if any of this happened in
-//! between.
+//! The word `place` has several meanings, one after the other: see [`place`].
 //!
 //! **Progress.** Everything here is wait-free but for the memory, which is the allocator's.
 
+pub mod place;
 pub mod status;
 
+use crate::map::record::place::{Place, PlaceWord};
 use crate::map::record::status::{Observed, Status};
+use crate::reclaim::retired::Retire;
 use crate::reclaim::{Guard, Mark, Reclaim};
 #[cfg(not(dwell_tsan))]
 use crate::sync::fence;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, Trace};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Tally, Trace};
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// A deadline that is never reached.
 pub const NEVER: u64 = u64::MAX;
@@ -57,13 +58,19 @@ impl<K, V> Deref for Record<K, V> {
     }
 }
 
+// SAFETY: a record moves between threads as a whole, with its key and value: both may.
+unsafe impl<K: Send, V: Send> Send for Record<K, V> {}
+// SAFETY: threads share references to key and value, and the last owner drops them on any thread: both may. All else is
+// atomic.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Record<K, V> {}
+
 /// Fields stand in the order in which a look-up reads them; `repr(C)` keeps the first ones in one
 /// cache line. The alignment leaves the low bits of a record's address to `status` and `table`.
 #[repr(C, align(8))]
 pub struct Fields<K, V> {
     pub status: Status<Record<K, V>>,
-    /// Where the calendar keeps the record's token, or one of the other uses above.
-    pub place: AtomicPtr<()>,
+    /// Where the calendar keeps the record's token, and what else it says.
+    pub place: PlaceWord,
     /// `owners * 8 + is_protected * 4 + structures`.
     count: AtomicU32,
     hash: AtomicU32,
@@ -82,7 +89,7 @@ pub struct Fields<K, V> {
 pub struct Terms {
     /// The time of its first access.
     pub birth: u64,
-    /// Idle idle_and_weight in milliseconds.
+    /// Idle timeout in milliseconds.
     pub idle_timeout: u64,
     /// Absolute deadline.
     pub absolute_deadline: u64,
@@ -147,17 +154,6 @@ impl<K, V> Record<K, V> {
         (self.idle_and_weight.load(Ordering::Relaxed) >> IDLE_BITS) as u32
     }
 
-    /// Only by who may, see above.
-    pub fn set_place(&self, place: *mut (), order: Ordering) {
-        if cfg!(dwell_loom) {
-            // loom does not order a store and a concurrent exchange: it would let who has made the exchange read
-            // its outcome also when a newer place is in its sight.
-            self.place.swap(place, order);
-        } else {
-            self.place.store(place, order);
-        }
-    }
-
     /// Whether a full map ends the record after the others.
     pub fn is_protected(&self) -> bool {
         // Relaxed: this bit does not change.
@@ -186,26 +182,52 @@ impl<K, V> Record<K, V> {
         // AcqRel: pairs with itself. The last one comes after all that the other did with `place`.
         self.count.fetch_sub(1, Ordering::AcqRel) & STRUCTURES == 1
     }
+}
 
-    /// Notes that the record is retired; under a specification of reclamation, later reads of it by
-    /// guards that were pinned after this are reported.
-    pub fn retire(&self) {
+impl<K: 'static, V: 'static> Retire for Record<K, V> {
+    fn mark(&self) {
         self.mark.retire();
+    }
+
+    fn set_next(&self, next: *mut Self) {
+        // Relaxed: published by the push onto the list.
+        self.place
+            .store(Place::Link(next.cast()), Ordering::Relaxed);
+    }
+
+    fn next(&self) -> *mut Self {
+        // Relaxed: ordered by taking the list.
+        match self.place.load(Ordering::Relaxed) {
+            Place::Link(next) => next.cast(),
+            place => unreachable!("a retired record is linked, and not at {place:?}"),
+        }
+    }
+
+    /// The map knows nothing of what key and value lead to, unless it has a weigher: weights are taken for bytes.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.weight() as usize
+    }
+
+    unsafe fn release(this: NonNull<Self>) -> bool {
+        // SAFETY: the last structure has let go, so that its ownership is the list's to give up, once.
+        contain(|| unsafe { release(this) })
     }
 }
 
 /// A record that no structure leads to.
 pub struct Unlinked<K: 'static, V: 'static> {
     record: NonNull<Record<K, V>>,
-    /// It was in a slot, and taken out again before its commit: others may still be comparing its key.
-    was_placed: bool,
+    /// Set if it was in a slot, and was taken out again before its commit: other threads may still be comparing its key.
+    /// The count of such records that wait.
+    waits_in: Option<Arc<Tally>>,
 }
 
 impl<K: 'static, V: 'static> Unlinked<K, V> {
+    #[inline]
     pub fn new(hash: u32, key: K, value: V, terms: Terms) -> Self {
         let record = Box::new(Record(UnsafeCell::new(Fields {
             status: Status::pending(terms.birth),
-            place: AtomicPtr::new(core::ptr::null_mut()),
+            place: PlaceWord::new(),
             count: AtomicU32::new(OWNER + 2 + PROTECTED * u32::from(terms.is_protected)),
             hash: AtomicU32::new(hash),
             absolute_deadline: AtomicU64::new(terms.absolute_deadline),
@@ -222,7 +244,7 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
         assert_address(record.as_ptr());
         let unlinked = Self {
             record,
-            was_placed: false,
+            waits_in: None,
         };
         unlinked.record().trace.write();
         unlinked
@@ -237,13 +259,16 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
         unsafe { self.record.as_ref() }
     }
 
-    /// Notes that the record was in a slot.
-    pub fn set_placed(&mut self) {
-        self.was_placed = true;
+    /// Notes that the record was in a slot. While it waits to be freed, it is counted in `refused`.
+    pub fn set_placed(&mut self, refused: &Arc<Tally>) {
+        if self.waits_in.is_none() {
+            self.waits_in = Some(Arc::clone(refused));
+        }
     }
 
     /// Gives the record to the structures: from here on they own it.
-    pub fn into_linked(self) -> NonNull<Record<K, V>> {
+    pub fn into_linked(mut self) -> NonNull<Record<K, V>> {
+        self.waits_in = None;
         ManuallyDrop::new(self).record
     }
 
@@ -265,12 +290,15 @@ impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
         // SAFETY: no structure leads to the record any more, and it is freed once. A record that was in a slot waits
         // for the threads that may be comparing its key; the map's bounds on K and V let it be freed on any thread.
         unsafe {
-            if self.was_placed {
-                Guard::pin().defer(move || {
-                    contain(|| free(record));
-                });
-            } else {
-                free(record);
+            match self.waits_in.take() {
+                Some(refused) => {
+                    refused.up();
+                    Guard::pin().defer(move || {
+                        contain(|| free(record));
+                        refused.down();
+                    });
+                }
+                None => free(record),
             }
         }
     }

@@ -42,6 +42,7 @@ pub mod walk;
 
 use crate::cpu::prefetch;
 use crate::map::context::Context;
+use crate::map::record::place::Place;
 use crate::map::record::status::{Observed, State};
 use crate::map::record::{Record, Unlinked};
 use crate::map::table::line::{CommitState, CommitValue, CommitWord, Line, Slot, Tag, Word};
@@ -429,15 +430,16 @@ fn settle<K: 'static, V: 'static>(
 /// it is not taken for a place in the calendar.
 fn set_stamp<K, V>(record: &Record<K, V>, stamp: usize) {
     // Relaxed: published by the commit.
-    record.place.store(
-        ptr::without_provenance_mut(stamp << 1 | 1),
-        Ordering::Relaxed,
-    );
+    record.place.store(Place::Stamp(stamp), Ordering::Relaxed);
 }
 
 fn stamp<K, V>(record: &Record<K, V>) -> usize {
     // Relaxed: the commit word that led here was read with Acquire.
-    record.place.load(Ordering::Relaxed).addr() >> 1
+    match record.place.load(Ordering::Relaxed) {
+        Place::Stamp(stamp) => stamp,
+        // Filed meanwhile: the commit word does not name the record any more, and no exchange will succeed.
+        _ => 0,
+    }
 }
 
 /// Withdraws the record if its insertion ends without a commit, also by a panic in the keys' `Eq`.
@@ -463,7 +465,7 @@ impl<K: 'static, V: 'static> Insertion<'_, '_, '_, K, V> {
         if self.is_placed {
             self.is_placed = false;
             self.table.withdraw(record.record(), self.context);
-            record.set_placed();
+            record.set_placed(self.context.refused());
         }
         record
     }

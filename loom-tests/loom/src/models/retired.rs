@@ -19,7 +19,7 @@ fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
 
 /// Records that are each in a slot, until they are removed.
 struct World {
-    retired: Retired<Key, Value>,
+    retired: Retired<Entry>,
     slots: [AtomicPtr<Entry>; 2],
 }
 
@@ -68,8 +68,9 @@ impl World {
         // SAFETY: as above.
         let record = unsafe { at(record, guard) };
         // The table, and the calendar.
-        self.retired.release(record, shard, guard);
-        self.retired.release(record, shard, guard);
+        assert!(!record.release_structural());
+        assert!(record.release_structural());
+        self.retired.retire(record, shard, guard);
     }
 
     /// What a writer does at its end.
@@ -103,8 +104,10 @@ impl Drop for World {
             if let Some(record) = ptr::NonNull::new(slot.load(Ordering::Relaxed)) {
                 // SAFETY: the slots' share in the record is still held.
                 let record = unsafe { record.as_ref() };
-                self.retired.free_if_last(record);
-                self.retired.free_if_last(record);
+                assert!(!record.release_structural());
+                assert!(record.release_structural());
+                // SAFETY: the model is over, so that no other thread can reach the record.
+                unsafe { self.retired.release(ptr::NonNull::from(record)) };
             }
         }
     }
