@@ -3,15 +3,19 @@
 //! The other side is a processor of its own, which keeps its stores to itself for a while: so this notices a barrier that is
 //! not there. Where the kernel offers membarrier(2), and where it refuses.
 
-use super::membarrier::{fallback_fence, heavy, light, prepare};
+use super::membarrier::Barrier;
+use crate::IdleMap;
 use crossbeam_utils::CachePadded;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 100_000;
 
 type Word = CachePadded<AtomicUsize>;
+
+static BARRIER: Barrier = Barrier::new();
 
 /// What two threads store, and where they wait for each other.
 #[derive(Default)]
@@ -35,7 +39,7 @@ impl Shared {
 
     /// In each round stores the round's number, calls the barrier, and looks what the other one has stored.
     fn run(&self, mine: &Word, other: &Word, barrier: fn()) -> Vec<usize> {
-        prepare();
+        BARRIER.prepare();
         let round = |round| {
             self.meet(2 * round);
             mine.store(round, Ordering::Relaxed);
@@ -50,9 +54,9 @@ impl Shared {
 fn missed() -> usize {
     let shared = &Shared::default();
     let (seen_by_reader, seen_by_writer) = thread::scope(|scope| {
-        let barrier = if prepare() { light } else { fallback_fence };
-        let reader = scope.spawn(move || shared.run(&shared.reader, &shared.writer, barrier));
-        let free = || assert!(heavy(), "the kernel takes back what it has offered");
+        let reader =
+            scope.spawn(move || shared.run(&shared.reader, &shared.writer, || BARRIER.light()));
+        let free = || assert!(BARRIER.heavy(), "the kernel takes back what it has offered");
         let seen_by_writer = shared.run(&shared.writer, &shared.reader, free);
         (reader.join().unwrap(), seen_by_writer)
     });
@@ -108,22 +112,59 @@ fn refuse() {
     assert!(is_refused, "the kernel does not take the filter");
 }
 
-/// The answer is that of the whole process: so the test starts itself again as another one.
-#[test]
-fn one_of_two_sees_the_other_where_the_kernel_refuses() {
-    const REFUSED: &str = "DWELL_MEMBARRIER_REFUSED";
-    if std::env::var_os(REFUSED).is_some() {
-        refuse();
-        assert_eq!(missed(), 0);
-        return;
+/// What the kernel answers is of the whole process: so a test starts itself again as another one.
+fn in_another_process(test: &str, body: fn()) {
+    const AGAIN: &str = "DWELL_MEMBARRIER_REFUSED";
+    if std::env::var_os(AGAIN).is_some() {
+        return body();
     }
-    let test = "cpu::tests::one_of_two_sees_the_other_where_the_kernel_refuses";
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test])
-        .env(REFUSED, "1")
+        .env(AGAIN, "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn one_of_two_sees_the_other_where_the_kernel_refuses() {
+    let test = "cpu::tests::one_of_two_sees_the_other_where_the_kernel_refuses";
+    in_another_process(test, || {
+        refuse();
+        assert_eq!(missed(), 0);
+    });
+}
+
+/// A server that enters its sandbox when it has started.
+#[test]
+fn what_is_retired_is_freed_although_the_kernel_takes_back_its_offer() {
+    let test = "cpu::tests::what_is_retired_is_freed_although_the_kernel_takes_back_its_offer";
+    in_another_process(test, || {
+        let map = IdleMap::new(Duration::from_secs(60));
+        map.insert(0, 0);
+        if map.stats().uses_fences {
+            // It offered nothing.
+            return;
+        }
+        BARRIER.prepare();
+        refuse();
+        let begun = Instant::now();
+        let most = Duration::from_secs(60);
+        while !map.stats().uses_fences || map.stats().garbage > 0 {
+            assert!(begun.elapsed() < most, "{:?}", map.stats());
+            for value in 0..1_000 {
+                map.insert(1, value);
+            }
+            map.collect();
+        }
+        while !BARRIER.heavy() {
+            assert!(
+                begun.elapsed() < most,
+                "no barrier, since the offer was taken back"
+            );
+        }
+        assert_eq!(missed(), 0);
+    });
 }

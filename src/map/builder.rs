@@ -12,6 +12,7 @@ use crate::map::stats::{Counters, RemovalCause};
 use crate::map::table::Table;
 use crate::map::table::migrate::bits_for;
 use crate::map::{IdleMap, Protection, Settings, Weigher};
+use crate::reclaim::{Guard, Reclaim};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -326,6 +327,7 @@ where
         let is_bounded = self.capacity.is_some() || self.weight_capacity.is_some();
         // What a new record lives if nobody accesses it.
         let life = idle_timeout.min(max_lifetime.unwrap_or(u64::MAX));
+        Guard::prepare();
         let shards = shard::count();
         let least_bits = bits_for(self.initial_capacity);
         let protects = self.protection.is_some();

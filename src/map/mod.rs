@@ -28,6 +28,7 @@ pub use ops::write::OccupiedError;
 pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
+use crate::reclaim::{Guard, Reclaim};
 use context::{Context, Remains};
 use expiry::Calendar;
 use listener::Listener;
@@ -261,6 +262,7 @@ where
             index_buckets: self.calendar.buckets(),
             table_slots: self.table.lines(&context.guard).len() * table::line::SLOTS,
             drop_panics: self.remains.retired.panics(),
+            uses_fences: Guard::uses_fences(),
             listener_panics: self
                 .listener
                 .as_ref()

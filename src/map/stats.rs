@@ -58,8 +58,9 @@ pub struct Stats {
     /// Entries of the calendar that refer to ended records, because their end met a collection half-way.
     /// They go when their quantum is due.
     pub stale_entries: usize,
-    /// Ended records that wait for their grace period. It grows while a thread stays inside of a closure
-    /// that the map called, such as [`with`](crate::IdleMap::with)'s.
+    /// Records that wait for their grace period: those that ended, old versions of updated ones, and those of
+    /// refused insertions. It grows while a thread stays inside of a closure that the map called, such as
+    /// [`with`](crate::IdleMap::with)'s.
     pub garbage: usize,
     /// Records created. `created == live + expired + evicted + removed`.
     pub created: u64,
@@ -81,6 +82,9 @@ pub struct Stats {
     pub listener_panics: u64,
     /// Keys and values whose `drop` panicked when the map freed them.
     pub drop_panics: u64,
+    /// Whether each operation pays for a fence: the system offers no membarrier(2), or refuses it since a sandbox was
+    /// entered. Of the process. In the second after a refusal nothing is freed.
+    pub uses_fences: bool,
 }
 
 /// One shard's part of the counts.

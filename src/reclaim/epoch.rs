@@ -25,15 +25,17 @@
 //! advance is wait-free in the number of slots, and fails while somebody is pinned at an earlier epoch: a thread that
 //! stays pinned delays what is deferred from two epochs before it pinned on, and nothing else. Mostly it is one that was
 //! interrupted, and will not run soon where there are more threads than processors: so a writer that finds the epoch held
-//! back offers its processor, once, when it is not pinned any more, and waits for nothing. Slots are reused, and
+//! back offers its processor when it is not pinned any more, and waits for nothing. It does so after 64, 128, ... 2,048
+//! writes of its own at one epoch, and no more: a long stall costs it nothing. Slots are reused, and
 //! never freed: there are about as many as there were threads at one time. A child of fork that goes on without exec
 //! keeps the slots of threads that it does not have: it frees nothing any more.
 
-use crate::cpu::membarrier;
+use crate::cpu::membarrier::Barrier;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 const PINNED: usize = 1;
 /// The epoch counts in twos, so that a slot's word has room for the flag.
@@ -46,11 +48,15 @@ const INTERVAL: usize = 4096;
 const BRIEFEST: usize = 64;
 /// No epoch: they are even.
 const NEVER: usize = 1;
+/// A thread looks at the clock after so many writes, ...
+const LOOK: usize = 16;
+/// ... and tries to advance if no thread has done so for this long: large values make few writes a millisecond.
+const LATE: Duration = Duration::from_millis(1);
 /// Deferring an action counts for as many writes: much may wait together with it.
 const ACTION: usize = 8;
 
-/// Where the depth begins of a thread that needs a barrier of its own, or gives its slot back with its last guard: so that
-/// all others ask for neither.
+/// Where the depth begins of a thread that gives its slot back, or lets others run, with its last guard: so that all others
+/// ask for neither.
 const LONG_WAY: usize = 1 << 32;
 
 /// The threads that look out for each other.
@@ -61,6 +67,8 @@ pub struct Domain {
     held_back: CachePadded<AtomicUsize>,
     /// All slots ever made, linked; the newest first.
     slots: AtomicPtr<Slot>,
+    /// Between a pin and what is read under it: `light`; before a look at the pins: `heavy`.
+    barrier: Barrier,
 }
 
 /// A thread's entry.
@@ -84,6 +92,8 @@ pub struct Slot {
     /// The epoch at which the last attempt failed, and the writes from there to the next one.
     held_back: Cell<usize>,
     interval: Cell<usize>,
+    /// The epoch that the thread found when it looked at the clock, and since when it has been this one.
+    looked: Cell<Option<(usize, Instant)>>,
     /// The thread lets others run as soon as it is not pinned any more.
     steps_aside: Cell<bool>,
     /// Stands for the cells.
@@ -105,6 +115,7 @@ impl Domain {
             epoch: CachePadded::new(AtomicUsize::new(0)),
             held_back: CachePadded::new(AtomicUsize::new(NEVER)),
             slots: AtomicPtr::new(ptr::null_mut()),
+            barrier: Barrier::new(),
         }
     }
 
@@ -114,18 +125,28 @@ impl Domain {
             epoch: CachePadded::new(AtomicUsize::new(0)),
             held_back: CachePadded::new(AtomicUsize::new(NEVER)),
             slots: AtomicPtr::new(ptr::null_mut()),
+            barrier: Barrier::new(),
         }
+    }
+
+    /// Before the first slot is claimed, so that claiming it need not wait for the system.
+    pub fn prepare(&self) {
+        self.barrier.prepare();
+    }
+
+    /// Whether each operation pays for a fence, since the system offers no asymmetric barrier, or no more.
+    pub fn uses_fences(&self) -> bool {
+        self.barrier.is_fences()
     }
 
     /// A slot for this thread: until it releases it, or, if `is_brief`, until its last guard is gone.
     pub fn claim(&self, is_brief: bool) -> &Slot {
-        let is_light = membarrier::prepare();
+        self.barrier.prepare();
         let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
         slot.trace.write();
         slot.is_brief.set(is_brief);
         slot.steps_aside.set(false);
-        slot.depth
-            .set(if is_light && !is_brief { 0 } else { LONG_WAY });
+        slot.depth.set(if is_brief { LONG_WAY } else { 0 });
         slot
     }
 
@@ -153,6 +174,7 @@ impl Domain {
             recent: Cell::new(0),
             held_back: Cell::new(NEVER),
             interval: Cell::new(INTERVAL),
+            looked: Cell::new(None),
             steps_aside: Cell::new(false),
             trace: Trace::new(),
         }));
@@ -187,7 +209,7 @@ impl Domain {
         slot.depth.set(depth + 1);
         if depth == 0 {
             self.enter(slot);
-            membarrier::light();
+            self.barrier.light();
         } else {
             self.pin_the_long_way(slot, depth);
         }
@@ -198,7 +220,7 @@ impl Domain {
     fn pin_the_long_way(&self, slot: &Slot, depth: usize) {
         if depth == LONG_WAY {
             self.enter(slot);
-            membarrier::fallback_fence();
+            self.barrier.light();
         }
     }
 
@@ -252,8 +274,10 @@ impl Domain {
 
     /// Counts writes of a pinned thread: so that what was deferred is run even where little more is.
     pub fn count_writes(&self, slot: &Slot, writes: usize) {
-        let recent = slot.recent.get() + writes;
-        if recent < self.interval(slot) {
+        let before = slot.recent.get();
+        let recent = before + writes;
+        let is_late = before / LOOK != recent / LOOK && self.is_late(slot);
+        if recent < self.interval(slot) && !is_late {
             slot.recent.set(recent);
             return;
         }
@@ -261,6 +285,31 @@ impl Domain {
         slot.recent.set(0);
         if !self.flush() {
             self.note_failure(slot);
+        }
+    }
+
+    /// Whether the thread should try to advance, however few its writes were. A process does so once a millisecond, however
+    /// many threads write: all of them begin to count anew when one has advanced.
+    #[cold]
+    #[inline(never)]
+    fn is_late(&self, slot: &Slot) -> bool {
+        // Models have no time, and counts of instructions are to be the same each time.
+        if cfg!(any(dwell_loom, dwell_untimed)) {
+            return false;
+        }
+        // Relaxed: it says when to try, and no more.
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let now = Instant::now();
+        match slot.looked.get() {
+            Some((known, since)) if known == epoch && now - since < LATE => false,
+            Some((known, _)) if known == epoch => {
+                slot.looked.set(Some((epoch, now)));
+                true
+            }
+            _ => {
+                slot.looked.set(Some((epoch, now)));
+                false
+            }
         }
     }
 
@@ -294,7 +343,7 @@ impl Domain {
         };
         slot.interval.set(interval);
         // If it is the thread itself that holds back the others, it will be gone soon.
-        if slot.word.load(Ordering::Relaxed) == epoch | PINNED {
+        if slot.word.load(Ordering::Relaxed) == epoch | PINNED && interval < INTERVAL {
             slot.step_aside();
         }
     }
@@ -313,7 +362,7 @@ impl Domain {
         // Acquire: pairs with the Release below, too: what the advances before this one saw comes before this one.
         let epoch = self.epoch();
         // The first look saves the barrier where it would be in vain.
-        if self.is_held_back(epoch) || !membarrier::heavy() || self.is_held_back(epoch) {
+        if self.is_held_back(epoch) || !self.barrier.heavy() || self.is_held_back(epoch) {
             return false;
         }
         // Release: pairs with `pin` and `flush`. If it fails, somebody else has advanced.

@@ -118,6 +118,14 @@ impl Reclaim for Guard {
     fn flush(&self) {
         current::DOMAIN.flush();
     }
+
+    fn prepare() {
+        current::DOMAIN.prepare();
+    }
+
+    fn uses_fences() -> bool {
+        current::DOMAIN.uses_fences()
+    }
 }
 
 impl Drop for Guard {

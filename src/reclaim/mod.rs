@@ -32,6 +32,14 @@ pub trait Reclaim: Sized {
 
     /// Runs due actions, and helps those that are not due yet on their way.
     fn flush(&self);
+
+    /// What a process does before its first operation, so that the operation need not: when a map is built.
+    fn prepare() {}
+
+    /// Whether each operation pays for a fence, since the system offers no asymmetric barrier, or no more.
+    fn uses_fences() -> bool {
+        true
+    }
 }
 
 #[cfg(not(dwell_shuttle))]

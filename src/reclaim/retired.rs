@@ -153,10 +153,13 @@ impl<T: Retire> Retired<T> {
         }
     }
 
-    /// Makes batches of what every shard has retired.
+    /// Lets all that is retired begin to wait.
     pub fn send_all(&self, guard: &Guard) {
         for shard in &self.shards {
             shard.send(guard);
+            if let Some(generation) = shard.begin_generation(guard) {
+                shard.waiting.push(generation);
+            }
         }
     }
 
@@ -172,6 +175,11 @@ impl<T: Retire> Retired<T> {
         for other in &self.shards {
             // What was not freed since the last time, maybe because no thread of its shard writes, comes to this shard.
             own.ready.push_all(other.ready.take_all());
+            // What is no batch yet does not wait for a full one: few large objects may be much. loom's batches are always
+            // full.
+            if !cfg!(dwell_loom) {
+                other.send(guard);
+            }
             let waiting = other.waiting.take_all();
             if let Some(generation) = other.begin_generation(guard) {
                 other.waiting.push(generation);
@@ -272,6 +280,10 @@ impl<T: Retire> Retired<T> {
 impl<T: Retire> Shard<T> {
     /// Makes a batch of the shard's retired objects.
     fn send(&self, guard: &Guard) {
+        // Relaxed: mostly, in a sweep, there are none.
+        if !cfg!(dwell_loom) && self.stack.load(Ordering::Relaxed).is_null() {
+            return;
+        }
         let (objects, bytes) = self.take_retired();
         if objects.is_empty() {
             return;

@@ -15,7 +15,7 @@ const GRACE: usize = 3;
 /// what it does not give. What the contract adds are stale values, which the second pass does not see.
 fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
     let model = Arc::new(move || {
-        membarrier::prepare();
+        membarrier::refuse(false);
         model();
     });
     let on_fences = Arc::clone(&model);
@@ -52,8 +52,11 @@ impl World {
             memory: Trace::new(),
             freed: AtomicUsize::new(0),
         }));
+        let domain = Domain::new();
+        // What the contract is made of comes before all threads that use it.
+        domain.prepare();
         Self {
-            domain: Domain::new(),
+            domain,
             link: AtomicPtr::new(thing),
             thing,
         }
@@ -423,5 +426,19 @@ fn a_slot_belongs_to_one_thread_at_a_time() {
         assert_ne!(one, other);
         world.unlink();
         world.flush(GRACE);
+    });
+}
+
+#[test]
+fn nothing_is_freed_under_a_reader_when_the_kernel_takes_back_its_offer() {
+    explore("read on a kept slot, refuse and free", Size::Pair, || {
+        let world = Arc::new(World::new());
+        both(&world, World::read_on_a_kept_slot, |world| {
+            world.unlink();
+            membarrier::refuse(true);
+            // The first advance fails, and withdraws the offer.
+            world.flush(GRACE + 1);
+        });
+        membarrier::refuse(false);
     });
 }

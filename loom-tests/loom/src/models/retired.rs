@@ -88,8 +88,10 @@ impl World {
         self.retired.reap(shard, 2);
     }
 
-    /// When nothing else goes on any more: what was retired has been freed, or is by the next writer.
+    /// When nothing else goes on any more: what was retired has been freed, or is by the next two writers. The first one
+    /// stamps what waits, and is pinned itself then.
     fn conclude(self) {
+        self.tidy(0);
         self.tidy(0);
         assert_eq!(self.retired.garbage(), 0, "records were left behind");
     }
