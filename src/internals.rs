@@ -17,6 +17,10 @@ pub mod sync {
     pub use crate::sync::*;
 }
 
+pub mod tuning {
+    pub use crate::tuning::*;
+}
+
 #[cfg(all(dwell_loom, feature = "sessions"))]
 pub mod session {
     //! Ids are numbers in models, from one on in each execution.

@@ -123,6 +123,7 @@ pub mod snapshot;
 #[cfg(feature = "sessions")]
 mod survive;
 mod sync;
+mod tuning;
 #[cfg(any(
     feature = "tower",
     feature = "tower-sessions-014",

@@ -180,3 +180,28 @@ fn records_that_replace_older_ones_take_their_memory() {
         assert!(often < once + 64 * MIB, "{once} bytes grew to {often}");
     });
 }
+
+#[test]
+fn a_map_with_room_for_ten_million_takes_up_no_memory_before_it_is_used() {
+    alone(
+        "a_map_with_room_for_ten_million_takes_up_no_memory_before_it_is_used",
+        || {
+            let empty = resident();
+            let map = IdleMap::<u64, u64>::builder()
+                .idle_timeout(MINUTE)
+                .initial_capacity(10_000_000)
+                .build()
+                .unwrap();
+            assert!(map.stats().table_slots >= 10_000_000);
+            let built = resident().saturating_sub(empty);
+            assert!(built < MIB, "{built} bytes before the first record");
+            // A huge page for each line that is used, at the most.
+            for key in 0..4 {
+                assert!(map.insert(key, key).is_none());
+                assert!(map.contains_key(&key) && !map.contains_key(&(key + 4)));
+            }
+            let used = resident().saturating_sub(empty);
+            assert!(used < 20 * MIB, "{used} bytes with four records");
+        },
+    );
+}

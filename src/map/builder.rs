@@ -129,16 +129,16 @@ impl<K, V, S> fmt::Debug for Builder<K, V, S> {
 }
 
 impl<K, V, S> Builder<K, V, S> {
-    /// How long a record lives without being accessed. Default: 30 minutes. From one millisecond to 34
-    /// years; single records can be given their own by [`IdleMap::set_idle_timeout`].
+    /// How long a record lives without being accessed. Default: 30 minutes. From one millisecond to
+    /// 34 years; single records can be given their own by [`IdleMap::set_idle_timeout`].
     #[doc(alias("time_to_idle", "TTI", "sliding expiration", "expire_after_access"))]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// Records do not end by being idle_timeout: they stay until they are removed or evicted, or their
-    /// [lifetime](Self::max_lifetime) is over. Single records can be given a timeout by
+    /// Records do not end by being idle: they stay until they are removed or evicted, or
+    /// their [lifetime](Self::max_lifetime) is over. Single records can be given a timeout by
     /// [`IdleMap::set_idle_timeout`]. It is the longest timeout that there is, in truth: 34 years.
     ///
     /// ```
@@ -168,18 +168,19 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// How many records the map holds. Default: no bound.
     ///
-    /// An insertion into a full map evicts. Of the records that are not [protected](Self::protect), those
-    /// that were never accessed since their creation go first, as long as they are more than an eighth of
-    /// the unprotected ones; otherwise those that were accessed. Protected records go when no other is
-    /// left. Within each of these three kinds the record goes that would be the first to end if none were
-    /// accessed any more, to within a quantum (a 512th of the idle timeout, 66 seconds at most): where all
-    /// have the same idle timeout, the one that was not accessed for the longest time. So a flood of
-    /// visitors who never come back cannot push out those who do, and a flood of those who do cannot push
-    /// out protected records.
+    /// An insertion into a full map evicts. Of the records that are not [protected](Self::protect),
+    /// those that were never accessed since their creation go first, as long as they are more than
+    /// an eighth of the unprotected ones; otherwise those that were accessed. Protected records go
+    /// when no other is left. Within each of these three kinds the record goes that would be the
+    /// first to end if none were accessed any more, to within a quantum (a 512th of the idle
+    /// timeout, 66 seconds at most): where all have the same idle timeout, the one that was not
+    /// accessed for the longest time. So a flood of visitors who never come back cannot push out
+    /// those who do, and a flood of those who do cannot push out protected records.
     ///
-    /// Work is bounded: an insertion looks at 256 records of each kind that were accessed since the map last
-    /// noted it. If it finds no other, it goes on to the next kind, or takes the best of these: so where many
-    /// records were accessed since the last insertions, one in 256 of them may go out of turn.
+    /// Work is bounded: an insertion looks at 256 records of each kind that were accessed since the
+    /// map last noted it. If it finds no other, it goes on to the next kind, or takes the best of
+    /// these: so where many records were accessed since the last insertions, one in 256 of them may
+    /// go out of turn.
     #[doc(alias("max_capacity", "max_entries", "LRU"))]
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = Some(records);
@@ -188,10 +189,10 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Which records a full map keeps for as long as it holds any other. Default: none.
     ///
-    /// `is_protected` is asked once for each value, when it is inserted, or put in the place of another by
-    /// an update: so an update may protect a record, or end its protection. An unprotected record that is
-    /// inserted into a map full of protected ones takes the place of one of them, and is the first to go
-    /// when the next record comes.
+    /// `is_protected` is asked once for each value, when it is inserted, or put in the place of
+    /// another by an update: so an update may protect a record, or end its protection. An
+    /// unprotected record that is inserted into a map full of protected ones takes the place of one
+    /// of them, and is the first to go when the next record comes.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -215,9 +216,9 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// How much the records may weigh together. `weigher` is called once for each value; weights above
-    /// 2^24 - 1 count as that. Evicts as [`capacity`](Self::capacity) does, until the weight fits. Default:
-    /// no bound.
+    /// How much the records may weigh together. `weigher` is called once for each value; weights
+    /// above 2^24 - 1 count as that. Evicts as [`capacity`](Self::capacity) does, until the weight
+    /// fits. Default: no bound.
     #[doc(alias("weigher", "max_bytes"))]
     pub fn weight_capacity(
         mut self,
@@ -229,28 +230,28 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// By how much a record's last access must move before a touch writes it down. Default: zero, whenever
-    /// the clock has moved.
+    /// By how much a record's last access must move before a touch writes it down. Default: zero,
+    /// whenever the clock has moved.
     ///
-    /// A touch that writes nothing makes no cache line travel between processors. With a resolution of
-    /// *r*, a record may end up to *r* before its idle timeout is over, and never later. For each record *r*
-    /// is at most half of the idle timeout that it has, by the map or by
-    /// [`set_idle_timeout`](IdleMap::set_idle_timeout): whatever is accessed regularly, in steps shorter than
-    /// its timeout, lives.
+    /// A touch that writes nothing makes no cache line travel between processors. With a resolution
+    /// of *r*, a record may end up to *r* before its idle timeout is over, and never later. For
+    /// each record *r* is at most half of the idle timeout that it has, by the map or by
+    /// [`set_idle_timeout`](IdleMap::set_idle_timeout): whatever is accessed regularly, in steps
+    /// shorter than its timeout, lives.
     pub fn touch_resolution(mut self, resolution: Duration) -> Self {
         self.touch_resolution = resolution;
         self
     }
 
-    /// Makes room for this many records at once; the table does not shrink below. Default: none, the table
-    /// grows and shrinks as needed.
+    /// Makes room for this many records at once; the table does not shrink below. Default: none,
+    /// the table grows and shrinks as needed.
     pub fn initial_capacity(mut self, records: usize) -> Self {
         self.initial_capacity = records;
         self
     }
 
-    /// The hasher's state. Default: `ahash` with random seeds, which resists flooding with keys of the same
-    /// hash.
+    /// The hasher's state. Default: `ahash` with random seeds, which resists flooding with keys of
+    /// the same hash.
     pub fn hasher<T: BuildHasher>(self, hasher: T) -> Builder<K, V, T> {
         Builder {
             idle_timeout: self.idle_timeout,
@@ -273,13 +274,15 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Calls `listener` once for each record that ends, after it has ended, on the thread that ended it.
+    /// Calls `listener` once for each record that ends, after it has ended, on the thread that
+    /// ended it.
     ///
-    /// The listener may call the map, and any other one. What it ends there is told when it has returned, before
-    /// the outermost call returns: listeners do not nest. (One that ends a record whenever it is told would
-    /// never come to an end: after 4,096 ends in a chain, what is left is told with the thread's next end.) It
-    /// should be short: it delays the operation that ended the record, and the freeing of memory. If it panics, the panic is caught and counted, and nothing is lost.
-    /// `update` does not count as an end; `insert` over a live record does
+    /// The listener may call the map, and any other one. What it ends there is told when it has
+    /// returned, before the outermost call returns: listeners do not nest. (One that ends a record
+    /// whenever it is told would never come to an end: after 4,096 ends in a chain, what is left is
+    /// told with the thread's next end.) It should be short: it delays the operation that ended the
+    /// record, and the freeing of memory. If it panics, the panic is caught and counted, and
+    /// nothing is lost. `update` does not count as an end; `insert` over a live record does
     /// ([`Replaced`](RemovalCause::Replaced)).
     #[doc(alias("eviction_listener", "expiration callback"))]
     pub fn on_removal(
@@ -300,8 +303,8 @@ where
     /// Builds the map.
     ///
     /// # Errors
-    /// If a duration is shorter than a millisecond or longer than 34 years, if a capacity is zero, or if the
-    /// initial capacity exceeds 2^30.
+    /// If a duration is shorter than a millisecond or longer than 34 years, if a capacity is zero,
+    /// or if the initial capacity exceeds 2^30.
     pub fn build(self) -> Result<IdleMap<K, V, S>, BuildError> {
         let idle_timeout = millis("idle_timeout", self.idle_timeout)?;
         let max_lifetime = self
@@ -325,13 +328,14 @@ where
         }
         let resolution = u64::try_from(self.touch_resolution.as_millis()).unwrap_or(u64::MAX);
         let is_bounded = self.capacity.is_some() || self.weight_capacity.is_some();
-        // What a new record lives if nobody accesses it.
+        // What a new record lives if no thread accesses it.
         let life = idle_timeout.min(max_lifetime.unwrap_or(u64::MAX));
         Guard::prepare();
         let shards = shard::count();
         let least_bits = bits_for(self.initial_capacity);
         let protects = self.protection.is_some();
-        // In a bounded map new records are filed in one order, so that eviction meets the oldest first.
+        // In a bounded map new records are filed in one order, so that eviction meets the oldest
+        // first.
         let calendar_shards = if is_bounded { 1 } else { shards };
         Ok(IdleMap {
             table: Table::new(least_bits),

@@ -3,18 +3,17 @@
 //! It parks in between; no operation of the map ever waits for it or wakes it.
 
 use crate::map::IdleMap;
+use crate::tuning::ops::LONGEST_SLEEP;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// It looks at the map at least this often, in milliseconds.
-const LONGEST_SLEEP: u64 = 1_000;
-
 /// A background thread that collects a map, from [`IdleMap::spawn_collector`].
 ///
-/// It stops when this is dropped, and by itself soon after the last other owner of the map has let go of it.
+/// It stops when this is dropped, and by itself soon after the last other owner of the map has let
+/// go of it.
 ///
 /// ```
 /// use dwell::IdleMap;
@@ -44,7 +43,8 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // Relaxed, as the thread's loads: the flag brings nothing along, and unparking lets it be seen.
+        // Relaxed, as the thread's loads: the flag brings nothing along, and unparking lets it be
+        // seen.
         self.is_stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
@@ -64,8 +64,8 @@ where
 {
     /// Starts a thread that collects this map whenever something is due, in bounded steps.
     ///
-    /// The thread holds no reference to the map while it sleeps, and sleeps for a second at the most. Several
-    /// collectors of one map do no harm. Listeners run on its thread, and may panic.
+    /// The thread holds no reference to the map while it sleeps, and sleeps for a second at the
+    /// most. Several collectors of one map do no harm. Listeners run on its thread, and may panic.
     ///
     /// # Panics
     /// If the operating system does not give a thread.

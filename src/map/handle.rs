@@ -11,11 +11,11 @@ use std::ptr::NonNull;
 /// A value that a look-up found, kept alive for as long as the handle is.
 ///
 /// A handle is one counted reference into the record itself: no allocation, one atomic addition to
-/// make, one subtraction to drop. It outlives removal, expiry and the map, and does not keep a record
-/// *in* the map, nor delay any reclamation but that of its own record. Holding one across an `.await`
-/// is fine. The value is the one that was found: it does not change when the map's does.
+/// make, one subtraction to drop. It outlives removal, expiry and the map, and does not keep a
+/// record *in* the map, nor delay any reclamation but that of its own record. Holding one across an
+/// `.await` is fine. The value is the one that was found: it does not change when the map's does.
 ///
-/// The record's key and value are dropped by whoever lets go of it last, once.
+/// The record's key and value are dropped once, by the last handle or by the map.
 ///
 /// ```
 /// use dwell::IdleMap;
@@ -30,13 +30,16 @@ use std::ptr::NonNull;
 /// assert!(!cart.is_live());
 /// ```
 pub struct Handle<K, V> {
+    /// The record, of which this handle owns one reference.
     record: NonNull<Record<K, V>>,
+    /// The last handle drops key and value.
     owns: PhantomData<Record<K, V>>,
 }
 
 // SAFETY: a handle shares key and value between threads, and the last one drops them on its own.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Handle<K, V> {}
-// SAFETY: as above.
+// SAFETY: a shared handle gives shared references to key and value, and clones of itself; both are
+// `Send` and `Sync`.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Handle<K, V> {}
 
 // As a shared reference to key and value: nothing else can be seen through a handle.
@@ -72,11 +75,12 @@ impl<K, V> Handle<K, V> {
         Some(self.record().absolute_deadline()).filter(|limit| *limit != NEVER)
     }
 
-    /// Whether the record has not ended yet: not removed, evicted, replaced by another value, found expired by
-    /// anybody, or gone with its map. A slow request checks here whether what it works on still counts.
+    /// Whether the record has not ended yet: not removed, evicted, replaced by another value, found
+    /// expired by anybody, or gone with its map. A slow request checks here whether what it works
+    /// on still counts.
     ///
-    /// It does not look at the clock: a record that is past its deadline counts as live until a read or
-    /// a collection meets it.
+    /// It does not look at the clock: a record that is past its deadline counts as live until a
+    /// read or a collection meets it.
     pub fn is_live(&self) -> bool {
         matches!(self.record().status.load(), State::Live(_))
     }
@@ -100,8 +104,8 @@ impl<K, V> Clone for Handle<K, V> {
 impl<K, V> Drop for Handle<K, V> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the handle gives up its own part, and is gone. The grace period of the record is over if no structure
-        // owns it any more.
+        // SAFETY: the handle gives up its own part, and is gone. The grace period of the record is
+        // over if no structure owns it any more.
         unsafe { release(self.record) }
     }
 }

@@ -1,12 +1,13 @@
 //! Iteration, and what is built on it: `retain` and `clear`.
 //!
-//! Records are visited in the order of their hashes. A cursor into the hash space is all that an iteration
-//! remembers: it takes the records of one line at a time, and is not pinned between lines. Since a
-//! record's hash never changes, growing and shrinking on the way neither hides nor repeats one.
+//! Records are visited in the order of their hashes. A cursor into the hash space is all that an
+//! iteration remembers: it takes the records of one line at a time, and is not pinned between
+//! lines. Since a record's hash never changes, growing and shrinking on the way neither hides nor
+//! repeats one.
 
 use crate::map::IdleMap;
 use crate::map::handle::Handle;
-use crate::map::ops::terminate::Found;
+use crate::map::ops::ends::{Ends, Found};
 use std::fmt;
 
 /// The end of the hash space, of which records remember 32 bits.
@@ -88,9 +89,9 @@ where
 {
     /// The records of the map, in no particular order, as handles. Does not touch them.
     ///
-    /// Weakly consistent: a record that is in the map from the beginning to the end is visited exactly once,
-    /// one that comes or goes meanwhile at most once. The iterator may be kept for as long as you like: it
-    /// delays nothing. Lock-free.
+    /// Weakly consistent: a record that is in the map from the beginning to the end is visited
+    /// exactly once, one that comes or goes meanwhile at most once. The iterator may be kept for as
+    /// long as you like: it delays nothing. Lock-free.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -108,8 +109,8 @@ where
         }
     }
 
-    /// Removes the records for which `keep` returns false. Does not touch the others. Consistency as
-    /// [`iter`](Self::iter); the value that was judged is the one that is removed. Lock-free.
+    /// Removes the records for which `keep` returns false. Does not touch the others. Consistency
+    /// as [`iter`](Self::iter); the value that was judged is the one that is removed. Lock-free.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -136,8 +137,8 @@ where
         self.settle();
     }
 
-    /// Removes every record. Consistency as [`iter`](Self::iter): what is inserted meanwhile may stay.
-    /// Lock-free.
+    /// Removes every record. Consistency as [`iter`](Self::iter): what is inserted meanwhile may
+    /// stay. Lock-free.
     ///
     /// ```
     /// use dwell::IdleMap;

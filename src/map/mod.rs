@@ -1,9 +1,9 @@
 //! Layer 1: the map.
 //!
-//! [`IdleMap`] is the safe face. Below it, each room imports only from those before it:
-//! `record` (what is kept, and its status), `context` (what an operation carries), `table` (from keys to records), `expiry`
-//! (records by deadline), `ops` (the operations, one file for each kind). `reclaim`, `cpu`, `alloc` and `sync`, beside the
-//! map, know nothing of it.
+//! [`IdleMap`] is the safe face. Below it, each room imports only from those before it: `record`
+//! (what is kept, and its status), `context` (what an operation carries), `table` (from keys to
+//! records), `expiry` (records by deadline), `ops` (the operations, one file for each kind).
+//! `reclaim`, `cpu`, `alloc` and `sync`, beside the map, know nothing of it.
 
 mod builder;
 mod collector;
@@ -13,7 +13,7 @@ mod handle;
 mod iter;
 mod listener;
 mod nested;
-mod ops;
+pub mod ops;
 pub mod record;
 mod stats;
 pub mod table;
@@ -29,6 +29,7 @@ pub use stats::{RemovalCause, Stats};
 
 use crate::clock::Clock;
 use crate::reclaim::{Guard, Reclaim};
+use crate::tuning;
 use context::{Context, Remains};
 use expiry::Calendar;
 use listener::Listener;
@@ -47,20 +48,23 @@ pub(crate) type Protection<K, V> = Box<dyn Fn(&K, &V) -> bool + Send + Sync>;
 
 /// A lock-free concurrent map whose entries end when they are idle for too long.
 ///
-/// All methods take `&self`. None of them waits for another thread: see
-/// [the guarantees](crate::book::guarantees#g16-no-operation-waits-for-another-thread) for the progress of
-/// each, and for the named exceptions (the allocator; while a thread is inside of an operation, memory
-/// is not freed, and nothing else is delayed).
+/// All methods take `&self`. None of them waits for another thread: see [the
+/// guarantees](crate::book::guarantees#g16-no-operation-waits-for-another-thread) for the progress
+/// of each, and for the named exceptions (the allocator; while a thread is inside of an operation,
+/// memory is not freed, and nothing else is delayed).
 ///
-/// Values are not changed in place: [`update`](Self::update) puts a new one in the place of the old, and
-/// who still holds a handle keeps the old one. Put atomics or locks into the value if you want more.
+/// Values are not changed in place: [`update`](Self::update) puts a new one in the place of the
+/// old, and a handle keeps the old one. Put atomics or locks into the value if you
+/// want more.
 ///
-/// A value that holds an `Arc` of its own map keeps the map, and itself, in memory: also one that was removed, while it
-/// waits to be freed, which is done by the map's own operations. Let values hold a `Weak` of their map.
+/// A value that holds an `Arc` of its own map keeps the map, and itself, in memory: also one that
+/// was removed, while it waits to be freed, which is done by the map's own operations. Let values
+/// hold a `Weak` of their map.
 ///
-/// A record that has ended is never found again, but stays in memory until a collection: start one in the
-/// background with [`spawn_collector`](Self::spawn_collector), or call [`collect`](Self::collect) at
-/// intervals. Without either, and without a capacity, the map grows for ever.
+/// A record that has ended is never found again, but stays in memory until a collection: start one
+/// in the background with [`spawn_collector`](Self::spawn_collector), or call
+/// [`collect`](Self::collect) at intervals. Without either, and without a capacity, the map grows
+/// for ever.
 ///
 /// ```
 /// use dwell::IdleMap;
@@ -91,8 +95,8 @@ where
     settings: Settings,
 }
 
-// A panic of user code loses nothing, and leaves no operation half done: only keys and values can be left broken, if
-// they can be changed through shared references.
+// A panic of user code loses nothing, and leaves no operation half done: only keys and values can
+// be left broken, if they can be changed through shared references.
 impl<K, V, S> UnwindSafe for IdleMap<K, V, S>
 where
     K: RefUnwindSafe + Send + Sync,
@@ -126,12 +130,12 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// A map with this idle timeout, and defaults for the rest: without a capacity. Nothing frees what has ended
-    /// until somebody [collects](Self::spawn_collector).
+    /// A map with this idle timeout, and defaults for the rest: without a capacity. Nothing frees
+    /// what has ended until a thread [collects](Self::spawn_collector).
     ///
     /// # Panics
-    /// If the timeout is shorter than a millisecond or longer than 34 years. [`builder`](Self::builder)
-    /// returns an error instead.
+    /// If the timeout is shorter than a millisecond or longer than 34 years.
+    /// [`builder`](Self::builder) returns an error instead.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -219,8 +223,9 @@ where
         }
     }
 
-    /// The number of records in the map, those included that are past their deadline and were not met by
-    /// a read or a collection yet. One load for each processor; not exact while others insert and remove.
+    /// The number of records in the map, those included that are past their deadline and were not
+    /// met by a read or a collection yet. One load for each processor; not exact while others
+    /// insert and remove.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -260,7 +265,7 @@ where
             stale_entries: self.remains.stale_entries(),
             garbage: self.remains.garbage(),
             index_buckets: self.calendar.buckets(),
-            table_slots: self.table.lines(&context.guard).len() * table::line::SLOTS,
+            table_slots: self.table.lines(&context.guard).len() * tuning::table::SLOTS,
             drop_panics: self.remains.retired.panics(),
             uses_fences: Guard::uses_fences(),
             listener_panics: self
@@ -280,8 +285,8 @@ where
     V: Send + Sync + 'static,
     S: BuildHasher,
 {
-    /// The hash of a key. Mixed once more, so that a weak hasher's bits are spread over the whole word: the
-    /// high ones choose the line, the low ones are the tag.
+    /// The hash of a key. Mixed once more, so that a weak hasher's bits are spread over the whole
+    /// word: the high ones choose the line, the low ones are the tag.
     #[inline]
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         // The golden ratio's fraction, odd (Fibonacci hashing).

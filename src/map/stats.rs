@@ -34,10 +34,11 @@ pub enum RemovalCause {
     Replaced,
 }
 
-/// What [`IdleMap::stats`](crate::IdleMap::stats) returns: counts since the map was made, and gauges.
+/// What [`IdleMap::stats`](crate::IdleMap::stats) returns: counts since the map was made, and
+/// gauges.
 ///
-/// Each number is exact when nothing else is going on. Under concurrent operations they are read one
-/// after the other, and may not add up.
+/// Each number is exact when nothing else is going on. Under concurrent operations they are read
+/// one after the other, and may not add up.
 ///
 /// ```
 /// use dwell::IdleMap;
@@ -55,12 +56,12 @@ pub enum RemovalCause {
 pub struct Stats {
     /// Records in the map, those included that are past their deadline and not met by anybody yet.
     pub live: usize,
-    /// Entries of the calendar that refer to ended records, because their end met a collection half-way.
-    /// They go when their quantum is due.
+    /// Entries of the calendar that refer to ended records, because their end met a collection
+    /// half-way. They go when their quantum is due.
     pub stale_entries: usize,
-    /// Records that wait for their grace period: those that ended, old versions of updated ones, and those of
-    /// refused insertions. It grows while a thread stays inside of a closure that the map called, such as
-    /// [`with`](crate::IdleMap::with)'s.
+    /// Records that wait for their grace period: those that ended, old versions of updated ones,
+    /// and those of refused insertions. It grows while a thread stays inside of a closure that the
+    /// map called, such as [`with`](crate::IdleMap::with)'s.
     pub garbage: usize,
     /// Records created. `created == live + expired + evicted + removed`.
     pub created: u64,
@@ -76,7 +77,8 @@ pub struct Stats {
     pub weight: u64,
     /// Buckets in the calendar.
     pub index_buckets: usize,
-    /// Slots in the table's array of lines: each takes 8 bytes, and the eighth word of a line another 8.
+    /// Slots in the table's array of lines: each takes 8 bytes, and the eighth word of a line
+    /// another 8.
     pub table_slots: usize,
     /// Calls of the removal listener that panicked.
     pub listener_panics: u64,

@@ -1,11 +1,15 @@
-//! A calendar of its own: what the models of `calendar` work on.
+//! A calendar of its own: what the models of `calendar` work on. Ends, collections and evictions
+//! are the map's own loops.
 //!
 //! The table is a specification: a slot for each key, which leads to the record or its predecessor.
 
 use crate::watched::{Key, Value};
+use dwell::RemovalCause;
 use dwell::internals::map::context::{Context, Remains};
 use dwell::internals::map::expiry::bucket::{Class, Place};
-use dwell::internals::map::expiry::{Calendar, Filing, STEP};
+use dwell::internals::map::expiry::{Calendar, Filing};
+use dwell::internals::map::ops::ends::{Ends, Token};
+use dwell::internals::map::ops::search::{Evicts, Spared};
 use dwell::internals::map::record::status::{Observed, State};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
 use dwell::internals::sync::{AtomicPtr, Ordering};
@@ -88,14 +92,14 @@ impl World {
     pub(crate) fn end(&self, key: usize) -> bool {
         let context = self.begin(0);
         while let Some((record, seen)) = self.find(key, &context) {
-            if record.status.kill(seen) {
-                self.unlink(record, &context);
-                if self.calendar.take_back(record, &context) {
-                    context.retire(record);
-                } else {
-                    context.note_stale();
-                    context.release(record);
-                }
+            if Ends::end(
+                self,
+                record,
+                seen,
+                RemovalCause::Removed,
+                Token::Filed,
+                &context,
+            ) {
                 return true;
             }
         }
@@ -140,22 +144,14 @@ impl World {
     /// Drains all that is due, and ends what has expired. Returns how many it ended.
     pub(crate) fn collect(&self, now: u64) -> usize {
         let mut ended = 0;
-        loop {
-            let context = self.begin(now);
-            let due = Class::ALL
-                .into_iter()
-                .filter_map(|class| self.calendar.front(class, &context))
-                .find(|bucket| self.calendar.end_of(bucket) <= now);
-            let Some(bucket) = due else {
-                return ended;
-            };
-            let judge = |record: &Entry, seen| record.deadline(seen) <= now;
-            let each = |record: &Entry| ended += usize::from(self.review(record, judge, &context));
-            self.calendar.drain(bucket, STEP, &context, |_| {}, each);
+        while let Some(more) = self.drain_due(&self.begin(now)) {
+            ended += more;
         }
+        ended
     }
 
-    /// Looks at every record that has a token, as a collection of what is idle does. Returns how many are live.
+    /// Looks at every record that has a token, as a collection of what is idle does. Returns how
+    /// many are live.
     pub(crate) fn look_through(&self) -> usize {
         let context = self.begin(0);
         let tokens = self.tokens(&context);
@@ -163,60 +159,13 @@ impl World {
         tokens.iter().filter(is_live).count()
     }
 
-    /// Ends the first record of the calendar that was not touched since it was filed. False if there is none.
+    /// Ends a record as a map without a bound does. False if there is none.
     pub(crate) fn evict(&self) -> bool {
-        let context = self.begin(0);
-        for class in Class::ALL {
-            while let Some(bucket) = self.calendar.front(class, &context) {
-                let quantum = bucket.key.quantum;
-                let mut evicted = false;
-                let judge = |record: &Entry, seen: Observed| match class {
-                    Class::Fresh => !seen.touched(),
-                    Class::Touched | Class::Protected => record.deadline(seen) <= quantum,
-                };
-                let each = |record: &Entry| evicted = self.review(record, judge, &context);
-                self.calendar.drain(bucket, 1, &context, |_| {}, each);
-                if evicted {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    /// What a collection does with a token. True if it ended the record.
-    fn review(
-        &self,
-        record: &Entry,
-        judge: impl Fn(&Entry, Observed) -> bool,
-        context: &Operation<'_>,
-    ) -> bool {
-        let mut record = record;
-        loop {
-            match record.status.load() {
-                State::Live(seen) if judge(record, seen) => {
-                    if record.status.kill(seen) {
-                        self.unlink(record, context);
-                        context.retire(record);
-                        return true;
-                    }
-                }
-                State::Live(_) => {
-                    self.calendar.file(record, Filing::Again, context);
-                    return false;
-                }
-                State::Forward(successor) => {
-                    // SAFETY: the successor's token is the one in hand.
-                    let successor = unsafe { context.follow(successor) };
-                    context.release_stale(record);
-                    record = successor;
-                }
-                State::Dead | State::Pending => {
-                    context.release_stale(record);
-                    return false;
-                }
-            }
-        }
+        let spared = Spared {
+            record: None,
+            protected: false,
+        };
+        self.evict_one(&spared, &self.begin(0)).is_some()
     }
 
     fn find<'v>(&self, key: usize, context: &'v Operation<'_>) -> Option<(&'v Entry, Observed)> {
@@ -254,21 +203,15 @@ impl World {
         }
     }
 
-    fn unlink(&self, dead: &Entry, context: &Operation<'_>) {
-        let key = dead.value().number() as usize;
-        self.forward(key, context);
-        let pointer = ptr::from_ref(dead).cast_mut();
-        assert!(self.exchange_slot(key, pointer, ptr::null_mut()));
-    }
-
     fn exchange_slot(&self, key: usize, from: *mut Entry, to: *mut Entry) -> bool {
         self.slots[key]
             .compare_exchange(from, to, Ordering::Release, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// Checks the calendar's promise, when nothing else goes on: each live record has one token, in a bucket
-    /// of its kind that is not too late, and its place leads there. Returns the keys that have a live record.
+    /// Checks the calendar's promise, when nothing else goes on: each live record has one token, in
+    /// a bucket of its kind that is not too late, and its place leads there. Returns the keys that
+    /// have a live record.
     pub(crate) fn live(&self) -> Vec<usize> {
         let context = self.begin(0);
         let live = |key: &usize| self.find(*key, &context).is_some();
@@ -293,7 +236,8 @@ impl World {
         keys
     }
 
-    /// Classes and quanta of the buckets that hold a token of the record, or of one that it replaced.
+    /// Classes and quanta of the buckets that hold a token of the record, or of one that it
+    /// replaced.
     fn places_of(&self, record: &Entry, context: &Operation<'_>) -> Vec<(Class, u64)> {
         self.tokens(context)
             .into_iter()
@@ -326,6 +270,33 @@ impl World {
             }
         }
         tokens
+    }
+}
+
+impl Ends<Key, Value> for World {
+    fn calendar(&self) -> &Calendar<Key, Value> {
+        &self.calendar
+    }
+
+    fn unlink(&self, dead: &Entry, context: &Operation<'_>) {
+        let key = dead.value().number() as usize;
+        self.forward(key, context);
+        let pointer = ptr::from_ref(dead).cast_mut();
+        assert!(self.exchange_slot(key, pointer, ptr::null_mut()));
+    }
+
+    fn announce(&self, _: &Entry, _: RemovalCause, _: &Operation<'_>) {}
+
+    fn prefetch(&self, _: &Entry, _: &Operation<'_>) {}
+}
+
+impl Evicts<Key, Value> for World {
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
+    fn can_spare_protected(&self) -> bool {
+        false
     }
 }
 

@@ -1,15 +1,16 @@
 //! A table of its own: what the models of `table` and `resize` work on.
 //!
-//! The calendar is a specification: a count in each record. Its inserter files it, and who ends it takes it
-//! back; who comes second holds the token, and gives up the calendar's share.
+//! The calendar is a specification: a count in each record. Its inserter files it, and who ends it
+//! takes it back; who comes second holds the token, and gives up the calendar's share.
 
 use crate::watched::{Key, Value};
 use dwell::internals::map::context::{Context, Remains};
 use dwell::internals::map::record::status::{Observed, State};
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
+use dwell::internals::map::table::insert::{Inserted, Taken};
 use dwell::internals::map::table::line::CommitState;
 use dwell::internals::map::table::lookup::FastLookup;
-use dwell::internals::map::table::{Inserted, Table, Taken, upper};
+use dwell::internals::map::table::{Table, upper};
 use dwell::internals::sync::{AtomicUsize, Ordering};
 use std::borrow::Borrow;
 
@@ -41,8 +42,9 @@ pub(crate) struct World {
 
 const NOW: u64 = 1;
 
-/// Odd keys and even ones are in different lines of a table that has two; with four, those that differ in
-/// the second bit too. The tags of keys up to 7 are alike, so that each of these in a line is compared.
+/// Odd keys and even ones are in different lines of a table that has two; with four, those that
+/// differ in the second bit too. The tags of keys up to 7 are alike, so that each of these in a
+/// line is compared.
 fn hash(key: u64) -> u64 {
     let (low, high) = (key & 1, key >> 1 & 1);
     low << 63 | high << 62 | key >> 3
@@ -66,8 +68,17 @@ fn terms() -> Terms {
 impl World {
     /// A table of 2^bits lines with these keys, whose values are the keys.
     pub(crate) fn new(bits: u32, keys: &[u64]) -> Self {
+        Self::with(Table::new(bits), keys)
+    }
+
+    /// The same, none of whose lines is ready but for those of the keys.
+    pub(crate) fn untouched(bits: u32, keys: &[u64]) -> Self {
+        Self::with(Table::untouched(bits), keys)
+    }
+
+    fn with(table: Table<Key, Item>, keys: &[u64]) -> Self {
         let world = Self {
-            table: Table::new(bits),
+            table,
             remains: Remains::new(1),
         };
         for &key in keys {
@@ -212,22 +223,19 @@ impl World {
         matches!(commit_word.decode(), CommitState::Link(_))
     }
 
-    /// migrates all that is left.
+    /// Migrates all that is left.
     pub(crate) fn finish(&self) {
-        let context = self.begin();
-        self.table.lines(&context.guard).finish(&context);
+        self.table.migrate_rest(usize::MAX, &self.begin());
     }
 
-    /// migrates one of the units that are left. False if none was.
+    /// Migrates one of the units that are left. False if none was.
     pub(crate) fn take_part(&self) -> bool {
-        let context = self.begin();
-        self.table.lines(&context.guard).migrate_rest(1, &context)
+        self.table.migrate_rest(1, &self.begin())
     }
 
-    /// migrates the next unit.
+    /// Migrates the next unit.
     pub(crate) fn migrate_some(&self) {
-        let context = self.begin();
-        self.table.lines(&context.guard).migrate_some(1, &context);
+        self.table.migrate_some(1, &self.begin());
     }
 
     /// Records that were retired.

@@ -1,7 +1,7 @@
 //! A bucket: the tokens of records that end, as far as was known, within one quantum of time.
 //!
-//! A token is a record's one entry in the calendar. A bucket is an array of entries, filled from the
-//! front by whoever files a record, and drained from the front by collection and eviction.
+//! A token is a record's one entry in the calendar. A bucket is an array of entries, filled from
+//! the front by threads that file records, and drained from the front by collection and eviction.
 //!
 //! ```text
 //!           file             file          clear (remove, update, a shorter deadline)
@@ -11,48 +11,46 @@
 //!     +--------------+---------------+------------- drain -------------------+--> DRAINED
 //! ```
 //!
-//! **Invariant.** Each step is one exchange, and no entry comes back to a state that it has left: a record is passed on
-//! once. So a token has exactly one holder: the entry, or the thread that took it out of one. The holder files the token
-//! again, or gives up the calendar's share in the record.
+//! **Invariant.** Each step is one exchange, and no entry comes back to a state that it has left: a
+//! record is passed on once. So a token has exactly one holder: the entry, or the thread that took
+//! it out of one. The holder files the token again, or gives up the calendar's share in the record.
 //!
-//! **Invariant.** A record that is not dead or replaced does not name a retired bucket as its place. Who
-//! files a token reserves the entry before it writes the place, and a reserved entry that is drained is
-//! accounted for by its filler, after that has taken the place back. Who drained a token accounts for it
-//! after it has filed it again, and so has written another place. A successor awaits its token under a mark that it has
-//! once in its status: who has passed the token on exchanges the mark for the place, and fails if the token was filed
-//! elsewhere meanwhile.
+//! **Invariant.** A record that is not dead or replaced does not name a retired bucket as its
+//! place. A thread that files a token reserves the entry before it writes the place. If the
+//! reserved entry is drained, that thread accounts for it, after it has taken the place back. A
+//! thread that drained a token accounts for it after it has filed it again, and so has written
+//! another place. A successor starts with the place `AWAITED`. The thread that passes the token on
+//! exchanges `AWAITED` for the entry's place; the exchange fails if the token was filed elsewhere
+//! meanwhile. A record is `AWAITED` at most once.
 //!
 //! **Linearization points.** Each step's exchange.
 //!
-//! **Status of a bucket.** Entries are claimed for draining by adding to `cursor`, and accounted for in
-//! `done` when what was in them has been dealt with. Its creator has one part of `done` too, so that a bucket is not retired before its creator has
-//! put it where it belongs. Who completes `done` retires the bucket.
+//! **Status of a bucket.** Entries are claimed for draining by adding to `cursor`, and accounted
+//! for in `done` when what was in them has been dealt with. Its creator has one part of `done` too,
+//! so that a bucket is not retired before its creator has put it where it belongs. The thread
+//! that completes `done` retires the bucket.
 //!
-//! **Progress.** All operations are wait-free. A thread that stops between claiming and accounting delays
-//! the reclamation of the bucket, and the collection of what it claimed.
+//! **Progress.** All operations are wait-free. A thread that stops between claiming and accounting
+//! delays the reclamation of the bucket, and the collection of what it claimed.
 
 use crate::cpu::prefetch;
-use crate::map::expiry::STEP;
-use crate::map::expiry::index::Key;
 use crate::map::record::{Record, assert_address, place};
 use crate::reclaim::{Guard, Mark};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
+use crate::tuning::expiry::{SPARSE, STEP};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Range;
 use std::{ptr, slice};
 
-/// Entries of a quantum's first bucket; each further one has four times as many.
-pub const FEWEST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
-    2
-} else {
-    16
-};
-/// The largest bucket: bounds the work that one bucket can ask for at once.
-pub const MOST: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
-    2
-} else {
-    512
-};
+/// A bucket's quantum, and a number that makes the key unique and orders a quantum's buckets by
+/// age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The quantum in which the bucket's records end, as far as was known.
+    pub quantum: u64,
+    /// The number of the bucket, of all buckets of the calendar.
+    pub number: usize,
+}
 
 /// What a record has shown of itself: eviction takes from the classes by different rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +67,13 @@ impl Class {
     pub const ALL: [Self; 3] = [Self::Fresh, Self::Touched, Self::Protected];
 }
 
-/// A bucket is drained early when this part of it is cleared: two thirds; with two entries, one.
-const SPARSE: (usize, usize) = if cfg!(dwell_loom) { (1, 2) } else { (2, 3) };
-
 const EMPTY: usize = 0;
 const CLEARED: usize = 1;
 const DRAINED: usize = 2;
 const RESERVED: usize = 3;
 
-/// What stands in front of a bucket's entries, which follow in the same allocation: so that an entry's address is known
-/// before the bucket is read.
+/// What stands in front of a bucket's entries, which follow in the same allocation: so that an
+/// entry's address is known before the bucket is read.
 #[repr(C)]
 pub struct Bucket<K, V> {
     /// This bucket, as it was allocated: with its entries.
@@ -100,6 +95,13 @@ pub struct Bucket<K, V> {
     trace: Trace,
 }
 
+// SAFETY: the bucket's own address is only read and compared. What the entries lead to are records,
+// which any thread may read, end and free, since keys and values are `Send` and `Sync`.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Bucket<K, V> {}
+// SAFETY: all fields that change are atomic; the records that the entries lead to are shared
+// between threads, and keys and values are `Send` and `Sync`.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Bucket<K, V> {}
+
 type Entry<K, V> = AtomicPtr<Record<K, V>>;
 
 /// Where a token is: a bucket and an entry of it, in one word.
@@ -110,8 +112,9 @@ pub struct Place<K, V> {
 }
 
 impl<K, V> Place<K, V> {
-    /// Takes the place out of a record, so that it does not name a bucket any more; none if it named none,
-    /// or was changed at the same time. The caller knows that the record is not retired.
+    /// Takes the place out of a record, so that it does not name a bucket any more; none if it
+    /// named none, or was changed at the same time. The caller knows that the record is not
+    /// retired.
     pub fn take(record: &Record<K, V>) -> Option<Self> {
         // Acquire: pairs with `Bucket::file`.
         let word = record.place.load(Ordering::Acquire);
@@ -133,13 +136,15 @@ impl<K, V> Place<K, V> {
         }
     }
 
-    /// Notes that a record, which no other thread can reach, will be given the token of one that it replaces.
+    /// Notes that a record, which no other thread can reach, will be given the token of one that it
+    /// replaces.
     pub fn await_token(record: &Record<K, V>) {
         // Relaxed: published by the replacement.
         record.place.store(place::Place::Awaited, Ordering::Relaxed);
     }
 
-    /// Makes this the place of a record to which its token was passed on, unless it was filed elsewhere since.
+    /// Makes this the place of a record to which its token was passed on, unless it was filed
+    /// elsewhere since.
     pub fn settle(&self, record: &Record<K, V>) {
         // Release: pairs with `take`, as in `Bucket::file`.
         record
@@ -153,7 +158,7 @@ impl<K, V> Place<K, V> {
         record.place.is(self.word(), Ordering::Relaxed)
     }
 
-    /// Leaves a record without a place. Only by the thread that holds its token.
+    /// Leaves a record without a place. The caller holds its token.
     pub fn erase(record: &Record<K, V>) {
         // Relaxed: no thread draws a conclusion from there being none.
         record.place.store(place::Place::None, Ordering::Relaxed);
@@ -251,7 +256,7 @@ impl<K, V> Bucket<K, V> {
     }
 
     /// # Safety
-    /// `new` returned the bucket, and nobody uses it any more.
+    /// `new` returned the bucket, and no thread uses it any more.
     pub unsafe fn free(bucket: *mut Self) {
         // SAFETY: as the caller says.
         unsafe {
@@ -310,8 +315,8 @@ impl<K, V> Bucket<K, V> {
             return Filed::Full;
         }
         let this = self.pointer;
-        // Release: pairs with the Acquire of `Place::take`, so that who takes the token back by its
-        // place finds a complete bucket.
+        // Release: pairs with the Acquire of `Place::take`, so that a thread that takes the
+        // token back by its place finds a complete bucket.
         let place = Place {
             bucket: this,
             index,
@@ -327,7 +332,8 @@ impl<K, V> Bucket<K, V> {
         if filed.is_ok() {
             return Filed::Done(place);
         }
-        // Relaxed: who read the place before may go on using it, this entry is not accounted for yet.
+        // Relaxed: a thread that read the place before may go on using it, since this entry is not
+        // accounted for yet.
         Place::erase(record);
         if self.account(1) {
             Filed::Completed
@@ -336,9 +342,11 @@ impl<K, V> Bucket<K, V> {
         }
     }
 
-    /// Takes the token of `record` out of an entry. True for one caller at most; it holds the token.
+    /// Takes the token of `record` out of an entry. True for one caller at most; it holds the
+    /// token.
     pub fn clear(&self, place: &Place<K, V>, record: &Record<K, V>) -> bool {
-        // Relaxed: what came before the token was put here was seen with the place, see `Place::take`.
+        // Relaxed: what came before the token was put here was seen with the place, see
+        // `Place::take`.
         self.entries()[place.index]
             .compare_exchange(
                 ptr::from_ref(record).cast_mut(),
@@ -349,7 +357,8 @@ impl<K, V> Bucket<K, V> {
             .is_ok()
     }
 
-    /// Makes the token of a replaced record that of its successor, in the same entry. True for one caller at most.
+    /// Makes the token of a replaced record that of its successor, in the same entry. True for one
+    /// caller at most.
     pub fn pass_on(
         &self,
         place: &Place<K, V>,
@@ -373,9 +382,10 @@ impl<K, V> Bucket<K, V> {
         cleared * SPARSE.1 >= self.size() * SPARSE.0
     }
 
-    /// Claims up to `most` entries for draining, or up to [`STEP`] if none of them was filled; empty if all are claimed.
+    /// Claims up to `most` entries for draining, or up to [`STEP`] if none of them was filled;
+    /// empty if all are claimed.
     pub fn claim(&self, most: usize) -> Range<usize> {
-        // Relaxed, all: who gets which entries orders nothing.
+        // Relaxed, all: which thread gets which entries orders nothing.
         let cursor = self.cursor.load(Ordering::Relaxed);
         if cursor >= self.size() {
             return 0..0;
@@ -429,7 +439,8 @@ impl<K, V> Bucket<K, V> {
     /// completes the bucket and must retire it.
     pub fn account(&self, entries: usize) -> bool {
         self.trace.read();
-        // AcqRel: pairs with itself. The last one comes after all that the others did with the bucket.
+        // AcqRel: pairs with itself. The last one comes after all that the others did with the
+        // bucket.
         self.done.fetch_add(entries, Ordering::AcqRel) + entries == self.size() + 1
     }
 }

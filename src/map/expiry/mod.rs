@@ -1,55 +1,46 @@
-//! The calendar: every record's token, ordered by the quantum in which the record ends.
+//! The calendar: every record's token, ordered by the quantum in which the record ends. A calendar
+//! queue (Brown, 1988) without a ring: an ordered index of buckets, keyed by quantum.
 //!
-//! An ordered index of buckets (see `index`, `bucket`), keyed by quantum: a record's deadline, which is
-//! its last access plus its idle timeout, in steps of a power of two milliseconds. A touch does not
-//! move the token. So the invariant is one-sided:
+//! A record's quantum is its deadline (last access plus idle timeout) in steps of a power of two
+//! milliseconds. A touch does not move the token.
 //!
-//! **Invariant.** Each record that is neither dead nor replaced has exactly one token, and it is in a
-//! bucket whose quantum is not later than the record's own, or in the hands of a thread that is about to
-//! file it. (A thread that stops there for good delays the record's collection, not its expiry.)
+//! **Contract.** [`file`](Calendar::file) files a token, [`take_back`](Calendar::take_back) takes
+//! it out, [`refile`](Calendar::refile) moves it after a deadline changed, and
+//! [`inherit`](Calendar::inherit) gives it to a successor. [`front`](Calendar::front) and
+//! [`after`](Calendar::after) walk the buckets, [`drain`](Calendar::drain) takes tokens out of one,
+//! and [`dismantle`](Calendar::dismantle) is the end.
 //!
-//! Whoever drains a bucket looks at each record's status word: what was touched since is filed again where
-//! it belongs now, at most once in an idle timeout for each record. A deadline that was made shorter
-//! than its bucket's quantum is filed anew at once, see [`Calendar::refile`]; and so is a record that replaces one which
-//! was protected when it is not, or the other way about: no eviction looks for one kind among the other.
+//! **Invariant.** Each record that is neither dead nor replaced has exactly one token. It is in a
+//! bucket whose quantum is not later than the record's own, or in the hands of a thread that is
+//! about to file it. (A thread that stops there for good delays the collection, not the expiry.)
 //!
-//! **Hints.** Who files looks for an open bucket of its quantum in a hint: one for each shard for new
-//! records, which nearly all end in the same quantum, and a ring by quantum for those that are filed
-//! again; then in the index. A hint is cleared before its bucket is retired, and set only by the bucket's creator.
+//! A thread that drains a bucket looks at each record's status: one that was touched since is filed
+//! again where it belongs now, at most once in an idle timeout. Filed anew at once is a record whose
+//! deadline was made shorter than its bucket's quantum, and one whose protection differs from that
+//! of the one that it replaces: no eviction looks for one kind among the other.
 //!
-//! **Progress.** Filing, taking back, claiming and retiring are lock-free: a token is looked for again only
-//! because another thread has filed it. There is no waiting for another thread.
+//! **Hints.** A thread that files looks for an open bucket in a hint first: one for each shard for
+//! new records, a ring by quantum for others; then in the index. Only a bucket's creator sets a
+//! hint to it, and the hint is cleared before the bucket is retired.
+//!
+//! **Progress.** Lock-free: a token is looked for again only because another thread has filed it.
 
 pub mod bucket;
 pub mod index;
+#[cfg(any(dwell_loom, dwell_shuttle, dwell_tsan))]
+mod index_spec;
 
 use crate::cpu::prefetch;
 use crate::map::context::Context;
-use crate::map::expiry::bucket::{Bucket, Class, Drained, FEWEST, Filed, MOST, Place, bucket_at};
-use crate::map::expiry::index::{Index, Key, OrderedIndex};
+use crate::map::expiry::bucket::{Bucket, Class, Drained, Filed, Key, Place, bucket_at};
+use crate::map::expiry::index::Index;
 use crate::map::record::Record;
 use crate::map::record::status::{Observed, State};
 use crate::reclaim::Reclaim;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
+use crate::tuning::expiry::{FEWEST, LONGEST_QUANTUM, MOST, QUANTA, RING, STEP};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
-
-/// Hints by quantum: as many as there are quanta in a life of up to nine hours. In a longer one some share a hint.
-const RING: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
-    1
-} else {
-    1024
-};
-/// The number of quanta in an untouched record's life, and less than twice as many for long ones.
-const QUANTA: u64 = 512;
-/// About a minute: maps whose records live long may have single ones that do not, and are evicted from in this order.
-const LONGEST_QUANTUM: u64 = 1 << 16;
-/// Entries that one step drains.
-pub const STEP: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
-    2
-} else {
-    32
-};
 
 /// Which hint a filer asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +54,7 @@ pub enum Filing {
 pub struct Calendar<K, V> {
     /// By class.
     orders: [Order<K, V>; Class::ALL.len()],
-    /// What a new record lives if nobody accesses it.
+    /// What a new record lives if no thread accesses it.
     life: u64,
     /// A quantum is 2^shift milliseconds.
     shift: u32,
@@ -79,13 +70,13 @@ pub struct Calendar<K, V> {
 
 /// The buckets of one class.
 struct Order<K, V> {
-    index: Index<K, V>,
+    index: Index<Bucket<K, V>>,
     tokens: CachePadded<AtomicUsize>,
 }
 
 impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
     /// `counts`: whether [`tokens`](Self::tokens) is needed, which costs a shared counter.
-    /// `status`: what a new record lives if nobody accesses it.
+    /// `life`: what a new record lives if no thread accesses it, in milliseconds.
     pub fn new(life: u64, shards: usize, counts: bool, protects: bool) -> Self {
         let order = |_| Order {
             index: Index::new(),
@@ -128,13 +119,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         &self.orders[class as usize]
     }
 
-    fn is_protected(&self, record: &Record<K, V>) -> bool {
-        self.protects && record.is_protected()
-    }
-
     /// Where a record belongs that was seen like this.
     pub fn class_of(&self, record: &Record<K, V>, seen: Observed) -> Class {
-        if self.is_protected(record) {
+        if self.protects && record.is_protected() {
             Class::Protected
         } else if seen.touched() {
             Class::Touched
@@ -143,7 +130,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         }
     }
 
-    /// Files a token that the caller holds, by what the record is now; or ends it, if the record is dead.
+    /// Files a token that the caller holds, by what the record is now; or ends it, if the record is
+    /// dead.
     pub fn file(&self, record: &Record<K, V>, filing: Filing, context: &Context<'_, K, V>) {
         let mut record = record;
         let mut filing = filing;
@@ -173,10 +161,12 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         }
     }
 
-    /// Gives a replaced record's token to its successor: in the entry in which it is, if the successor was accessed, and so
-    /// is an updated record. False if somebody else holds the token: he follows it to the successor.
+    /// Gives a replaced record's token to its successor: in the entry in which it is, if the
+    /// successor was accessed, and so is an updated record. False if another thread holds the
+    /// token: that thread follows the record to its successor.
     ///
-    /// The caller has made the replacement, and the successor [awaits](Place::await_token) its token.
+    /// The caller has made the replacement, and the successor [awaits](Place::await_token) its
+    /// token.
     pub fn inherit(
         &self,
         replaced: &Record<K, V>,
@@ -205,8 +195,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         true
     }
 
-    /// After a token was put into a place: whether it can stay there, by what the record is now. If not, the caller holds
-    /// it again. True also if somebody else has taken it meanwhile.
+    /// After a token was put into a place: whether it can stay there, by what the record is now. If
+    /// not, the caller holds it again. True also if another thread has taken it meanwhile.
     #[inline]
     fn stays(
         &self,
@@ -214,15 +204,16 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         place: &Place<K, V>,
         context: &Context<'_, K, V>,
     ) -> bool {
-        // SeqCst: pairs with the one in `leave_place`. Either who changed the record sees this place and its
-        // entry, or the change is seen here.
+        // SeqCst: pairs with the one in `leave_place`. Either the thread that changed the record
+        // sees this place and its entry, or its change is seen below.
         fence(Ordering::SeqCst);
         // SAFETY: the token was put there during this operation.
         let bucket = unsafe { bucket_at(place.bucket, &context.guard) };
-        // Somebody may also have taken the place while the entry was not complete, and then could not clear it.
+        // Somebody may also have taken the place while the entry was not complete, and then could
+        // not clear it.
         if let State::Live(seen) = record.status.load()
             && bucket.key.quantum <= self.quantum_of(record.deadline(seen))
-            && (bucket.class == Class::Protected) == self.is_protected(record)
+            && (bucket.class == Class::Protected) == (self.protects && record.is_protected())
             && place.is_of(record)
         {
             return true;
@@ -248,8 +239,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         }
         let shard = context.shard() % self.shards + self.shards * class as usize;
         let ring = Class::ALL.len() * self.shards + quantum as usize % RING;
-        // The shards' hints follow the records that were accessed just now; one with a deadline of its own
-        // goes by the ring.
+        // The shards' hints follow the records that were accessed just now; one with a deadline of
+        // its own goes by the ring.
         let is_usual = filing == Filing::New && quantum == self.quantum_of(context.now + self.life);
         let hint = if is_usual { shard } else { ring };
         let seen = self.hint(hint, context);
@@ -278,7 +269,7 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             unreachable!("nobody else knows the bucket yet");
         };
         self.order(class).index.add(key, NonNull::from(created));
-        // Release: publishes the bucket. If somebody else changed the hint, it stays as it is.
+        // Release: publishes the bucket. If another thread changed the hint, it stays as it is.
         let _ = self.hints[hint].compare_exchange(
             seen.map_or(ptr::null_mut(), |seen| seen.pointer),
             bucket,
@@ -325,11 +316,11 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         cleared
     }
 
-    /// Takes a record's token out of its bucket. True if the caller holds it now. If not, whoever does
-    /// will look at the record's life before it files it, and after.
+    /// Takes a record's token out of its bucket. True if the caller holds it now. If not, the
+    /// thread that does looks at the record's status before and after it files the token.
     ///
-    /// The record was found live during the operation, and the caller keeps the calendar from giving up its
-    /// share: it has ended the record's life, or has just advanced it.
+    /// The record was found live during the operation, and the caller keeps the calendar from
+    /// giving up its share: it has ended the record's life, or has just advanced it.
     pub fn take_back(&self, record: &Record<K, V>, context: &Context<'_, K, V>) -> bool {
         let clear = |bucket: &Bucket<K, V>, place: &Place<K, V>| self.clear(bucket, place, record);
         let Some(place) = self.leave_place(record, clear, context) else {
@@ -345,8 +336,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         true
     }
 
-    /// Takes a record's place, and does to its entry what `step` does. Returns the place if that succeeded; none if
-    /// somebody else holds the token, who looks at the record's life once he has filed it.
+    /// Takes a record's place, and does to its entry what `step` does. Returns the place if that
+    /// succeeded. None if another thread holds the token: it rechecks the record's status after
+    /// filing.
     fn leave_place(
         &self,
         record: &Record<K, V>,
@@ -362,9 +354,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             if taken.as_ref().is_some_and(step) {
                 return taken;
             }
-            // SeqCst: pairs with the one in `stays`. If the token is being filed, either its entry or
-            // its new place is found from here on, or its filer sees that the place was taken, and
-            // what the caller did to the record.
+            // SeqCst: pairs with the one in `stays`. If the token is being filed, either its entry
+            // or its new place is found from here on, or its filer sees that the place was taken,
+            // and what the caller did to the record.
             fence(Ordering::SeqCst);
             if taken.as_ref().is_some_and(step) {
                 return taken;
@@ -373,8 +365,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         }
     }
 
-    /// After a record's deadline was changed, and its life advanced: moves its token if it may be in a
-    /// bucket that is too late now.
+    /// After a record's deadline was changed, and its life advanced: moves its token if it may be
+    /// in a bucket that is too late now.
     pub fn refile(&self, record: &Record<K, V>, context: &Context<'_, K, V>) {
         if self.take_back(record, context) {
             self.file(record, Filing::Again, context);
@@ -422,9 +414,9 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         bucket.key.quantum.saturating_add(1) << self.shift
     }
 
-    /// Drains up to `most` entries, at most [`STEP`], of a bucket. `each` gets the tokens: it files them
-    /// again, or gives up the calendar's share. `ahead` sees each record some time before that, to
-    /// prefetch what `each` will need. Returns how many entries were claimed.
+    /// Drains up to `most` entries, at most [`STEP`], of a bucket. `each` gets the tokens: it files
+    /// them again, or gives up the calendar's share. `ahead` sees each record some time before
+    /// that, to prefetch what `each` will need. Returns how many entries were claimed.
     pub fn drain<'v>(
         &self,
         bucket: &Bucket<K, V>,
@@ -454,11 +446,13 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
             order.tokens.fetch_sub(taken, Ordering::Relaxed);
         }
         for &record in &tokens[..taken] {
-            // SAFETY: drained during the operation, and the calendar's share in it was not given up.
+            // SAFETY: drained during the operation, and the calendar's share in it was not given
+            // up.
             ahead(unsafe { context.at(record) });
         }
         for &record in &tokens[..taken] {
-            // SAFETY: as above.
+            // SAFETY: drained during the operation; `each` has not given up this record's reference
+            // yet.
             each(unsafe { context.at(record) });
         }
         if entries > reserved && bucket.account(entries - reserved) {
@@ -482,8 +476,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         unsafe { context.guard.defer(move || Bucket::free(pointer)) };
     }
 
-    /// Calls `left` for each record that still has a token, and frees the buckets, for a map that is being
-    /// dropped.
+    /// Calls `left` for each record that still has a token, and frees the buckets, for a map that
+    /// is being dropped.
     pub fn dismantle(&mut self, context: &Context<'_, K, V>, left: impl Fn(&Record<K, V>)) {
         let leave = |record| {
             let mut record: &Record<K, V> = record;

@@ -1,50 +1,33 @@
-//! Collection: it drains the calendar from its front, a few entries at a time, as eviction does (see `evict`).
+//! Collection: it drains the calendar from its front, a few entries at a time, as eviction does
+//! (see `search`).
 //!
-//! Each step pins anew, so that no step keeps anything from being freed for long. A step looks at no more
-//! than 32 records. What was touched since it was filed is filed again; what has ended is unlinked and
-//! retired; what is due is ended by the exchange of its status word, which fails if it is touched right then.
+//! Each step pins anew, so that no step keeps anything from being freed for long. A step looks at
+//! 32 records at most. A record that was touched since it was filed is filed again. A record that
+//! has ended is unlinked and retired. A record that is due is ended by the exchange of its status
+//! word, which fails if a thread touches it at that moment (see `ends`).
 
 use crate::map::context::Context;
 use crate::map::expiry::bucket::{Bucket, Class};
-use crate::map::expiry::{Filing, STEP};
-use crate::map::record::Record;
-use crate::map::record::status::{Observed, State};
-use crate::map::{IdleMap, RemovalCause, nested};
-use crate::reclaim::{Guard, Reclaim};
+use crate::map::ops::ends::{Ends, Token, expired};
+use crate::map::record::status::State;
+use crate::map::{IdleMap, RemovalCause};
+use crate::tuning::ops::{BATCHES, PART, PART_OF_TABLE};
 use std::time::Duration;
-
-/// Steps of a part of a collection.
-const PART: usize = 1_024 / STEP;
-/// Units of a table whose array is being replaced that one step migrates: each copies some ten records' words.
-const UNITS: usize = 256;
-/// Such steps in a part of a collection.
-const PART_OF_TABLE: usize = 4;
-/// Batches of ended records that a part of a collection frees: 1,024 records.
-const BATCHES: usize = 32;
-
-/// What became of a token that was drained.
-pub(in crate::map) enum Reviewed {
-    /// The record, of this weight, was ended.
-    Ended(u64),
-    /// The record had ended before.
-    Shell,
-    /// The token was filed again.
-    Kept,
-}
 
 impl<K, V, S> IdleMap<K, V, S>
 where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// Ends every record that is due, and frees what is ready to be freed. Returns how many it ended.
+    /// Ends every record that is due, and frees what is ready to be freed. Returns how many it
+    /// ended.
     ///
-    /// A record is due for collection at the latest one quantum after it ended: a 512th of the idle timeout or
-    /// of the maximal lifetime, of the shorter one, and 66 seconds at most.
-    /// Reads do not wait for that, they see its end at once. May be called by several threads at the same
-    /// time, next to a background [`Collector`](crate::Collector) or in its place. Cost: tens of
-    /// nanoseconds if nothing is due; otherwise in proportion to what is, and to what was touched in the
-    /// idle timeout before. No reader or writer waits for it. Lock-free.
+    /// A record is due for collection at the latest one quantum after it ended: a 512th of the idle
+    /// timeout or of the maximal lifetime, of the shorter one, and 66 seconds at most. Reads do not
+    /// wait for that, they see its end at once. May be called by several threads at the same time,
+    /// next to a background [`Collector`](crate::Collector) or in its place. Cost: tens of
+    /// nanoseconds if nothing is due; otherwise in proportion to what is, and to what was touched
+    /// in the idle timeout before. No reader or writer waits for it. Lock-free.
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -71,12 +54,12 @@ where
         ended
     }
 
-    /// A bounded part of a collection, for a thread that must not be away for long. Returns how many records it
-    /// ended, which may be none; or `None` if nothing was left to do.
+    /// A bounded part of a collection, for a thread that must not be away for long. Returns how
+    /// many records it ended, which may be none; or `None` if nothing was left to do.
     ///
-    /// A part looks at 1,024 records at most that are due; or it migrates 1,024 lines at most of a table that
-    /// grows or shrinks, and frees 1,024 ended records at most. It is not pinned between its steps, of 32
-    /// records or 256 lines. Lock-free, but for the allocator.
+    /// A part looks at 1,024 records at most that are due; or it migrates 1,024 lines at most of a
+    /// table that grows or shrinks, and frees 1,024 ended records at most. It is not pinned between
+    /// its steps, of 32 records or 256 lines. Lock-free, but for the allocator.
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -116,75 +99,22 @@ where
         ended
     }
 
-    /// One bounded step of collection. Returns how many records it ended, or none if nothing is due.
+    /// One bounded step of a collection. Returns how many records it ended, or none if nothing is
+    /// due.
     pub(in crate::map) fn collect_step(&self, now: u64) -> Option<usize> {
         let context = self.begin_at(now);
-        let due = Class::ALL
-            .into_iter()
-            .filter_map(|class| self.calendar.front(class, &context))
-            .find(|bucket| self.calendar.end_of(bucket) <= now)?;
-        let mut ended = 0;
-        let ahead = |record: &Record<K, V>| self.table.prefetch(record.hash(), &context);
-        self.calendar.drain(due, STEP, &context, ahead, |record| {
-            let judge = |record: &Record<K, V>, seen| self.expired(record, seen, now);
-            if let Reviewed::Ended(_) = self.review(record, judge, &context) {
-                ended += 1;
-            }
-        });
+        let ended = self.drain_due(&context)?;
         self.tidy(context);
         Some(ended)
     }
 
-    /// After a collection: lets the table shrink, and frees what can be freed now.
-    pub(in crate::map) fn settle(&self) {
-        let mut has_garbage = self.remains.garbage() > 0;
-        while self.settle_step() {
-            has_garbage = true;
-        }
-        if has_garbage {
-            self.free_garbage();
-        }
-    }
-
-    /// Takes a growing or shrinking table a bounded step further, or lets it begin to shrink. False if there is
-    /// nothing to do.
-    fn settle_step(&self) -> bool {
-        // At no time: nothing is judged by it.
-        let context = self.begin_at(0);
-        self.table
-            .lines(&context.guard)
-            .migrate_rest(UNITS, &context)
-            || self.fit(&context)
-    }
-
-    /// Frees up to so many batches of what has ended, unless somebody is pinned and may be reading it. False if there
-    /// were none to free.
-    fn free_part(&self, batches: usize) -> bool {
-        self.remains.retired.send_all(&Guard::pin());
-        let mut freed = 0;
-        // A grace period is over when the epoch has moved on three times.
-        for _ in 0..4 {
-            let context = self.begin_at(0);
-            context.guard.flush();
-            self.remains.retired.sweep(context.shard(), &context.guard);
-            // Values are dropped while nobody waits for this thread.
-            drop(context);
-            nested::free(|| freed += self.remains.retired.reap_any(batches - freed));
-        }
-        freed > 0
-    }
-
-    /// Frees all that has ended, unless somebody is pinned and may be reading it.
-    pub(in crate::map) fn free_garbage(&self) {
-        self.free_part(usize::MAX);
-    }
-
-    /// Ends every record that has been idle for at least `max_idle`: as if this were the idle timeout, for
-    /// this one pass. Returns how many it ended.
+    /// Ends every record that has been idle for at least `max_idle`: as if this were the idle
+    /// timeout, for this one pass. Returns how many it ended.
     ///
-    /// A record with an idle timeout of its own keeps its distance from the map's: if it may idle ten minutes
-    /// longer, it may idle for `max_idle` and ten minutes. Absolute deadlines count as always. Looks at each
-    /// record that may be concerned, and at none that was filed as more recent. Lock-free.
+    /// A record with an idle timeout of its own keeps its distance from the map's: if it may idle
+    /// ten minutes longer, it may idle for `max_idle` and ten minutes. Absolute deadlines count as
+    /// always. Looks at each record that may be concerned, and at none that was filed as more
+    /// recent. Lock-free.
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -205,7 +135,8 @@ where
             return self.collect();
         }
         let now = self.now();
-        // A record that is concerned has a deadline of its last access and its own timeout at the most.
+        // A record that is concerned has a deadline of its last access and its own timeout at the
+        // most.
         let horizon = self.calendar.quantum_of(now + (timeout - max_idle));
         let mut ended = 0;
         loop {
@@ -245,7 +176,8 @@ where
         let Some(record) = bucket.peek(index) else {
             return false;
         };
-        // SAFETY: read from a bucket during the operation: the calendar's share was not given up before.
+        // SAFETY: read from a bucket during the operation: the calendar's reference was not given
+        // up before.
         let record = unsafe { context.at(record) };
         loop {
             let State::Live(seen) = record.status.load() else {
@@ -253,49 +185,13 @@ where
             };
             let idle =
                 (record.idle_timeout() + max_idle).saturating_sub(self.settings.idle_timeout);
-            let cause = self.expired(record, seen, context.now).or_else(|| {
+            let cause = expired(record, seen, context.now).or_else(|| {
                 (seen.tick() + idle <= context.now).then_some(RemovalCause::ExpiredIdle)
             });
             match cause {
                 None => return false,
-                Some(cause) if self.end(record, seen, cause, context) => return true,
+                Some(cause) if self.end(record, seen, cause, Token::Filed, context) => return true,
                 Some(_) => {}
-            }
-        }
-    }
-
-    /// Decides about a record whose token was drained: ends it if `judge` names a cause, files it again if
-    /// not.
-    pub(in crate::map) fn review<'v>(
-        &self,
-        record: &'v Record<K, V>,
-        mut judge: impl FnMut(&'v Record<K, V>, Observed) -> Option<RemovalCause>,
-        context: &'v Context<'_, K, V>,
-    ) -> Reviewed {
-        let mut record = record;
-        loop {
-            match record.status.load() {
-                State::Live(seen) => match judge(record, seen) {
-                    Some(cause) => {
-                        if self.end_with_token(record, seen, cause, context) {
-                            return Reviewed::Ended(record.weight().into());
-                        }
-                    }
-                    None => {
-                        self.calendar.file(record, Filing::Again, context);
-                        return Reviewed::Kept;
-                    }
-                },
-                State::Forward(successor) => {
-                    // SAFETY: the successor's token is the one in hand: it was never given up.
-                    let successor = unsafe { context.follow(successor) };
-                    context.release_stale(record);
-                    record = successor;
-                }
-                State::Dead | State::Pending => {
-                    context.release_stale(record);
-                    return Reviewed::Shell;
-                }
             }
         }
     }

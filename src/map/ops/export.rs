@@ -2,9 +2,8 @@
 
 use crate::map::IdleMap;
 use crate::map::handle::Handle;
-use crate::map::ops::terminate::Found;
 use crate::map::record::{NEVER, Terms, Unlinked};
-use crate::map::table::{Taken, upper};
+use crate::map::table::upper;
 use std::hash::{BuildHasher, Hash};
 
 /// A record's times, by the map's clock in milliseconds.
@@ -34,9 +33,9 @@ where
         Some((Handle::new(record), history))
     }
 
-    /// Inserts a record that was last accessed at some time in the past, and keeps its own deadlines. False if
-    /// these are over, or if the key has a live record. It counts as one that was never accessed since its
-    /// creation. Lock-free; linearizable.
+    /// Inserts a record that was last accessed at some time in the past, and keeps its own
+    /// deadlines. False if these are over, or if the key has a live record. It counts as one that
+    /// was never accessed since its creation. Lock-free; linearizable.
     pub(crate) fn insert_with_history(&self, key: K, value: V, history: History) -> bool {
         let context = self.begin();
         let terms = Terms {
@@ -54,19 +53,11 @@ where
             return false;
         }
         let hash = self.hash(&key);
-        let mut record = Unlinked::new(upper(hash), key, value, terms);
-        let inserted = loop {
-            match self.insert_unlinked(hash, record, &context) {
-                Ok(_) => break true,
-                Err(Taken { existing, rejected }) => {
-                    if let Found::Live(..) = self.look(existing, &context) {
-                        break false;
-                    }
-                    record = rejected;
-                }
-            }
-        };
+        let record = Unlinked::new(upper(hash), key, value, terms);
+        let is_inserted = self
+            .insert_or(hash, record, &context, |_, _, _| Ok(()))
+            .is_ok();
         self.tidy(context);
-        inserted
+        is_inserted
     }
 }

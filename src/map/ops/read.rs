@@ -3,7 +3,7 @@
 use crate::map::IdleMap;
 use crate::map::context::Context;
 use crate::map::handle::Handle;
-use crate::map::ops::terminate::Found;
+use crate::map::ops::ends::{Ends, Found, expired};
 use crate::map::record::status::{Observed, State};
 use crate::map::record::{Record, at};
 use crate::map::table::lookup::FastLookup;
@@ -42,11 +42,11 @@ where
 
     /// Finds a record's value and touches the record, if `judge` accepts the value.
     ///
-    /// The value is judged before the touch, in the same look-up: what is refused is not touched, and
-    /// nothing is written. The value that is returned is one that was accepted: if another thread replaces
-    /// it meanwhile, the new one is judged in its place, so that `judge` may run more than once. As in
-    /// [`with`](Self::with) the thread counts as being inside of an operation while it runs. Cost, progress
-    /// and consistency as [`get`](Self::get).
+    /// The value is judged before the touch, in the same look-up: what is refused is not touched,
+    /// and nothing is written. The value that is returned is one that was accepted: if another
+    /// thread replaces it meanwhile, the new one is judged in its place, so that `judge` may run
+    /// more than once. As in [`with`](Self::with) the thread counts as being inside of an operation
+    /// while it runs. Cost, progress and consistency as [`get`](Self::get).
     ///
     /// ```
     /// use dwell::{IdleMap, ManualClock};
@@ -72,10 +72,10 @@ where
 
     /// Calls `read` with a record's value and touches the record.
     ///
-    /// The fastest way to read: nothing shared is written while the clock stands. The thread counts as
-    /// being inside of an operation until `read` returns, which delays the freeing of memory everywhere:
-    /// keep it short, and take a handle from [`get`](Self::get) for more. `read` may call the map.
-    /// Lock-free; linearizable. If `read` panics, nothing is lost.
+    /// The fastest way to read: nothing shared is written while the clock stands. The thread counts
+    /// as being inside of an operation until `read` returns, which delays the freeing of memory
+    /// everywhere: keep it short, and take a handle from [`get`](Self::get) for more. `read` may
+    /// call the map. Lock-free; linearizable. If `read` panics, nothing is lost.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -122,7 +122,8 @@ where
         Some(Handle::new(record))
     }
 
-    /// Touches a record: its idle time starts anew. False if there is none. Lock-free; linearizable.
+    /// Touches a record: its idle time starts anew. False if there is none. Lock-free;
+    /// linearizable.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -141,8 +142,8 @@ where
         self.touch_if(key, |_| true)
     }
 
-    /// Touches a record, if `judge` accepts its value. False if there is none, or it was refused: nothing is
-    /// written then. Consistency as [`get_if`](Self::get_if). Lock-free; linearizable.
+    /// Touches a record, if `judge` accepts its value. False if there is none, or it was refused:
+    /// nothing is written then. Consistency as [`get_if`](Self::get_if). Lock-free; linearizable.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -229,8 +230,8 @@ where
         Some(Duration::from_millis(record.deadline(seen) - context.now))
     }
 
-    /// Touches the record that a handle of this map has, without a look-up. False if it has ended, was
-    /// replaced, or is past its deadline: nothing is written then.
+    /// Touches the record that a handle of this map has, without a look-up. False if it has ended,
+    /// was replaced, or is past its deadline: nothing is written then.
     // For sessions.
     #[cfg_attr(not(feature = "sessions"), allow(dead_code))]
     #[inline]
@@ -238,7 +239,7 @@ where
         let record = handle.record();
         let now = self.now();
         while let State::Live(seen) = record.status.load()
-            && self.expired(record, seen, now).is_none()
+            && expired(record, seen, now).is_none()
         {
             if seen.covers(now, self.settings.resolution, record.idle_timeout())
                 || record.status.touch(seen, seen.touched_at(now))
@@ -249,14 +250,15 @@ where
         false
     }
 
-    /// Whether a record that a handle of this map has is still the live one of its key. Does not touch it.
+    /// Whether a record that a handle of this map has is still the live one of its key. Does not
+    /// touch it.
     // For sessions.
     #[cfg_attr(not(feature = "sessions"), allow(dead_code))]
     #[inline]
     pub(crate) fn is_still(&self, handle: &Handle<K, V>) -> bool {
         let record = handle.record();
         match record.status.load() {
-            State::Live(seen) => self.expired(record, seen, self.now()).is_none(),
+            State::Live(seen) => expired(record, seen, self.now()).is_none(),
             _ => false,
         }
     }

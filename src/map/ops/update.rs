@@ -1,15 +1,16 @@
 //! Updates: a value that is made of the old one takes its place.
 //!
-//! **Linearization points.** The exchange of the old record's status word for the successor's address; if the change
-//! declines, the load that found the old value live; if there is no record, as for a look-up.
+//! **Linearization points.** The exchange of the old record's status word for the successor's
+//! address; if the change declines, the load that found the old value live; if there is no record,
+//! as for a look-up.
 //!
-//! **Progress.** Lock-free: a value is made again only because another thread has replaced the one that it was
-//! made of.
+//! **Progress.** Lock-free: a value is made again only because another thread has replaced the one
+//! that it was made of.
 
 use crate::map::IdleMap;
 use crate::map::expiry::bucket::Place;
 use crate::map::handle::Handle;
-use crate::map::ops::terminate::Found;
+use crate::map::ops::ends::{Ends, Found, Token, expired};
 use crate::map::record::{Terms, Unlinked};
 use std::borrow::Borrow;
 use std::convert::Infallible;
@@ -24,11 +25,12 @@ where
 {
     /// Puts the value that `change` makes of the old one in its place, and touches the record.
     ///
-    /// Atomic: of concurrent updates none is lost. `change` runs again if another thread replaced the value
-    /// meanwhile, and as in [`with`](Self::with) the thread counts as being inside of an operation: it should
-    /// do nothing but compute. (If it replaces the same record each time, it runs for ever.) The record keeps its own timeouts. Returns the new
-    /// value, or none if there is no record: an update never brings one back. Cost: an allocation, two or
-    /// three cache misses, about ten atomic exchanges. Lock-free; linearizable.
+    /// Atomic: of concurrent updates none is lost. `change` runs again if another thread replaced
+    /// the value meanwhile, and as in [`with`](Self::with) the thread counts as being inside of an
+    /// operation: it should do nothing but compute. (If it replaces the same record each time, it
+    /// runs for ever.) The record keeps its own timeouts. Returns the new value, or none if there
+    /// is no record: an update never brings one back. Cost: an allocation, two or three cache
+    /// misses, about ten atomic exchanges. Lock-free; linearizable.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -50,9 +52,10 @@ where
 
     /// Puts the value that `change` makes of the old one in its place, unless it declines.
     ///
-    /// What is declined changes nothing: the map writes nothing, touches nothing and allocates nothing, and
-    /// the record's idle time goes on. The refusal was judged against a value that was live and within its
-    /// deadlines. Otherwise as [`update`](Self::update): `Ok(None)` if there is no record.
+    /// What is declined changes nothing: the map writes nothing, touches nothing and allocates
+    /// nothing, and the record's idle time goes on. The refusal was judged against a value that was
+    /// live and within its deadlines. Otherwise as [`update`](Self::update): `Ok(None)` if there is
+    /// no record.
     ///
     /// # Errors
     /// What `change` returned.
@@ -86,8 +89,8 @@ where
         Ok(updated.map(|(handle, ())| handle))
     }
 
-    /// [`try_update`](Self::try_update) for a change that has something to return beside the value: what it
-    /// returned together with the value that was put in place.
+    /// [`try_update`](Self::try_update) for a change that has something to return beside the value:
+    /// what it returned together with the value that was put in place.
     ///
     /// # Errors
     /// What `change` returned.
@@ -117,7 +120,8 @@ where
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
-        // Each value is made during an operation of its own: making the one before may have taken its time.
+        // Each value is made during an operation of its own: making the one before may have taken
+        // its time.
         'replaced: loop {
             let context = self.begin();
             let Some((old, mut seen)) = self.seen(key, &context) else {
@@ -137,9 +141,9 @@ where
             Place::await_token(new.record());
             loop {
                 new.record().status.start(seen.touched_at(now));
-                if let Some(cause) = self.expired(old, seen, now) {
+                if let Some(cause) = expired(old, seen, now) {
                     // It ended while the value was made.
-                    if self.end(old, seen, cause, &context) {
+                    if self.end(old, seen, cause, Token::Filed, &context) {
                         return Ok(None);
                     }
                 } else {

@@ -4,19 +4,18 @@ use crate::map::context::Context;
 use crate::map::expiry::Filing;
 use crate::map::expiry::bucket::Place;
 use crate::map::handle::Handle;
-use crate::map::ops::terminate::Found;
+use crate::map::ops::ends::{Ends, Found, Token};
 use crate::map::record::status::Observed;
 use crate::map::record::{LONGEST_IDLE, Record, Unlinked};
-use crate::map::table::{Inserted, Taken, upper};
+use crate::map::table::insert::{Inserted, Taken};
+use crate::map::table::upper;
 use crate::map::{IdleMap, RemovalCause};
+use crate::tuning::ops::FIT_INTERVAL;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
 use std::time::Duration;
-
-/// Insertions and removals of a shard between two looks at the table's size.
-const FIT_INTERVAL: u64 = 32;
 
 /// [`IdleMap::try_insert`] found a record under the key.
 ///
@@ -51,10 +50,10 @@ where
 {
     /// Puts a value under a key, in the place of the one that was there. Returns that one.
     ///
-    /// The record starts anew: with the map's timeouts, and as never accessed. A full map evicts, see
-    /// [`Builder::capacity`](crate::Builder::capacity). Cost: an allocation, two or three cache misses,
-    /// about eleven atomic exchanges. Lock-free; linearizable, replacement included: at no moment does the key
-    /// have no value.
+    /// The record starts anew: with the map's timeouts, and as never accessed. A full map evicts,
+    /// see [`Builder::capacity`](crate::Builder::capacity). Cost: an allocation, two or three cache
+    /// misses, about eleven atomic exchanges. Lock-free; linearizable, replacement included: at no
+    /// moment does the key have no value.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -66,26 +65,20 @@ where
     pub fn insert(&self, key: K, value: V) -> Option<Handle<K, V>> {
         let context = self.begin();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, value, &context);
-        let replaced = loop {
-            match self.insert_unlinked(hash, record, &context) {
-                Ok(_) => break None,
-                Err(Taken { existing, rejected }) => {
-                    match self.replace(hash, existing, rejected, &context) {
-                        Ok(replaced) => break Some(replaced),
-                        Err(again) => record = again,
-                    }
-                }
-            }
-        };
+        let record = self.unlinked(hash, key, value, &context);
+        let replaced = self
+            .insert_or(hash, record, &context, |old, seen, record| {
+                self.replace(hash, (old, seen), record, &context)
+            })
+            .err();
         self.tidy(context);
         replaced
     }
 
     /// Puts a value under a key that has no live record.
     ///
-    /// Of several threads that insert the same key, exactly one succeeds. The record that is found is not
-    /// touched. Cost, progress and consistency as [`insert`](Self::insert).
+    /// Of several threads that insert the same key, exactly one succeeds. The record that is found
+    /// is not touched. Cost, progress and consistency as [`insert`](Self::insert).
     ///
     /// # Errors
     /// [`OccupiedError`] if the key has a live record: with that record, and with the value.
@@ -101,32 +94,26 @@ where
     pub fn try_insert(&self, key: K, value: V) -> Result<Handle<K, V>, OccupiedError<K, V>> {
         let context = self.begin();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, value, &context);
-        let result = loop {
-            match self.insert_unlinked(hash, record, &context) {
-                Ok(inserted) => break Ok(Handle::new(inserted)),
-                Err(Taken { existing, rejected }) => {
-                    // It may have been replaced since, by a record that is not past its deadline yet.
-                    if let Found::Live(existing, _) = self.look(existing, &context) {
-                        break Err(OccupiedError {
-                            existing: Handle::new(existing),
-                            value: rejected.into_value(),
-                        });
-                    }
-                    record = rejected;
-                }
-            }
-        };
+        let record = self.unlinked(hash, key, value, &context);
+        let result = self
+            .insert_or(hash, record, &context, |existing, _, rejected| {
+                Ok(OccupiedError {
+                    existing: Handle::new(existing),
+                    value: rejected.into_value(),
+                })
+            })
+            .map(Handle::new);
         self.tidy(context);
         result
     }
 
     /// Finds a record and touches it, or inserts the value that `make` returns.
     ///
-    /// `make` runs at most once, and only if no record was found at first. If another thread inserts the key
-    /// meanwhile, its record is returned and the made value dropped. Cost, progress and consistency as
-    /// [`get`](Self::get) and [`insert`](Self::insert). Keys that never come back, those of a rate limiter for
-    /// instance, stay in memory until somebody [collects](Self::spawn_collector).
+    /// `make` runs at most once, and only if no record was found at first. If another thread
+    /// inserts the key meanwhile, its record is returned and the made value dropped. Cost, progress
+    /// and consistency as [`get`](Self::get) and [`insert`](Self::insert). Keys that never come
+    /// back, those of a rate limiter for instance, stay in memory until a thread
+    /// [collects](Self::spawn_collector).
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -144,29 +131,22 @@ where
         // A new context: making the value may have taken its time.
         let context = self.begin();
         let hash = self.hash(&key);
-        let mut record = self.unlinked(hash, key, value, &context);
-        let handle = loop {
-            match self.insert_unlinked(hash, record, &context) {
-                Ok(inserted) => break Handle::new(inserted),
-                Err(Taken { existing, rejected }) => {
-                    if let Found::Live(existing, seen) = self.look(existing, &context)
-                        && let Some(found) = self.touched((existing, seen), |_| true, &context)
-                    {
-                        break Handle::new(found);
-                    }
-                    record = rejected;
-                }
-            }
-        };
+        let record = self.unlinked(hash, key, value, &context);
+        let handle = self
+            .insert_or(hash, record, &context, |existing, seen, rejected| {
+                let found = self.touched((existing, seen), |_| true, &context);
+                found.map(Handle::new).ok_or(rejected)
+            })
+            .map_or_else(|existing| existing, Handle::new);
         self.tidy(context);
         handle
     }
 
     /// Removes a record. Returns it, if it was there.
     ///
-    /// Final: whoever still holds the value can go on reading it, but not bring the record back. Of several
-    /// threads that remove the same record, exactly one gets it. Cost: three cache misses, about twelve
-    /// atomic exchanges. Lock-free; linearizable.
+    /// Final: a handle of the value still reads it, but does not bring the record back. Of
+    /// several threads that remove the same record, exactly one gets it. Cost: three cache misses,
+    /// about twelve atomic exchanges. Lock-free; linearizable.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -187,8 +167,8 @@ where
 
     /// Removes a record if `condition` holds for its value.
     ///
-    /// The value that was judged is the one that is removed: if it is replaced meanwhile, the new one is
-    /// judged. Cost, progress and consistency as [`remove`](Self::remove).
+    /// The value that was judged is the one that is removed: if it is replaced meanwhile, the new
+    /// one is judged. Cost, progress and consistency as [`remove`](Self::remove).
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -217,10 +197,11 @@ where
 
     /// Gives a record its own idle timeout, longer or shorter than the map's, in place of it.
     ///
-    /// Takes effect at once, counted from the record's last access; this call does not count as one.
-    /// Timeouts are clamped to between 1 millisecond and 34 years. False if there is no record. Lock-free;
-    /// linearizable, but for operations that run at the same time: they may judge the record by either
-    /// timeout, and if one of them ends it, the result of this call may be either.
+    /// Takes effect at once, counted from the record's last access; this call does not count as
+    /// one. Timeouts are clamped to between 1 millisecond and 34 years. False if there is no
+    /// record. Lock-free; linearizable, but for operations that run at the same time: they may
+    /// judge the record by either timeout, and if one of them ends it, the result of this call may
+    /// be either.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -238,12 +219,14 @@ where
         self.set_terms_if(key, Some(timeout), None, |_| true)
     }
 
-    /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one it has.
+    /// Gives a record its own absolute deadline: `lifetime` from now, later or earlier than the one
+    /// it has.
     ///
-    /// Takes effect at once. Does not touch the record, and does not change its idle timeout. Lifetimes
-    /// above 34 years count as 34 years; with zero the record ends here. False if there is no record.
-    /// Lock-free; linearizable, but for operations that run at the same time: they may judge the record by
-    /// either deadline, and if one of them ends it, the result of this call may be either.
+    /// Takes effect at once. Does not touch the record, and does not change its idle timeout.
+    /// Lifetimes above 34 years count as 34 years; with zero the record ends here. False if there
+    /// is no record. Lock-free; linearizable, but for operations that run at the same time: they
+    /// may judge the record by either deadline, and if one of them ends it, the result of this call
+    /// may be either.
     ///
     /// ```
     /// use dwell::IdleMap;
@@ -261,8 +244,8 @@ where
         self.set_terms_if(key, None, Some(lifetime), |_| true)
     }
 
-    /// Sets either or both, if `condition` holds for the value: a record whose value is replaced meanwhile is
-    /// judged anew, so that the terms are those of a record for which it held.
+    /// Sets either or both, if `condition` holds for the value: a record whose value is replaced
+    /// meanwhile is judged anew, so that the terms are those of a record for which it held.
     pub(crate) fn set_terms_if<Q>(
         &self,
         key: &Q,
@@ -288,14 +271,14 @@ where
             let idle_end = seen.tick() + idle.unwrap_or(record.idle_timeout());
             let limit_end = limit.unwrap_or(record.absolute_deadline());
             if context.now >= idle_end.min(limit_end) {
-                // By the new terms it is over. They are not written, so that nobody ends the record by them
-                // before this call does.
+                // By the new terms it is over. They are not written, so that no thread ends the
+                // record by them before this call does.
                 let cause = if limit_end <= idle_end {
                     RemovalCause::ExpiredLifetime
                 } else {
                     RemovalCause::ExpiredIdle
                 };
-                if self.end(record, seen, cause, &context) {
+                if self.end(record, seen, cause, Token::Filed, &context) {
                     return true;
                 }
             } else {
@@ -306,7 +289,7 @@ where
                 if let Some(limit) = limit {
                     record.set_absolute_deadline(limit);
                 }
-                // Whoever judged the record by its old terms fails from here on.
+                // A thread that judged the record by its old terms fails from here on.
                 if record.status.advance(seen) {
                     self.calendar.refile(record, &context);
                     return true;
@@ -314,8 +297,9 @@ where
             }
             match self.look(record, &context) {
                 Found::Live(live, again) => (record, seen) = (live, again),
-                // Others may have ended it by shorter terms as soon as these were written: then they were set
-                // before that. If they did so for another reason, they may have been set as well.
+                // Others may have ended it by shorter terms as soon as these were written: then
+                // they were set before that. If they did so for another reason, they may have been
+                // set as well.
                 Found::Gone => return is_shortened,
             }
         }
@@ -335,12 +319,45 @@ where
         context: &'v Context<'_, K, V>,
     ) -> &'v Record<K, V> {
         let pointer: NonNull<Record<K, V>> = record.into_linked();
-        // SAFETY: linked during the operation.
+        // SAFETY: linked during the operation, so it is not freed before the operation ends.
         unsafe { context.at(pointer.as_ptr()) }
     }
 
+    /// Inserts a record, or lets `occupied` deal with the live one of its key. `occupied` gets
+    /// both, and gives the new one back if the other has ended meanwhile: then the insertion begins
+    /// again. Returns the record that is in the map now, or else what `occupied` returned.
+    ///
     /// `hash` is the one that the record was made with: a key is hashed once, for it might lie.
-    pub(in crate::map) fn insert_unlinked<'v>(
+    pub(in crate::map) fn insert_or<'v, R>(
+        &self,
+        hash: u64,
+        record: Unlinked<K, V>,
+        context: &'v Context<'_, K, V>,
+        mut occupied: impl FnMut(
+            &'v Record<K, V>,
+            Observed,
+            Unlinked<K, V>,
+        ) -> Result<R, Unlinked<K, V>>,
+    ) -> Result<&'v Record<K, V>, R> {
+        let mut record = record;
+        loop {
+            let Taken { existing, rejected } = match self.insert_unlinked(hash, record, context) {
+                Ok(inserted) => return Ok(inserted),
+                Err(taken) => taken,
+            };
+            // It may have been replaced since, or be past its deadline.
+            record = match self.look(existing, context) {
+                Found::Gone => rejected,
+                Found::Live(existing, seen) => match occupied(existing, seen, rejected) {
+                    Ok(result) => return Err(result),
+                    Err(again) => again,
+                },
+            };
+        }
+    }
+
+    /// One attempt of [`insert_or`](Self::insert_or), and what follows on its success.
+    fn insert_unlinked<'v>(
         &self,
         hash: u64,
         record: Unlinked<K, V>,
@@ -367,23 +384,17 @@ where
         Ok(record)
     }
 
-    /// Puts `record`, which was made with this hash, in the place of a live one. Gives it back if that one has ended.
+    /// Puts `record`, which was made with this hash, in the place of a live one that was just seen.
+    /// Gives it back if that one has ended.
     fn replace(
         &self,
         hash: u64,
-        existing: &Record<K, V>,
+        (mut old, mut seen): (&Record<K, V>, Observed),
         record: Unlinked<K, V>,
         context: &Context<'_, K, V>,
     ) -> Result<Handle<K, V>, Unlinked<K, V>> {
-        let mut old = existing;
         Place::await_token(record.record());
         loop {
-            let Found::Live(live, seen) = self.look(old, context) else {
-                // Its key may have lied, and the record may be put elsewhere now.
-                record.record().set_hash(upper(hash));
-                return Err(record);
-            };
-            old = live;
             record.record().set_hash(old.hash());
             let room = self.reserve_more(old, record.record());
             if old.status.replace(seen, record.pointer().as_ptr()) {
@@ -395,6 +406,12 @@ where
                 self.tell(old, RemovalCause::Replaced);
                 return Ok(Handle::new(old));
             }
+            let Found::Live(live, again) = self.look(old, context) else {
+                // Its key may have lied, and the record may be put elsewhere now.
+                record.record().set_hash(upper(hash));
+                return Err(record);
+            };
+            (old, seen) = (live, again);
         }
     }
 }
@@ -414,7 +431,7 @@ where
     ) -> Option<Handle<K, V>> {
         let (mut record, mut seen) = (record, seen);
         while condition(record.value()) {
-            if self.end(record, seen, RemovalCause::Removed, context) {
+            if self.end(record, seen, RemovalCause::Removed, Token::Filed, context) {
                 return Some(Handle::new(record));
             }
             match self.look(record, context) {

@@ -4,9 +4,12 @@
 use crate::alloc::Zeroed;
 use crate::map::table::line::Line;
 
+/// Lines in zeroed memory, which takes up no pages before it is used.
 #[cfg(not(any(dwell_loom, dwell_shuttle)))]
 pub struct Array<K, V> {
+    /// The first line.
     lines: *mut Line<K, V>,
+    /// How many lines there are.
     count: usize,
     /// Keeps the lines, which need no drop.
     _memory: Zeroed,
@@ -27,7 +30,8 @@ impl<K, V> Array<K, V> {
     #[inline]
     pub fn line(&self, index: usize) -> &Line<K, V> {
         debug_assert!(index < self.count);
-        // SAFETY: the index is below the count: it has `bits` bits. All-zero words are a valid line.
+        // SAFETY: the index has `bits` bits, so it is below the count. All-zero words are a valid
+        // line, and the memory lives as long as `self`.
         unsafe { &*self.lines.add(index) }
     }
 }

@@ -6,44 +6,30 @@
 //!      +-- tag (16 bits of hash) | record | frozen
 //! ```
 //!
-//! **Slots.** `UNSET` (zero, as allocated) until the line is ready, then `EMPTY` or a record's word.
-//! A word carries 16 bits of the hash in the unused high bits of the address, so that a look-up reads
-//! a record only where these agree.
+//! **Slots.** A slot is `UNSET` (zero, as allocated) until the line is ready, then `EMPTY` or a
+//! record's word. The word carries a tag in the unused high bits of the address (see `tags`).
 //!
-//! **Commit words.** The chain's last commit word serialises insertions, see `table`. It is
-//! `UNSET` or a *prepared* link while the line is not ready (see `resize`); then a stamp that counts
-//! insertions, or the record of a commit whose last step is still owed, or a link.
+//! **Commit words.** The chain's last commit word serialises insertions (see `insert`). It is
+//! `UNSET` or a *prepared* link while the line is not ready (see `migrate`). Then it is a stamp
+//! that counts insertions, or the record of a commit whose last step is still owed, or a link.
 //!
-//! **Frozen.** A frozen word never changes again. Bit 0 of slots and commit words.
+//! **Frozen.** A frozen word never changes again. Bit 0 of slots and commit words. Only the words
+//! of ready lines are frozen.
+//!
+//! **Progress.** Wait-free, but for `freeze` and `open`: each repetition means that another thread
+//! changed the word.
 
 use crate::map::record::Record;
+use crate::map::table::tags::{self, TAG_SHIFT, Tag};
 use crate::sync::{AtomicPtr, Ordering, Trace};
+use crate::tuning::table::SLOTS;
 use core::ptr;
 
-/// Slots of a line: together with the commit word they fill one cache line.
-pub const SLOTS: usize = if cfg!(any(dwell_loom, dwell_shuttle)) {
-    2
-} else {
-    7
-};
-
-const TAG_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << TAG_SHIFT) - 1;
 const FROZEN: usize = 1;
 const FLAGS: usize = 0b111;
 const UNSET: usize = 0;
 const EMPTY: usize = 2;
-
-/// The part of a hash that slots remember: the low 16 bits, which do not choose the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tag(u16);
-
-impl Tag {
-    #[inline]
-    pub fn of(hash: u64) -> Self {
-        Self(hash as u16)
-    }
-}
 
 /// A slot's word as it was read.
 pub struct Word<K, V>(*mut Record<K, V>);
@@ -60,22 +46,17 @@ impl<K, V> Word<K, V> {
     const UNSET: Self = Self(ptr::without_provenance_mut(UNSET));
 
     pub fn new(record: *mut Record<K, V>, tag: Tag) -> Self {
-        Self(record.map_addr(|address| address | usize::from(tag.0) << TAG_SHIFT))
+        Self(record.map_addr(|address| address | tag.as_word()))
     }
 
     /// The record, if there is one and its tag agrees.
     #[inline]
     pub fn tagged(self, tag: Tag) -> Option<*mut Record<K, V>> {
-        if self.carries(tag) {
+        if tag.is_in(self.0.addr()) {
             self.record()
         } else {
             None
         }
-    }
-
-    #[inline]
-    fn carries(self, tag: Tag) -> bool {
-        (self.0.addr() ^ usize::from(tag.0) << TAG_SHIFT) < 1 << TAG_SHIFT
     }
 
     #[inline]
@@ -84,8 +65,9 @@ impl<K, V> Word<K, V> {
         (!record.is_null()).then_some(record)
     }
 
+    /// The tag that the word carries.
     pub fn tag(self) -> Tag {
-        Tag((self.0.addr() >> TAG_SHIFT) as u16)
+        Tag::of_word(self.0.addr())
     }
 
     /// The same word with another record of the same key in it.
@@ -116,6 +98,7 @@ impl<K, V> Word<K, V> {
     }
 }
 
+/// A place for one record.
 pub struct Slot<K, V>(AtomicPtr<Record<K, V>>);
 
 impl<K, V> Slot<K, V> {
@@ -132,19 +115,22 @@ impl<K, V> Slot<K, V> {
 
     /// Puts `word` in the place of `seen`.
     pub fn put(&self, seen: Word<K, V>, word: Word<K, V>) -> Result<(), Word<K, V>> {
-        // Release: publishes the record in `word`. Relaxed on failure: who lost follows nothing. He loads the slot again,
-        // or freezes the word that he lost to.
+        // Release: pairs with the Acquire of `load`, and publishes the record in `word`. Relaxed on
+        // failure: the thread does not follow the word that it lost to. It loads the slot again, or
+        // freezes that word.
         self.0
             .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Relaxed)
             .map(drop)
             .map_err(Word)
     }
 
-    /// Fills a slot of a line that is not ready. Who comes late changes nothing: the slot is set.
+    /// Fills a slot of a line that is not ready. A late helper changes nothing, since the slot is
+    /// set.
     pub fn prepare(&self, word: Word<K, V>) {
         let _ = self.put(Word::UNSET, word);
     }
 
+    /// Ends all changes of the slot. Returns the word that stays.
     pub fn freeze(&self) -> Word<K, V> {
         let mut seen = self.load();
         while !seen.is_frozen() {
@@ -157,7 +143,7 @@ impl<K, V> Slot<K, V> {
     }
 }
 
-/// A commit word's word, decoded.
+/// What a commit word says.
 pub enum CommitState<K, V> {
     /// The line is not ready, and its chain has no further line.
     Unset,
@@ -171,7 +157,7 @@ pub enum CommitState<K, V> {
     Link(*mut Line<K, V>),
 }
 
-/// A commit word's word as it was read.
+/// A commit word as it was read.
 pub struct CommitValue<K, V>(*mut Line<K, V>);
 
 impl<K, V> Clone for CommitValue<K, V> {
@@ -226,6 +212,7 @@ impl<K, V> CommitValue<K, V> {
     }
 }
 
+/// The last word of a line.
 pub struct CommitWord<K, V>(AtomicPtr<Line<K, V>>);
 
 impl<K, V> CommitWord<K, V> {
@@ -235,14 +222,16 @@ impl<K, V> CommitWord<K, V> {
 
     #[inline]
     pub fn load(&self) -> CommitValue<K, V> {
-        // Acquire: pairs with the Release of `put`. Who reads a stamp sees the slots as they were when
-        // the insertion it counts was committed; who reads a link, a complete line.
+        // Acquire: pairs with the Release of `put`. A thread that reads a stamp sees the slots as
+        // they were when the insertion that it counts was committed. A thread that reads a link
+        // sees a complete line.
         CommitValue(self.0.load(Ordering::Acquire))
     }
 
+    /// Puts `word` in the place of `seen`. True if it did.
     pub fn put(&self, seen: CommitValue<K, V>, word: CommitValue<K, V>) -> bool {
-        // Release: pairs with `load`. Acquire on failure: who finds the commit word frozen then finds the array that
-        // migrates.
+        // Release: pairs with the Acquire of `load`. Acquire on failure: pairs with the Release of
+        // the thread that froze the word, so that this thread then finds the next array.
         self.0
             .compare_exchange(seen.0, word.0, Ordering::Release, Ordering::Acquire)
             .is_ok()
@@ -262,7 +251,8 @@ impl<K, V> CommitWord<K, V> {
         }
     }
 
-    /// Attaches the rest of the chain to a line that is not ready. False if somebody did so before.
+    /// Attaches the rest of the chain to a line that is not ready. False if another thread did so
+    /// before.
     pub fn prepare(&self, rest: *mut Line<K, V>) -> bool {
         self.put(CommitValue::UNSET, CommitValue::prepared(rest))
     }
@@ -286,7 +276,9 @@ impl<K, V> CommitWord<K, V> {
 /// A cache line of a table, or of a chain.
 #[repr(C)]
 pub struct Line<K, V> {
+    /// Records, in no order.
     pub slots: [Slot<K, V>; SLOTS],
+    /// The commit word, or the link to the next line.
     pub commit_word: CommitWord<K, V>,
     /// No size outside of loom, which reports lines that are not freed.
     _trace: Trace,
@@ -294,9 +286,6 @@ pub struct Line<K, V> {
 
 impl<K, V> Line<K, V> {
     /// The slots whose words carry the tag, in their order, each with its word as it is read then.
-    ///
-    /// All seven are compared before the first is followed: which slot it will be cannot be foretold, so that a
-    /// branch for each would often be mispredicted, and hold up the look-ups behind this one.
     #[inline(always)]
     pub fn tagged(&self, tag: Tag) -> impl Iterator<Item = (&Slot<K, V>, Word<K, V>)> {
         let mut matches = self.matches(tag);
@@ -314,58 +303,20 @@ impl<K, V> Line<K, V> {
     #[cfg(any(not(target_arch = "x86_64"), dwell_loom, dwell_shuttle, dwell_tsan))]
     #[inline(always)]
     fn matches(&self, tag: Tag) -> u32 {
-        self.slots.iter().rev().fold(0, |matches, slot| {
-            matches << 1 | u32::from(slot.load().carries(tag))
-        })
+        tags::matches_scalar(self.slots.iter().map(|slot| slot.load().0.addr()), tag)
     }
 
-    /// The same with the processor's vectors: 16 instructions and four loads in the place of 35 and seven.
-    ///
-    /// What is loaded are the tags. A slot's tag changes only when it is filled, emptied or prepared, so that it does not matter
-    /// whether its word is read at once or in parts: a slot that has the tag all the time is found, and others may be found or
-    /// not. Who follows a match loads the word anew.
+    /// The same with the processor's vectors.
     #[cfg(all(
         target_arch = "x86_64",
         not(any(dwell_loom, dwell_shuttle, dwell_tsan))
     ))]
     #[inline(always)]
     fn matches(&self, tag: Tag) -> u32 {
-        const { assert!(SLOTS == 7 && TAG_SHIFT == 48) };
-        let matches: u32;
-        // SAFETY: it reads the 64 bytes of this line, and writes registers only. In assembly, so that these reads beside
-        // others' atomic writes are what the processor makes of them. They stay in order with the loads before and
-        // after them: on x86-64 loads do, and the compiler moves no access to memory over the block.
-        unsafe {
-            core::arch::asm!(
-                // The tag, eight times.
-                "movd {tags}, {tag:e}",
-                "pshuflw {tags}, {tags}, 0",
-                "punpcklqdq {tags}, {tags}",
-                // The upper halves of four words each.
-                "movups {low}, [{line}]",
-                "movups {next}, [{line} + 16]",
-                "shufps {low}, {next}, 0xdd",
-                "movups {high}, [{line} + 32]",
-                "movups {next}, [{line} + 48]",
-                "shufps {high}, {next}, 0xdd",
-                // The upper halves of these, which are the tags, side by side.
-                "psrad {low}, 16",
-                "psrad {high}, 16",
-                "packssdw {low}, {high}",
-                // A bit for each.
-                "pcmpeqw {low}, {tags}",
-                "packsswb {low}, {low}",
-                "pmovmskb {matches:e}, {low}",
-                line = in(reg) self,
-                tag = in(reg) u32::from(tag.0),
-                tags = out(xmm_reg) _,
-                low = out(xmm_reg) _,
-                high = out(xmm_reg) _,
-                next = out(xmm_reg) _,
-                matches = out(reg) matches,
-                options(nostack, preserves_flags),
-            );
-        }
+        const { assert!(SLOTS == 7 && size_of::<Self>() == 64) };
+        // SAFETY: a line is 64 initialized bytes, and `self` is borrowed during the call. All
+        // writes to it are atomic.
+        let matches = unsafe { tags::matches_vector(ptr::from_ref(self).cast(), tag) };
         // Without the commit word.
         matches & ((1 << SLOTS) - 1)
     }

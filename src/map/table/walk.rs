@@ -1,20 +1,22 @@
-//! Walks through the table: all live records, the line of one hash after another.
+//! Iteration: the live records of the table, one line after another.
 //!
-//! **Each record once.** A record may be read in a slot which it leaves again, because its insertion finds the key taken,
-//! and then succeed the record that has the key, in that one's slot. So what was found live counts only if the slot leads
-//! to it after that: who sees a successor live sees also that it was withdrawn, and a live record stays where it is. And a
-//! line counts only if its last commit word is not frozen after its slots were read: then none of them was frozen, and what was
-//! withdrawn was withdrawn from them, not from their copies in the next array.
+//! **Each record once.** A record may be read in a slot that it leaves again: its insertion finds
+//! the key taken, and the record then succeeds the one that has the key, in that one's slot. So a
+//! live record counts only if the slot leads to it after it was found live: a thread that sees a
+//! successor live also sees that it was withdrawn, and a live record stays where it is. And a line
+//! counts only if its last commit word is not frozen after its slots were read: then none of the
+//! slots was frozen, and what was withdrawn was withdrawn from them, not from their copies in the
+//! next array.
 //!
-//! **Progress.** Lock-free: a slot is read again only because another thread has changed it, and a line because another
-//! thread has replaced the array.
+//! **Progress.** Lock-free: a slot is read again only because another thread has changed it, and a
+//! line because another thread has replaced the array.
 
 use crate::map::context::Context;
 use crate::map::record::Record;
 use crate::map::record::status::Observed;
+use crate::map::table::Table;
+use crate::map::table::chain::{chain, last_commit_word, resolve};
 use crate::map::table::line::{Line, Slot};
-use crate::map::table::migrate::chain;
-use crate::map::table::{Table, last_commit_word, live};
 use std::ptr;
 
 impl<K: 'static, V: 'static> Table<K, V> {
@@ -56,7 +58,7 @@ fn living<'v, K: 'static, V: 'static>(
     while let Some(record) = word.record() {
         // SAFETY: read from a slot during the operation.
         let record = unsafe { context.at(record) };
-        let (living, seen) = live(head, slot, record, context)?;
+        let (living, seen) = resolve(head, slot, record, context)?;
         word = slot.load();
         if word.is_frozen() {
             return None;

@@ -2,8 +2,8 @@
 
 use crate::explore::{Size, alone, both, explore, three};
 use crate::watched::{Key, Value};
+use dwell::internals::map::expiry::bucket::Key as BucketKey;
 use dwell::internals::map::expiry::bucket::{Bucket, Class, Drained, Filed, Place, bucket_at};
-use dwell::internals::map::expiry::index::Key as BucketKey;
 use dwell::internals::map::record::status::Observed;
 use dwell::internals::map::record::{NEVER, Record, Terms, Unlinked};
 use dwell::internals::reclaim::{Guard, Reclaim};

@@ -452,3 +452,62 @@ fn a_key_is_found_while_two_take_over_in_parts() {
         },
     );
 }
+
+/// A table of one line that is not ready yet.
+fn untouched() -> Arc<World> {
+    Arc::new(World::untouched(0, &[]))
+}
+
+#[test]
+fn a_line_of_a_first_array_becomes_ready_once() {
+    explore("first array: insert and insert", Size::Pair, || {
+        let world = untouched();
+        let inserted = both(
+            &world,
+            |world| world.insert(1, 1),
+            |world| world.insert(3, 3),
+        );
+        assert_eq!(inserted, (true, true));
+        assert_eq!(alone(world).contents(), [(1, 1), (3, 3)]);
+    });
+}
+
+#[test]
+fn two_that_insert_a_key_into_a_first_array_agree() {
+    explore("first array: insert one key twice", Size::Pair, || {
+        let world = untouched();
+        let (one, two) = both(
+            &world,
+            |world| world.insert(1, 1),
+            |world| world.insert(1, 2),
+        );
+        assert!(one != two);
+        let expected = if one { 1 } else { 2 };
+        assert_eq!(alone(world).contents(), [(1, expected)]);
+    });
+}
+
+#[test]
+fn a_line_of_a_first_array_that_is_migrated_before_its_first_use_stays_frozen() {
+    explore("first array: insert and grow", Size::LongPair, || {
+        let world = untouched();
+        let (inserted, ()) = both(&world, |world| world.insert(1, 1), grow);
+        assert!(inserted);
+        assert_eq!((world.lines(), world.get(1)), (2, Some(1)));
+        assert_eq!(alone(world).contents(), [(1, 1)]);
+    });
+}
+
+#[test]
+fn a_look_up_in_a_first_array_finds_nothing_or_what_is_inserted() {
+    explore("first array: insert and look up", Size::Pair, || {
+        let world = untouched();
+        let (inserted, found) = both(
+            &world,
+            |world| world.insert(1, 1),
+            |world| world.lookup_fast(1),
+        );
+        assert!(inserted && found.is_none_or(|found| found == 1));
+        assert_eq!(alone(world).lookup_fast(1), Some(1));
+    });
+}
