@@ -1,6 +1,6 @@
 //! Counters, by shard so that threads do not write to each other's cache lines.
 
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 
 /// Why a record left the map.
@@ -119,9 +119,12 @@ pub(crate) struct Counters {
     /// [room](crate::map::ops::evict::Room). Shared.
     occupied: CachePadded<AtomicUsize>,
     weight: CachePadded<AtomicU64>,
+    /// The weight that threads should have ended and have not, because they found nothing: a record
+    /// of none counts as one. Nearly always none.
+    owed: AtomicU64,
 }
 
-// All accesses here are Relaxed: counts order nothing.
+// All accesses here are Relaxed, but for those of debts: counts order nothing.
 impl Counters {
     pub(crate) fn new(shards: usize) -> Self {
         Self {
@@ -130,6 +133,7 @@ impl Counters {
                 .collect(),
             occupied: CachePadded::new(AtomicUsize::new(0)),
             weight: CachePadded::new(AtomicU64::new(0)),
+            owed: AtomicU64::new(0),
         }
     }
 
@@ -160,6 +164,36 @@ impl Counters {
     pub(crate) fn vacate(&self, records: usize, weight: u32) {
         self.occupied.fetch_sub(records, Ordering::Relaxed);
         self.weight.fetch_sub(weight.into(), Ordering::Relaxed);
+    }
+
+    /// Notes that a thread has found nothing to end for so much weight. It looks once more then.
+    pub(crate) fn owe(&self, weight: u64) {
+        // Release: pairs with `owed`, whose reader sees what this thread counted before.
+        self.owed.fetch_add(weight.max(1), Ordering::Release);
+        // SeqCst: pairs with the one in `Calendar::stays`. This thread sees the token that another one
+        // has filed, or that one sees the debt.
+        fence(Ordering::SeqCst);
+    }
+
+    /// What is owed.
+    #[inline]
+    pub(crate) fn owed(&self) -> u64 {
+        // Acquire: pairs with `owe`.
+        self.owed.load(Ordering::Acquire)
+    }
+
+    /// Takes from what is owed the weight of a record that was ended for it.
+    pub(crate) fn pay(&self, weight: u64) {
+        let mut owed = self.owed();
+        // Relaxed: the end came before it for all that matters.
+        while let Err(newer) = self.owed.compare_exchange(
+            owed,
+            owed.saturating_sub(weight.max(1)),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            owed = newer;
+        }
     }
 
     /// Records in a bounded map.

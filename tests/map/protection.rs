@@ -271,3 +271,36 @@ fn threads_of_strangers_leave_the_protected_records_of_a_small_map() {
         );
     }
 }
+
+#[test]
+fn threads_whose_records_grow_leave_a_map_within_its_weight() {
+    const BOUND: u64 = 10;
+    let map = IdleMap::<u64, u64>::builder()
+        .weight_capacity(BOUND, |_, value| u32::try_from(*value).unwrap())
+        .build()
+        .unwrap();
+    let barrier = Barrier::new(5);
+    let mut over = 0;
+    thread::scope(|scope| {
+        for thread in 1..=4_u64 {
+            let (map, barrier) = (&map, &barrier);
+            scope.spawn(move || {
+                for round in 0..3_000 {
+                    barrier.wait();
+                    for step in 0..20 {
+                        let key = thread << 48 | round << 8 | step;
+                        map.insert(key, 1 + step % 4);
+                        map.update(&key, |weight| weight + step % 5);
+                    }
+                    barrier.wait();
+                }
+            });
+        }
+        for _ in 0..3_000 {
+            barrier.wait();
+            barrier.wait();
+            over += usize::from(map.stats().weight > BOUND);
+        }
+    });
+    assert_eq!(over, 0, "rounds that left the map over its bound");
+}

@@ -10,8 +10,13 @@
 //! returned because the counts were within the bound, take the one that read them last, in the
 //! counts' own order. The counts held all that those threads had brought, and were within the bound.
 //! Each other thread has ended as much as it brought.
-//! There is one exception: a thread whose record another one has ended, while each record of the map
-//! is in the hands of others, has nothing to end, and leaves the map by one record over its bound.
+//!
+//! **Debts.** A thread whose record another one has ended, while each record of the map is in the
+//! hands of others, has nothing to end. It counts what it owes, and looks once more. A thread that
+//! has filed a token looks for debts afterwards, and pays them. By the fences between (see
+//! [`Counters::owe`]) either the one finds the token, or the other one the debt. If the map comes
+//! within its bound without it, a debt stays until the map is over its bound again: then one record
+//! more goes.
 //!
 //! **Order.** See `search`.
 //!
@@ -172,7 +177,11 @@ where
                     lost += usize::from(other.is_loss);
                     spared.protected = lost == most_lost;
                 }
-                None if !self.is_over_bound() || spared.record.is_none() => return,
+                None if !self.is_over_bound() => return,
+                None if spared.record.is_none() => {
+                    self.counters.owe(u64::from(brought.weight) - evicted);
+                    return self.pay_debts(context);
+                }
                 None if self.evict_newest(newest, context) => return,
                 // Another thread has ended it to make room for a record of its own: something else has to go.
                 None => {
@@ -182,6 +191,29 @@ where
                     }
                 }
             }
+        }
+    }
+
+    /// Ends what other threads owe, if the map is over its bound. A thread that has filed a token
+    /// does this at its end.
+    #[inline]
+    pub(in crate::map) fn pay_debts(&self, context: &Context<'_, K, V>) {
+        if self.settings.is_bounded && self.counters.owed() > 0 {
+            self.pay_some(context);
+        }
+    }
+
+    #[cold]
+    fn pay_some(&self, context: &Context<'_, K, V>) {
+        let any = Spared {
+            record: None,
+            protected: false,
+        };
+        while self.counters.owed() > 0 && self.is_over_bound() {
+            let Some(other) = self.evict_one(&any, context) else {
+                return;
+            };
+            self.counters.pay(other.weight);
         }
     }
 

@@ -17,6 +17,7 @@ where
     /// What a writer does at its end: migrates a little of a growing table, and frees a little of
     /// what is ready to be freed. Freeing runs user code, so the operation is over before.
     pub(in crate::map) fn tidy(&self, context: Context<'_, K, V>) {
+        self.pay_debts(&context);
         self.table.migrate_some(UNITS_IN_PASSING, &context);
         context.guard.count_writes(1);
         let shard = context.shard();
@@ -31,6 +32,7 @@ where
 
     /// After a collection: lets the table shrink, and frees what can be freed now.
     pub(in crate::map) fn settle(&self) {
+        self.pay_debts(&self.begin());
         let mut has_garbage = self.remains.garbage() > 0;
         while self.settle_step() {
             has_garbage = true;

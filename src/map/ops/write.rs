@@ -292,6 +292,7 @@ where
                 // A thread that judged the record by its old terms fails from here on.
                 if record.status.advance(seen) {
                     self.calendar.refile(record, &context);
+                    self.pay_debts(&context);
                     return true;
                 }
             }
