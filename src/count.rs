@@ -3,7 +3,7 @@
 use crate::sync::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
-/// Counts up. On a cache line of its own, so that counting disturbs nobody else.
+/// Counts up. On a cache line of its own, so that counting disturbs no other thread.
 #[derive(Debug)]
 pub(crate) struct Count(CachePadded<AtomicU64>);
 
@@ -91,7 +91,7 @@ impl Room {
     }
 }
 
-/// Counts up until somebody takes what was counted.
+/// Counts up until a caller takes what was counted.
 #[derive(Debug)]
 pub(crate) struct Tally(CachePadded<AtomicU64>);
 
@@ -102,7 +102,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts one. Whether it is the first since somebody took what was counted.
+    /// Counts one. Whether it is the first since a caller took what was counted.
     pub(crate) fn one(&self) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed) == 0
     }

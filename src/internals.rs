@@ -1,5 +1,5 @@
-//! What the packages under `loom-tests` and `benches/cache-lines` reach of the protocols below the map's face. It is there
-//! under their `--cfg`s only.
+//! What the packages under `loom-tests` and `benches/cache-lines` reach of the protocols below the
+//! map's face. It is there under their `--cfg`s only.
 
 pub mod cpu {
     pub use crate::cpu::*;
@@ -29,7 +29,8 @@ pub mod session {
     use std::io;
 
     thread_local! {
-        /// How many times bytes were asked for. All threads of a model run on the thread of its test.
+        /// How many times bytes were asked for. All threads of a model run on the thread of its
+        /// test.
         static ASKED: Cell<u8> = const { Cell::new(0) };
     }
 

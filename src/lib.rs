@@ -44,9 +44,9 @@
 //! ```
 //!
 //! **Start a collector.** A record that has ended is never found again, but it stays in memory
-//! until a collection: by a [`Collector`], or by calls of [`collect`](IdleMap::collect). A map without
-//! either, and without a capacity, grows for ever. The same holds for a `SessionStore`. A `Manager`
-//! collects by itself.
+//! until a collection: by a [`Collector`], or by calls of [`collect`](IdleMap::collect). A map
+//! without either, and without a capacity, grows for ever. The same holds for a `SessionStore`. A
+//! `Manager` collects by itself.
 //!
 //! # What it promises
 //!
@@ -85,7 +85,8 @@
 //! # The book
 //!
 //! [`book`] tells how all this works, what it costs, what becomes of each fault, and what the words
-//! mean. Begin with [the sessions](book::sessions) or, for the map, with [the design](book::design).
+//! mean. Begin with [the sessions](book::sessions) or, for the map, with [the
+//! design](book::design).
 //!
 //! [`manager`]: https://docs.rs/dwell/latest/dwell/manager/
 //! [`provider`]: https://docs.rs/dwell/latest/dwell/provider/

@@ -41,8 +41,8 @@ impl Accounts {
         }
     }
 
-    /// Whether the name was free, or belongs to a user who knows the password. The latter is a second
-    /// click, after a first one whose answer was lost.
+    /// Whether the name was free, or belongs to a user who knows the password. The latter is a
+    /// second click, after a first one whose answer was lost.
     fn add_or_find(&self, name: &str, password: &str) -> bool {
         self.add(name, password) || self.is_right(name, password)
     }

@@ -23,8 +23,8 @@ struct Site {
     ids: [String; 2],
 }
 
-/// LeakSanitizer does not see through the map's tagged pointers, and takes what the two sessions hold for leaks:
-/// `-detect_leaks=0`.
+/// LeakSanitizer does not see through the map's tagged pointers, and takes what the two sessions
+/// hold for leaks: `-detect_leaks=0`.
 static SITE: LazyLock<Site> = LazyLock::new(|| {
     let store = SessionStore::new(Duration::from_secs(1_000_000));
     let ids = [(); 2].map(|()| store.create().expect("there is room").id().to_cookie());
@@ -38,8 +38,8 @@ static SITE: LazyLock<Site> = LazyLock::new(|| {
     }
 });
 
-/// Bytes that no header may hold stand for what is not to be guessed: the two ids, and the cookie's name.
-/// A line feed begins another header.
+/// Bytes that no header may hold stand for what is not to be guessed: the two ids, and the cookie's
+/// name. A line feed begins another header.
 fn headers(bytes: &[u8]) -> Vec<Vec<u8>> {
     let written = |line: &[u8]| {
         let pieces = line.iter().map(|byte| match byte {

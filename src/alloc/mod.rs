@@ -1,9 +1,10 @@
 //! Zeroed memory for arrays of any size.
 //!
-//! **Contract.** [`Zeroed::new`] gives memory that is all zeroes and begins on a cache line; [`Zeroed::start`] is its
-//! address; dropping it gives it back. A large array is mapped by itself, so that its pages take up no memory before they are
-//! used: a new one costs nothing at first, whatever its size. It asks for huge pages. Where the system gives no more
-//! mappings, and on other systems, the allocator is asked.
+//! **Contract.** [`Zeroed::new`] gives memory that is all zeroes and begins on a cache line;
+//! [`Zeroed::start`] is its address; dropping it gives it back. A large array is mapped by itself,
+//! so that its pages take up no memory before they are used: a new one costs nothing at first,
+//! whatever its size. It asks for huge pages. Where the system gives no more mappings, and on other
+//! systems, the allocator is asked.
 
 #[cfg(target_os = "linux")]
 mod pages;
@@ -58,7 +59,8 @@ impl Heap {
 
     fn start(&self) -> *mut u8 {
         let offset = self.allocation.align_offset(CACHE_LINE);
-        // SAFETY: the offset is less than a line, and the allocation is one line longer than was asked for.
+        // SAFETY: the offset is less than a line, and the allocation is one line longer than was
+        // asked for.
         unsafe { self.allocation.add(offset) }
     }
 }

@@ -36,14 +36,15 @@ impl Pages {
 
     pub(super) fn start(&self) -> *mut u8 {
         let offset = self.mapping.align_offset(HUGE_PAGE);
-        // SAFETY: the offset is less than a huge page, and the mapping is one larger than was asked for.
+        // SAFETY: the offset is less than a huge page, and the mapping is one larger than was asked
+        // for.
         unsafe { self.mapping.add(offset) }
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: mapped in `new`, and nobody uses the array that this backs any more.
+        // SAFETY: mapped in `new`, and no thread uses the array that this backs any more.
         let unmapped = unsafe { munmap(self.mapping.cast(), self.size) };
         debug_assert!(unmapped.is_ok());
     }

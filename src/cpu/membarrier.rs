@@ -1,34 +1,40 @@
 //! Asymmetric barriers: almost free for the threads that read, dear for those that free.
 //!
-//! **Contract.** Take a thread that stores and then calls [`light`](Barrier::light), and one that calls [`heavy`](Barrier::heavy), which returns true, and
-//! then loads. Either the second thread sees the store, or what the first one does after `light` comes after all that the
-//! second one did before `heavy`. Two SeqCst fences give the same, at the same price on both sides.
+//! **Contract.** Take a thread that stores and then calls [`light`](Barrier::light), and one that
+//! calls [`heavy`](Barrier::heavy), which returns true, and then loads. Either the second thread
+//! sees the store, or what the first one does after `light` comes after all that the second one did
+//! before `heavy`. Two SeqCst fences give the same, at the same price on both sides.
 //!
-//! On Linux `heavy` is the system call membarrier(2), which makes every running thread of the process pass a full barrier;
-//! `light` keeps only the compiler from moving memory accesses across it. Where the kernel does not offer the call, and on
-//! other systems, both are fences. Under loom they are what the contract says and no more, or fences: models run on both,
-//! since fences hide what the contract alone does not give.
+//! On Linux `heavy` is the system call membarrier(2), which makes every running thread of the
+//! process pass a full barrier; `light` keeps only the compiler from moving memory accesses across
+//! it. Where the kernel does not offer the call, and on other systems, both are fences. Under loom
+//! they are what the contract says and no more, or fences: models run on both, since fences hide
+//! what the contract alone does not give.
 //!
 //! ```text
 //!   UNKNOWN --> OFFERED --(the kernel refuses)--> WITHDRAWN: fences, of use when SETTLING is over
 //!           \-> REFUSED: fences
 //! ```
 //!
-//! **A sandbox that is entered later.** A kernel that has offered the call may refuse it from some moment on, by a filter of
-//! seccomp. The thread that is refused withdraws the offer: from then on each `light` is a fence, too. Its own `heavy` is
-//! none, and returns false, and so does each one until a second has gone by.
+//! **A sandbox that is entered later.** A kernel that has offered the call may refuse it from some
+//! moment on, by a filter of seccomp. The thread that is refused withdraws the offer: from then on
+//! each `light` is a fence, too. Its own `heavy` is none, and returns false, and so does each one
+//! until a second has gone by.
 //!
-//! *Why that is safe.* Assume that a processor performs an access less than a second after it has performed one that
-//! comes later in the program: that store buffers drain within a second. (The bound is that of temporally bounded TSO:
-//! Morrison and Afek, Temporally Bounding TSO for Fence-Free Asymmetric Synchronization, 2015. Real ones take less than a
-//! microsecond; a thread that is interrupted passes a full barrier.) `light` loads the mode after the store that it follows.
-//! Let *t* be a moment at which the withdrawal was visible to all threads: when a thread has read it after its own fence. If
-//! `light` read the mode before *t*, the store before it was performed before *t* and a second: each `heavy` that returns
-//! true later sees it, or a newer one. If it read the mode after *t*, it found the withdrawal and is a fence, as `heavy` is.
-//! So the second is worth one last heavy barrier: that is how loom models it.
+//! *Why that is safe.* Assume that a processor performs an access less than a second after it has
+//! performed one that comes later in the program: that store buffers drain within a second. (The
+//! bound is that of temporally bounded TSO: Morrison and Afek, Temporally Bounding TSO for
+//! Fence-Free Asymmetric Synchronization, 2015. Real ones take less than a microsecond; a thread
+//! that is interrupted passes a full barrier.) `light` loads the mode after the store that it
+//! follows. Let *t* be a moment at which the withdrawal was visible to all threads: when a thread
+//! has read it after its own fence. If `light` read the mode before *t*, the store before it was
+//! performed before *t* and a second: each `heavy` that returns true later sees it, or a newer one.
+//! If it read the mode after *t*, it found the withdrawal and is a fence, as `heavy` is. So the
+//! second is worth one last heavy barrier: that is how loom models it.
 //!
-//! **Progress.** `light` is wait-free. `heavy` does not wait for the process's own threads; the system call takes some
-//! microseconds, and kernels since 2024 take a lock of the whole system in it and wait for other processors.
+//! **Progress.** `light` is wait-free. `heavy` does not wait for the process's own threads; the
+//! system call takes some microseconds, and kernels since 2024 take a lock of the whole system in
+//! it and wait for other processors.
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, fence};
 
@@ -67,8 +73,8 @@ impl Barrier {
         }
     }
 
-    /// A thread calls this before its first barrier. The first call of a process registers it, which takes some milliseconds
-    /// where it has threads already.
+    /// A thread calls this before its first barrier. The first call of a process registers it,
+    /// which takes some milliseconds where it has threads already.
     pub fn prepare(&self) {
         // Relaxed, both: one answer for all threads, which each has read before its first barrier.
         if self.mode.load(Ordering::Relaxed) == UNKNOWN {
@@ -97,7 +103,8 @@ impl Barrier {
     /// False if there was no barrier: the offer was withdrawn less than a second before.
     pub fn heavy(&self) -> bool {
         fence(Ordering::SeqCst);
-        // Relaxed: a thread that reads an older mode asks the kernel, whose barrier serves in all modes.
+        // Relaxed: a thread that reads an older mode asks the kernel, whose barrier serves in all
+        // modes.
         match self.mode.load(Ordering::Relaxed) {
             REFUSED => true,
             WITHDRAWN => {
@@ -153,7 +160,8 @@ mod kernel {
     /// Whether a second has gone by since the withdrawal was visible. The first call begins it.
     pub(super) fn has_settled(withdrawn_at: &AtomicU64) -> bool {
         let now = now();
-        // Acquire and Release pair with each other: the withdrawal was visible before the moment was noted.
+        // Acquire and Release pair with each other: the withdrawal was visible before the moment
+        // was noted.
         match withdrawn_at.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => false,
             Err(since) => now.saturating_sub(since) >= SETTLING,
@@ -210,8 +218,8 @@ mod kernel {
         static REFUSES: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// The contract. A fence does more: it makes of the loads before it what an Acquire would, and of the stores after
-    /// it what a Release would.
+    /// The contract. A fence does more: it makes of the loads before it what an Acquire would, and
+    /// of the stores after it what a Release would.
     struct Line {
         light: AtomicUsize,
         heavy: AtomicUsize,
@@ -234,7 +242,8 @@ mod kernel {
         REFUSES.set(refuses);
     }
 
-    /// What makes the line comes before all that use it: a model's first thread calls `prepare` first.
+    /// What makes the line comes before all that use it: a model's first thread calls `prepare`
+    /// first.
     pub(super) fn offers() -> bool {
         if BY_CONTRACT.get() {
             let _: &Line = &LINE;

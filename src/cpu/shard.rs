@@ -1,8 +1,10 @@
-//! Shards: a few copies of what is written often, so that threads that run at the same time share fewer cache lines.
+//! Shards: a few copies of what is written often, so that threads that run at the same time share
+//! fewer cache lines.
 //!
-//! On Linux a processor has a shard, whichever threads it runs: there may be more threads than processors, and two of one shard
-//! on two processors would take its lines from each other. Elsewhere a thread has one. Any shard is right: a thread that is
-//! moved in the middle of an operation goes on with the one it has.
+//! On Linux a processor has a shard, whichever threads it runs: there may be more threads than
+//! processors, and two of one shard on two processors would take its lines from each other.
+//! Elsewhere a thread has one. Any shard is right: a thread that is moved in the middle of an
+//! operation goes on with the one it has.
 
 // Not part of any protocol, so that the atomics need not be visible to loom.
 #[cfg(not(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle)))))]
@@ -13,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The most shards that a map has.
 const MOST: usize = 64;
 
-/// How many shards a map has: as many as there are processors that the process may run on, to the next power of two.
-/// Counted once: the first call costs two system calls, and the others a load.
+/// How many shards a map has: as many as there are processors that the process may run on, to the
+/// next power of two. Counted once: the first call costs two system calls, and the others a load.
 pub fn count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     if cfg!(any(dwell_loom, dwell_shuttle)) {
@@ -23,8 +25,9 @@ pub fn count() -> usize {
     *COUNT.get_or_init(|| processors().next_power_of_two().min(MOST))
 }
 
-/// The processors that the process's first thread or this one may run on: a map that a pinned thread builds is used by
-/// the others, too. What a control group lets the process use of them at a time does not matter: its threads run on all.
+/// The processors that the process's first thread or this one may run on: a map that a pinned
+/// thread builds is used by the others, too. What a control group lets the process use of them at a
+/// time does not matter: its threads run on all.
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle))))]
 fn processors() -> usize {
     let first = libc::pid_t::try_from(std::process::id()).unwrap_or_default();
@@ -69,8 +72,8 @@ fn next() -> usize {
     NEXT.fetch_add(1, Ordering::Relaxed) & (usize::MAX >> 1)
 }
 
-/// The number of this thread's processor, in the order in which they were met: those that a container may use need not
-/// be numbered one after the other.
+/// The number of this thread's processor, in the order in which they were met: those that a
+/// container may use need not be numbered one after the other.
 #[cfg(all(target_os = "linux", not(any(dwell_loom, dwell_shuttle))))]
 fn number() -> usize {
     /// Processors that are told apart.
@@ -82,7 +85,8 @@ fn number() -> usize {
 
     #[cold]
     fn meet(processor: &AtomicUsize) -> usize {
-        // Relaxed, all: any shard is right, and who comes second takes the first one for once.
+        // Relaxed, all: any shard is right, and the thread that comes second takes the first one
+        // for once.
         let is_first = processor
             .compare_exchange(UNMET, MEETING, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
@@ -133,7 +137,8 @@ mod tests {
         let pinned = std::thread::spawn(|| {
             // SAFETY: a set of processors is an array of numbers, for which zero is a value.
             let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-            // SAFETY: the number is below that of a set's processors; the call reads the set, whose size it is told.
+            // SAFETY: the number is below that of a set's processors; the call reads the set, whose
+            // size it is told.
             let is_pinned = unsafe {
                 libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
                 libc::sched_setaffinity(0, size_of_val(&one), &raw const one) == 0

@@ -1,7 +1,8 @@
 //! Barriers: of a store and a look on each side, at least one look sees the other's store.
 //!
-//! The other side is a processor of its own, which keeps its stores to itself for a while: so this notices a barrier that is
-//! not there. Where the kernel offers membarrier(2), and where it refuses.
+//! The other side is a processor of its own, which keeps its stores to itself for a while: so this
+//! notices a barrier that is not there. Where the kernel offers membarrier(2), and where it
+//! refuses.
 
 use super::membarrier::Barrier;
 use crate::IdleMap;
@@ -37,7 +38,8 @@ impl Shared {
         }
     }
 
-    /// In each round stores the round's number, calls the barrier, and looks what the other one has stored.
+    /// In each round stores the round's number, calls the barrier, and looks what the other one has
+    /// stored.
     fn run(&self, mine: &Word, other: &Word, barrier: fn()) -> Vec<usize> {
         BARRIER.prepare();
         let round = |round| {

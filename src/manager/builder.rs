@@ -62,20 +62,22 @@ impl Builder {
         self
     }
 
-    /// Takes this provider, with its own settings. Settings for this builder beside it are an error.
+    /// Takes this provider, with its own settings. Settings for this builder beside it are an
+    /// error.
     pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
         self.source = Source::Given(provider);
         self
     }
 
-    /// How long sessions live, and how many there may be, for the provider that a registry opens. Default: half
-    /// an hour of idle time. A provider that is given to this builder has its own.
+    /// How long sessions live, and how many there may be, for the provider that a registry opens.
+    /// Default: half an hour of idle time. A provider that is given to this builder has its own.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = Some(settings);
         self
     }
 
-    /// Which requests from other sites bring the cookie. Default: `Lax`, those that open a page by a link.
+    /// Which requests from other sites bring the cookie. Default: `Lax`, those that open a page by
+    /// a link.
     #[doc(alias = "CSRF")]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
@@ -87,12 +89,13 @@ impl Builder {
     /// What this gives up:
     ///
     /// - Anybody on the way can read the id and take over the session.
-    /// - Without the prefix, any page of the same host (another port, another path) or of a neighbour host
-    ///   (with `Domain`) can plant a cookie of the name. An id that it plants is adopted if it answers to a
-    ///   session: the neighbour's own. Renew at each login.
-    /// - A planted cookie beside the visitor's own locks the visitor out: two different values are counted as
-    ///   [`duplicate`](super::ManagerStats::duplicate) and taken for none, since nothing tells which of them
-    ///   is the visitor's. Only the browser's user can delete it. Two equal values are one.
+    /// - Without the prefix, any page of the same host (another port, another path) or of a
+    ///   neighbour host (with `Domain`) can plant a cookie of the name. An id that it plants is
+    ///   adopted if it answers to a session: the neighbour's own. Renew at each login.
+    /// - A planted cookie beside the visitor's own locks the visitor out: two different values are
+    ///   counted as [`duplicate`](super::ManagerStats::duplicate) and taken for none, since nothing
+    ///   tells which of them is the visitor's. Only the browser's user can delete it. Two equal
+    ///   values are one.
     #[doc(alias("with_secure", "insecure cookie"))]
     pub fn plain_http(mut self) -> Self {
         self.is_plain_http = true;
@@ -108,9 +111,9 @@ impl Builder {
     /// Builds the manager, with a provider of the process-wide registry unless one was given.
     ///
     /// # Errors
-    /// If there is no provider of the name, if it cannot be opened, if there are settings beside a provider, if
-    /// the cookie's name is none or begins with a prefix that browsers reserve, or for `SameSite=None` over plain
-    /// http.
+    /// If there is no provider of the name, if it cannot be opened, if there are settings beside a
+    /// provider, if the cookie's name is none or begins with a prefix that browsers reserve, or for
+    /// `SameSite=None` over plain http.
     ///
     /// # Panics
     /// If the operating system does not give a thread to collect with.

@@ -14,10 +14,11 @@ const PREFIX: &str = "__Host-";
 /// Browsers hold a cookie whose name begins with one of these, in any case, to rules of its own.
 /// `__Host-Http-` begins with the first.
 const RESERVED_PREFIXES: [&str; 3] = [PREFIX, "__Secure-", "__Http-"];
-/// Browsers drop a cookie whose name and value have more than 4,096 bytes together: a name of so many leaves
-/// room for the prefix and an id.
+/// Browsers drop a cookie whose name and value have more than 4,096 bytes together: a name of so
+/// many leaves room for the prefix and an id.
 const LONGEST_NAME: usize = 4_000;
-/// The bytes of a request's cookies that are looked at: more than browsers send, by convention and limits.
+/// The bytes of a request's cookies that are looked at: more than browsers send, by convention and
+/// limits.
 const MOST_BYTES: usize = 16 * 1024;
 
 /// Which requests that another site causes bring the cookie.
@@ -137,10 +138,10 @@ impl Cookies {
 
     /// The values of the session cookies in a `Cookie` header, as bytes in their place.
     ///
-    /// The syntax is that of RFC 6265 and nothing else: pairs end at `;`, a name ends at the first `=`, white
-    /// space around either is SP or HTAB, names are compared byte by byte, and neither quotes nor percent
-    /// signs mean anything. A reader that takes more for our name than a browser does opens the prefix to
-    /// whoever can set a cookie of such a name.
+    /// The syntax is that of RFC 6265 and nothing else: pairs end at `;`, a name ends at the first
+    /// `=`, white space around either is SP or HTAB, names are compared byte by byte, and neither
+    /// quotes nor percent signs mean anything. A reader that takes more for our name than a browser
+    /// does opens the prefix to whoever can set a cookie of such a name.
     fn values<'a>(&'a self, header: &'a HeaderValue) -> impl Iterator<Item = &'a [u8]> {
         pairs(header.as_bytes()).filter_map(|pair| {
             let name = trimmed_start(pair).strip_prefix(self.name.as_bytes());

@@ -26,8 +26,8 @@ pub enum ManagerError {
     },
     /// The cookie's name begins with a prefix that browsers reserve.
     ///
-    /// Browsers drop such a cookie, without a word to anybody, if it is not what the prefix says; and the
-    /// manager puts a prefix of its own before the name.
+    /// Browsers drop such a cookie, without a word to anybody, if it is not what the prefix says;
+    /// and the manager puts a prefix of its own before the name.
     #[error(
         "the cookie's name {name:?} begins with {prefix}, which browsers reserve: leave it out, the manager puts __Host- before the name, except over plain http"
     )]

@@ -8,23 +8,25 @@ use crate::session::{Attributes, IssuedSession, SessionError, SessionId};
 use std::time::Duration;
 
 impl Session {
-    /// Gives the session a new id, as each change of privileges should; at a login, [`log_in`](Self::log_in)
-    /// does. The old one still answers for the provider's grace. If there is no session yet, it is created.
+    /// Gives the session a new id, as each change of privileges should; at a login,
+    /// [`log_in`](Self::log_in) does. The old one still answers for the provider's grace. If there
+    /// is no session yet, it is created.
     ///
-    /// Renew first and store the privilege then: if another request has renewed the id before, this one
-    /// fails, and nothing has been stored.
+    /// Renew first and store the privilege then: if another request has renewed the id before, this
+    /// one fails, and nothing has been stored.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`] if the request came with an id that was renewed; if the session has
-    /// ended, or the provider fails.
+    /// [`SessionError::Superseded`] if the request came with an id that was renewed; if the session
+    /// has ended, or the provider fails.
     #[doc(alias("session id rotation", "rotate", "regenerate", "cycle_id"))]
     pub async fn renew(&self) -> Result<(), SessionError> {
         self.renew_after(None).await
     }
 
-    /// Gives the session a new id, with another grace for the old one than the provider's. Ids that were
-    /// renewed before and are in their grace answer for that long at the most; with zero no id answers but
-    /// the new one, from this step on: the choice where somebody else may know an old one.
+    /// Gives the session a new id, with another grace for the old one than the provider's. Ids that
+    /// were renewed before and are in their grace answer for that long at the most; with zero no id
+    /// answers but the new one, from this step on: the choice where somebody else may know an old
+    /// one.
     ///
     /// # Errors
     /// As [`renew`](Self::renew).
@@ -72,25 +74,26 @@ impl Session {
         }
     }
 
-    /// Logs a user in: gives the session a new id and an owner, in one step. Creates the session if there is
-    /// none yet.
+    /// Logs a user in: gives the session a new id and an owner, in one step. Creates the session if
+    /// there is none yet.
     ///
-    /// From this step on no other id of the session answers. A request that came with one fails at its next
-    /// step, however early it began. So whoever planted an id in the client before the login, or learned it,
-    /// has lost the session. If the owner then has more sessions than the provider allows, those end that
-    /// were idle longest.
+    /// From this step on no other id of the session answers. A request that came with one fails at
+    /// its next step, however early it began. So whoever planted an id in the client before the
+    /// login, or learned it, has lost the session. If the owner then has more sessions than the
+    /// provider allows, those end that were idle longest.
     ///
-    /// Of several logins of one id, such as those of a double click, one succeeds, and the others fail with
-    /// [`SessionError::Superseded`]. These responses set no cookie, so the client keeps the id that the first
-    /// one brings: answer with a redirect. A client that never got that response is a stranger at its next
-    /// request, and logs in anew. A handler that rather gives the client a session of its own at once calls
-    /// [`start_over`](Self::start_over) and logs in again.
+    /// Of several logins of one id, such as those of a double click, one succeeds, and the others
+    /// fail with [`SessionError::Superseded`]. These responses set no cookie, so the client keeps
+    /// the id that the first one brings: answer with a redirect. A client that never got that
+    /// response is a stranger at its next request, and logs in anew. A handler that rather gives
+    /// the client a session of its own at once calls [`start_over`](Self::start_over) and logs in
+    /// again.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`] if the request's id is not the session's newest; if the session has
-    /// ended, or the provider fails. Nothing is changed then, except that after a failure of the provider the
-    /// login may have been done. If a clone of this session finishes the request meanwhile, or starts over,
-    /// the new id could reach nobody: the session is ended.
+    /// [`SessionError::Superseded`] if the request's id is not the session's newest; if the session
+    /// has ended, or the provider fails. Nothing is changed then, except that after a failure of
+    /// the provider the login may have been done. If a clone of this session finishes the request
+    /// meanwhile, or starts over, the new id could reach nobody: the session is ended.
     ///
     /// ```
     /// use dwell::manager::Manager;
@@ -150,7 +153,8 @@ impl Session {
         }
     }
 
-    /// Creates a session that has an owner before anybody knows its id. If that fails, there is none.
+    /// Creates a session that has an owner before anybody knows its id. If that fails, there is
+    /// none.
     async fn create_owned(&self, owner: &str) -> Result<IssuedSession, SessionError> {
         let issued = self.provider().init(Attributes::default()).await?;
         let by = By::Key(issued.id.key());
@@ -164,13 +168,13 @@ impl Session {
 
     /// Ends the session, for good. Whether it had not ended before.
     ///
-    /// The client is told to forget its id once the provider has ended the session, or has none. If this
-    /// fails, or its future is dropped before it is done, the client keeps the id, and the request can try
-    /// again; so can the next one.
+    /// The client is told to forget its id once the provider has ended the session, or has none. If
+    /// this fails, or its future is dropped before it is done, the client keeps the id, and the
+    /// request can try again; so can the next one.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`] if the request's id does not answer any more: the session lives, under a
-    /// newer one. If the provider fails.
+    /// [`SessionError::Superseded`] if the request's id does not answer any more: the session
+    /// lives, under a newer one. If the provider fails.
     #[cfg_attr(
         feature = "tracing",
         tracing::instrument(name = "dwell.session.destroy", level = "debug", skip_all)
@@ -189,12 +193,12 @@ impl Session {
         Ok(is_destroyed)
     }
 
-    /// Lets this request begin a new session in the place of one that it has no more: that it destroyed,
-    /// that lapsed since it was found, or whose id does not answer any more. It is created when something is
-    /// stored in it, and the client gets its id then.
+    /// Lets this request begin a new session in the place of one that it has no more: that it
+    /// destroyed, that lapsed since it was found, or whose id does not answer any more. It is
+    /// created when something is stored in it, and the client gets its id then.
     ///
-    /// Ends nothing: destroy first what shall end. Does nothing to a session that could not be looked up
-    /// ([`SessionError::Unavailable`]): the visitor may well have one.
+    /// Ends nothing: destroy first what shall end. Does nothing to a session that could not be
+    /// looked up ([`SessionError::Unavailable`]): the visitor may well have one.
     ///
     /// ```
     /// use dwell::manager::Manager;

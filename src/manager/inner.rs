@@ -19,8 +19,8 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) provider: Arc<dyn Provider>,
-    /// The provider's store, if it is the memory provider: it can tell whether a session still is what a request
-    /// has seen, and takes a change as a closure.
+    /// The provider's store, if it is the memory provider: it can tell whether a session still is
+    /// what a request has seen, and takes a change as a closure.
     pub(super) memory: Option<SessionStore>,
     pub(super) cookies: Cookies,
     pub(super) counts: Counts,
@@ -57,8 +57,8 @@ impl Inner {
         }
     }
 
-    /// The session of a request, or the id that the provider is to be asked for, which may take a while. `outer` is
-    /// that of a layer further out.
+    /// The session of a request, or the id that the provider is to be asked for, which may take a
+    /// while. `outer` is that of a layer further out.
     #[inline]
     pub(super) fn begin(
         self: &Arc<Self>,
@@ -128,8 +128,8 @@ impl Inner {
     ) -> Result<Session, SessionError> {
         match self.provider.read(By::Id(id), Access::Touch).await {
             Ok(Some(seen)) => Ok(self.found(id, seen, outer)),
-            // The cookie is left alone: another request may just have renewed the id, and its response brings the
-            // new one.
+            // The cookie is left alone: another request may just have renewed the id, and its
+            // response brings the new one.
             Ok(None) | Err(SessionError::Superseded) => Ok(self.counted(Outcome::Unknown, outer)),
             Err(error) => {
                 observe::failed(&error);
@@ -174,8 +174,9 @@ impl Inner {
         Seen { snapshot, at }
     }
 
-    /// Whether what the request has seen will do for another read. In memory that is so while nothing has changed;
-    /// the read counts as an access as a look-up would. Over the network it is so for a moment.
+    /// Whether what the request has seen will do for another read. In memory that is so while
+    /// nothing has changed; the read counts as an access as a look-up would. Over the network it is
+    /// so for a moment.
     #[inline]
     pub(super) fn is_fresh(&self, seen: &Seen, access: Access) -> bool {
         match (&self.memory, seen.at) {

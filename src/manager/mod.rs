@@ -1,7 +1,7 @@
 //! Layer 3: the manager. Sessions for a web application: cookies in front, a provider behind.
 //!
-//! It works on the types of the `http` crate, so any framework can call it: headers go in, headers come
-//! out.
+//! It works on the types of the `http` crate, so any framework can call it: headers go in, headers
+//! come out.
 //!
 //! ```
 //! use dwell::manager::Manager;
@@ -56,10 +56,10 @@ use std::time::Duration;
 
 /// Starts and finishes the sessions of requests.
 ///
-/// Sessions are created when something is first stored in them: a visitor who stores nothing gets no
-/// cookie and costs nothing. Cookies that make no sense, and ids that answer to no session, count as no
-/// cookie at all, and are [counted](Self::stats). While the manager lives, a thread frees what has ended;
-/// it stops at once when the manager is dropped.
+/// Sessions are created when something is first stored in them: a visitor who stores nothing gets
+/// no cookie and costs nothing. Cookies that make no sense, and ids that answer to no session,
+/// count as no cookie at all, and are [counted](Self::stats). While the manager lives, a thread
+/// frees what has ended; it stops at once when the manager is dropped.
 ///
 /// ```
 /// use dwell::manager::Manager;
@@ -81,8 +81,8 @@ pub struct Manager {
     _collector: Option<Collector>,
 }
 
-/// What clients presented, from [`Manager::stats`]. What the sessions themselves do is counted by their
-/// provider.
+/// What clients presented, from [`Manager::stats`]. What the sessions themselves do is counted by
+/// their provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ManagerStats {
@@ -100,8 +100,8 @@ impl Manager {
     /// A manager over the provider of this name in the [process-wide
     /// registry](crate::provider::Registry::global), for sessions that may idle for `lifetime`.
     ///
-    /// The cookie is called `__Host-` and `cookie`. [`builder`](Self::builder) has the rest, an absolute
-    /// lifetime above all.
+    /// The cookie is called `__Host-` and `cookie`. [`builder`](Self::builder) has the rest, an
+    /// absolute lifetime above all.
     ///
     /// # Errors
     /// If there is no such provider, if it cannot be opened, or if the cookie's name is none.
@@ -129,8 +129,8 @@ impl Manager {
         &self.inner.provider
     }
 
-    /// The session of a request: the one that its cookie answers to, touched, or a new one. A new one is
-    /// not created before something is stored in it.
+    /// The session of a request: the one that its cookie answers to, touched, or a new one. A new
+    /// one is not created before something is stored in it.
     ///
     /// # Errors
     /// If the provider fails.
@@ -141,7 +141,8 @@ impl Manager {
         }
     }
 
-    /// The session of a request, or the id to [ask](Self::ask) for. `outer` is that of a layer further out.
+    /// The session of a request, or the id to [ask](Self::ask) for. `outer` is that of a layer
+    /// further out.
     #[cfg(feature = "tower")]
     #[inline]
     pub(crate) fn begin(
@@ -170,8 +171,9 @@ impl Manager {
 
     /// A session for a request whose own could not be looked up, so that it can go on without.
     ///
-    /// Its methods fail with [`SessionError::Unavailable`]. It reads nothing, writes nothing and takes the place
-    /// of nothing: the visitor's own session and cookie stay as they are, for when the provider answers again.
+    /// Its methods fail with [`SessionError::Unavailable`]. It reads nothing, writes nothing and
+    /// takes the place of nothing: the visitor's own session and cookie stay as they are, for when
+    /// the provider answers again.
     ///
     /// ```
     /// # use dwell::manager::{Manager, Session};
@@ -198,10 +200,11 @@ impl Manager {
         self.inner.unavailable(None)
     }
 
-    /// Ends a request: if its session got an id, or was destroyed, tells the client so by `Set-Cookie`, and
-    /// every cache by `Cache-Control: no-store`.
+    /// Ends a request: if its session got an id, or was destroyed, tells the client so by
+    /// `Set-Cookie`, and every cache by `Cache-Control: no-store`.
     ///
-    /// Call it for each response, failures included: otherwise the client does not learn its new id.
+    /// Call it for each response, failures included: otherwise the client does not learn its new
+    /// id.
     pub fn finish(&self, session: Session, response: &mut HeaderMap) {
         session.answer(response);
     }
@@ -236,8 +239,8 @@ impl Manager {
         destroyed
     }
 
-    /// Gives a session a new id and the client the new cookie: at each change of privileges. For a login,
-    /// [`Session::log_in`] does that and more.
+    /// Gives a session a new id and the client the new cookie: at each change of privileges. For a
+    /// login, [`Session::log_in`] does that and more.
     ///
     /// # Errors
     /// As [`Session::renew`].
@@ -298,10 +301,11 @@ impl Manager {
         collected.inspect_err(observe::failed)
     }
 
-    /// Whether the provider answers, for a readiness probe: asks it for a session that there is not.
+    /// Whether the provider answers, for a readiness probe: asks it for a session that there is
+    /// not.
     ///
-    /// A provider in this process always does. One that is asked over a network does what each request does, up
-    /// to its own timeout. Changes nothing and touches nothing.
+    /// A provider in this process always does. One that is asked over a network does what each
+    /// request does, up to its own timeout. Changes nothing and touches nothing.
     ///
     /// ```
     /// use axum::{Router, http::StatusCode, routing::get};

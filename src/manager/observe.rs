@@ -1,4 +1,5 @@
-//! What an operator sees of requests, with the features `tracing` and `metrics`. Neither is ever given an id.
+//! What an operator sees of requests, with the features `tracing` and `metrics`. Neither is ever
+//! given an id.
 
 use super::cookie::Notice;
 use crate::session::SessionError;
@@ -30,7 +31,8 @@ impl Outcome {
     }
 }
 
-/// Counts look-ups by their outcome: `dwell.session.lookups`; and notes it in the span of the look-up.
+/// Counts look-ups by their outcome: `dwell.session.lookups`; and notes it in the span of the
+/// look-up.
 pub(super) fn looked_up(outcome: Outcome) {
     #[cfg(feature = "metrics")]
     metrics::counter!("dwell.session.lookups", "outcome" => outcome.name()).increment(1);
@@ -40,8 +42,8 @@ pub(super) fn looked_up(outcome: Outcome) {
     let _ = outcome;
 }
 
-/// Counts and logs what a provider fails at: `dwell.session.failures`, by kind. An error that is an answer, such as
-/// that a session has ended, is no failure.
+/// Counts and logs what a provider fails at: `dwell.session.failures`, by kind. An error that is an
+/// answer, such as that a session has ended, is no failure.
 pub(super) fn failed(error: &SessionError) {
     let Some(kind) = kind(error) else { return };
     #[cfg(feature = "metrics")]
@@ -80,7 +82,8 @@ pub(super) fn told(notice: &Notice) {
     }
 }
 
-/// Counts and logs what a client should have been told, and was not, because its response was made elsewhere.
+/// Counts and logs what a client should have been told, and was not, because its response was made
+/// elsewhere.
 #[cfg(feature = "tower")]
 pub(super) fn lost(notice: &Notice) {
     if matches!(notice, Notice::Nothing) {

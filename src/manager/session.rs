@@ -16,22 +16,25 @@ use std::sync::Arc;
 
 /// A request's session, from [`Manager::start`](super::Manager::start).
 ///
-/// It is created at the provider when something is first stored in it: until then reads find nothing. Each
-/// method is one step at the provider, sees the newest state and touches the session, except that the request
-/// which creates a session does not touch it by reading; concurrent requests lose nothing. When the session has
-/// ended, methods fail with [`SessionError::Ended`], and nothing brings it back. To read several values in one
-/// step, take a [`snapshot`](Self::snapshot).
+/// It is created at the provider when something is first stored in it: until then reads find
+/// nothing. Each method is one step at the provider, sees the newest state and touches the session,
+/// except that the request which creates a session does not touch it by reading; concurrent
+/// requests lose nothing. When the session has ended, methods fail with [`SessionError::Ended`],
+/// and nothing brings it back. To read several values in one step, take a
+/// [`snapshot`](Self::snapshot).
 ///
-/// Each step asks again whether the id that the request came with still answers. When the id was renewed by
-/// another request, this one can go on for the old id's grace; then, and after another request's
-/// [`log_in`](Self::log_in) at once, its methods fail with [`SessionError::Superseded`].
+/// Each step asks again whether the id that the request came with still answers. When the id was
+/// renewed by another request, this one can go on for the old id's grace; then, and after another
+/// request's [`log_in`](Self::log_in) at once, its methods fail with [`SessionError::Superseded`].
 ///
-/// A clone is the same session of the same request: what one creates, renews or destroys, the others have.
-/// When the request has been [finished](super::Manager::finish), its clones can still read and write; but no
-/// id can reach the client any more, so that what would issue one fails with [`SessionError::Finished`].
+/// A clone is the same session of the same request: what one creates, renews or destroys, the
+/// others have. When the request has been [finished](super::Manager::finish), its clones can still
+/// read and write; but no id can reach the client any more, so that what would issue one fails with
+/// [`SessionError::Finished`].
 ///
-/// Closures given to its methods may run more than once, and should do nothing but compute. Dropping a
-/// method's future may leave its step done or not done; an id that it would have issued is lost with it.
+/// Closures given to its methods may run more than once, and should do nothing but compute.
+/// Dropping a method's future may leave its step done or not done; an id that it would have issued
+/// is lost with it.
 ///
 /// ```
 /// use dwell::manager::Manager;
@@ -110,7 +113,8 @@ impl Session {
         self.stage().link
     }
 
-    /// The session of a manager, if it is this one or one that a layer further out has put around it.
+    /// The session of a manager, if it is this one or one that a layer further out has put around
+    /// it.
     #[cfg(feature = "tower")]
     pub(crate) fn of(&self, manager: &Manager) -> Option<&Self> {
         let mut session = Some(self);
@@ -166,8 +170,8 @@ impl Session {
         matches!(self.link(), Link::New)
     }
 
-    /// The session at this moment, from the provider; none if there is none yet. Later reads of this request see
-    /// this state, or a newer one.
+    /// The session at this moment, from the provider; none if there is none yet. Later reads of
+    /// this request see this state, or a newer one.
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
@@ -181,7 +185,8 @@ impl Session {
     /// The value under a key; none if there is none.
     ///
     /// # Errors
-    /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
+    /// If the session has ended, if the value's JSON does not decode as this type, or if the
+    /// provider fails.
     pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
         let value = self.look(|seen| seen.map(|seen| seen.attributes.get(key)));
         Ok(value.await?.transpose()?.flatten())
@@ -208,8 +213,8 @@ impl Session {
     /// Puts a value under a key. Creates the session if there is none yet.
     ///
     /// # Errors
-    /// If the session has ended, if the value would not come back from JSON as what it is, or if the
-    /// provider fails.
+    /// If the session has ended, if the value would not come back from JSON as what it is, or if
+    /// the provider fails.
     pub async fn set<T: Attribute>(&self, key: &str, value: T) -> Result<(), SessionError> {
         self.apply(Changes::default().set(key, value)?).await
     }
@@ -222,11 +227,12 @@ impl Session {
         self.change(|attributes| Ok(attributes.delete(key))).await
     }
 
-    /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
+    /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new
+    /// value.
     ///
     /// # Errors
-    /// If the session has ended, if the old value's JSON does not decode as this type, if the new value would
-    /// not come back from it as what it is, or if the provider fails.
+    /// If the session has ended, if the old value's JSON does not decode as this type, if the new
+    /// value would not come back from it as what it is, or if the provider fails.
     pub async fn update<T: Attribute>(
         &self,
         key: &str,
@@ -236,10 +242,12 @@ impl Session {
             .await
     }
 
-    /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
+    /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one
+    /// gets it.
     ///
     /// # Errors
-    /// If the session has ended, if the value's JSON does not decode as this type, or if the provider fails.
+    /// If the session has ended, if the value's JSON does not decode as this type, or if the
+    /// provider fails.
     pub async fn take<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
         self.change(|attributes| attributes.take(key)).await
     }
@@ -256,16 +264,16 @@ impl Session {
         self.change(clear).await
     }
 
-    /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it changes
-    /// nothing, nothing is written.
+    /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it
+    /// changes nothing, nothing is written.
     ///
-    /// If another writer comes between, `change` runs again. Over a network callers of one process come one
-    /// after the other, so that each needs one attempt, and several processes compete; after the provider's
-    /// time for a [turn](crate::provider::Provider::turn) no attempt is begun.
+    /// If another writer comes between, `change` runs again. Over a network callers of one process
+    /// come one after the other, so that each needs one attempt, and several processes compete;
+    /// after the provider's time for a [turn](crate::provider::Provider::turn) no attempt is begun.
     ///
     /// # Errors
-    /// If the session has ended, with what `change` returns, with [`SessionError::Contended`] if others changed
-    /// the session all the time, or if the provider fails.
+    /// If the session has ended, with what `change` returns, with [`SessionError::Contended`] if
+    /// others changed the session all the time, or if the provider fails.
     pub async fn update_all<R>(
         &self,
         mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
@@ -298,12 +306,12 @@ impl Session {
         }
     }
 
-    /// Applies changes in one step if nobody wrote since a version: compare and set. Returns the session as
-    /// it is then.
+    /// Applies changes in one step if nobody wrote since a version: compare and set. Returns the
+    /// session as it is then.
     ///
     /// # Errors
-    /// [`SessionError::Conflict`] if somebody did; [`SessionError::Ended`] if the session has ended, or if
-    /// there is none yet; or if the provider fails.
+    /// [`SessionError::Conflict`] if somebody did; [`SessionError::Ended`] if the session has
+    /// ended, or if there is none yet; or if the provider fails.
     ///
     /// ```
     /// use dwell::manager::Manager;

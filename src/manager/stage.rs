@@ -18,8 +18,9 @@ pub(super) struct Stage {
     pub(super) writes: u64,
     /// What the client is to be told.
     pub(super) notice: Notice,
-    /// Whether this request created the session. To read what was just stored is no access of its own then:
-    /// in a full store, sessions that nobody came back to go before those that somebody did.
+    /// Whether this request created the session. To read what was just stored is no access of its
+    /// own then: in a full store, sessions that nobody came back to go before those that somebody
+    /// did.
     pub(super) is_created: bool,
     /// Whether the response is on its way, so that no id can reach the client any more.
     pub(super) is_finished: bool,
@@ -74,7 +75,8 @@ impl Stage {
     }
 }
 
-/// The stage that a request's session is at. The first one lies in its place: most requests do not get further.
+/// The stage that a request's session is at. The first one lies in its place: most requests do not
+/// get further.
 pub(super) struct StageCell {
     first: Stage,
     later: OnceLock<ArcSwap<Stage>>,
@@ -114,8 +116,8 @@ impl StageCell {
         }
     }
 
-    /// Puts the stage that `next` makes of the current one in its place, and returns what else it makes of it. None
-    /// if it makes none.
+    /// Puts the stage that `next` makes of the current one in its place, and returns what else it
+    /// makes of it. None if it makes none.
     pub(super) fn step<R>(&self, next: impl Fn(&Stage) -> Option<(Stage, R)>) -> Option<R> {
         let later = match self.later.get() {
             Some(later) => later,
@@ -165,8 +167,8 @@ impl StageCell {
         self.load().notice
     }
 
-    /// Takes up an id that was issued, if the request is still at a link that `expects` it, and can still
-    /// tell the client.
+    /// Takes up an id that was issued, if the request is still at a link that `expects` it, and can
+    /// still tell the client.
     pub(super) fn issued(
         &self,
         id: SessionId,
@@ -188,8 +190,8 @@ impl StageCell {
         step.is_some()
     }
 
-    /// Has another session, or none, in the place of one that `leaves` says it has no more. The client is told of an
-    /// end.
+    /// Has another session, or none, in the place of one that `leaves` says it has no more. The
+    /// client is told of an end.
     pub(super) fn goes_to(&self, link: Link, leaves: impl Fn(Link) -> bool) {
         self.step(|stage| {
             let next = || Stage {
@@ -217,7 +219,8 @@ impl StageCell {
         });
     }
 
-    /// Takes note of what a step found, if no write of the request has begun since it had begun so many.
+    /// Takes note of what a step found, if no write of the request has begun since it had begun so
+    /// many.
     pub(super) fn note(&self, writes: u64, seen: &Seen) {
         self.step(|stage| {
             let is_newest = stage.link.is_at(seen.snapshot.key) && stage.writes == writes;
@@ -229,7 +232,8 @@ impl StageCell {
         });
     }
 
-    /// Begins a write to the session of a key: what was seen before it is over. Returns how many have begun.
+    /// Begins a write to the session of a key: what was seen before it is over. Returns how many
+    /// have begun.
     pub(super) fn begin_write(&self, session: SessionKey) -> u64 {
         let begun = self.step(|stage| {
             let writes = stage.writes + 1;

@@ -22,8 +22,8 @@ impl Session {
         }
     }
 
-    /// What `look` makes of the session, or of none if there is none yet: of what the request has seen if that will
-    /// do, and of what the provider says otherwise.
+    /// What `look` makes of the session, or of none if there is none yet: of what the request has
+    /// seen if that will do, and of what the provider says otherwise.
     pub(super) async fn look<R>(
         &self,
         look: impl FnOnce(Option<&Snapshot>) -> R,
@@ -56,8 +56,8 @@ impl Session {
         Ok(seen.snapshot)
     }
 
-    /// Takes a step at the provider, under an id of the request. If a clone of this session renewed that id
-    /// meanwhile, the step is taken under the new one: the request has it.
+    /// Takes a step at the provider, under an id of the request. If a clone of this session renewed
+    /// that id meanwhile, the step is taken under the new one: the request has it.
     pub(super) async fn step_by<'s, T>(
         &'s self,
         mut id: SessionId,
@@ -95,7 +95,8 @@ impl Session {
         Ok(result)
     }
 
-    /// Begins a write over the network. Until it is done, and if nobody learns how it ended, reads ask the provider.
+    /// Begins a write over the network. Until it is done, and if nobody learns how it ended, reads
+    /// ask the provider.
     pub(super) fn begin_write(&self, id: SessionId) -> u64 {
         match self.inner().memory {
             // There what was seen tells by itself that it is over.
@@ -149,8 +150,8 @@ impl Session {
         }
     }
 
-    /// What a change is made of: what this request has seen of the session, or the caller before it in the queue.
-    /// If nothing is written, the session is not touched.
+    /// What a change is made of: what this request has seen of the session, or the caller before it
+    /// in the queue. If nothing is written, the session is not touched.
     async fn base(&self, id: SessionId, left: Option<&Snapshot>) -> Result<Snapshot, SessionError> {
         let seen = self.fresh(Access::Peek);
         match (seen, left) {
@@ -224,8 +225,8 @@ impl Session {
         }
     }
 
-    /// Creates the session. False if a clone of this one was faster: what it created is the request's
-    /// session then, and nothing has been stored.
+    /// Creates the session. False if a clone of this one was faster: what it created is the
+    /// request's session then, and nothing has been stored.
     #[cfg_attr(
         feature = "tracing",
         tracing::instrument(name = "dwell.session.create", level = "debug", skip_all)
@@ -238,7 +239,8 @@ impl Session {
         Ok(self.adopt(issued.inspect_err(observe::failed)?).await)
     }
 
-    /// Makes a session that was just created the request's. False if a clone of this one was faster.
+    /// Makes a session that was just created the request's. False if a clone of this one was
+    /// faster.
     pub(super) async fn adopt(&self, issued: IssuedSession) -> bool {
         let key = issued.id.key();
         let is_first = self.issued(issued, 0, |link| matches!(link, Link::New));

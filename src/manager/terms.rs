@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Session {
-    /// Says whose session this is, under the id that it has. Creates the session if there is none yet. For a
-    /// login, take [`log_in`](Self::log_in): an id that was known before would go on to answer.
+    /// Says whose session this is, under the id that it has. Creates the session if there is none
+    /// yet. For a login, take [`log_in`](Self::log_in): an id that was known before would go on to
+    /// answer.
     ///
     /// # Errors
     /// If the session has ended, or the provider fails.
@@ -59,16 +60,19 @@ impl Session {
 
     /// Lets this session live for so long from now on. Creates the session if there is none yet.
     ///
-    /// The response sets the client's cookie again, to last as long as the session can: the same id, unless it
-    /// was renewed. A request that came with an old id, in its grace, sets none: the newest id is on its way to
-    /// the client, with the lifetime that the session had when it was issued.
+    /// The response sets the client's cookie again, to last as long as the session can: the same
+    /// id, unless it was renewed. A request that came with an old id, in its grace, sets none: the
+    /// newest id is on its way to the client, with the lifetime that the session had when it was
+    /// issued.
     ///
-    /// Where a login renews the id while this request is under way, their responses may come to the client in
-    /// any order, and this one may put the old id in the new one's place. So move the lifetime along with a
-    /// login, or in requests that come one at a time (of pages, say), not in each of a page's many.
+    /// Where a login renews the id while this request is under way, their responses may come to the
+    /// client in any order, and this one may put the old id in the new one's place. So move the
+    /// lifetime along with a login, or in requests that come one at a time (of pages, say), not in
+    /// each of a page's many.
     ///
     /// # Errors
-    /// If the session has ended, or the provider fails. The lifetime may be set then, and the cookie is not.
+    /// If the session has ended, or the provider fails. The lifetime may be set then, and the
+    /// cookie is not.
     #[doc(alias("remember me", "persistent cookie", "time_to_live", "TTL"))]
     pub async fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
         let id = self.stored().await?;
@@ -82,7 +86,8 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the request's id is the session's newest, so that the client may be told it once more.
+    /// Whether the request's id is the session's newest, so that the client may be told it once
+    /// more.
     async fn is_newest(&self, id: SessionId) -> Result<bool, SessionError> {
         let read = self.step_by(id, |provider, by| provider.read(by, Access::Peek));
         match read.await {

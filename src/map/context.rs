@@ -1,7 +1,8 @@
-//! What every operation carries: its guard, its moment, its shard, and where it leaves what it unlinked.
+//! What every operation carries: its guard, its moment, its shard, and where it leaves what it
+//! unlinked.
 //!
-//! **Invariant.** A record is retired once: by the thread that gives up the last structure's share in it, or holds both
-//! shares. From then on no structure leads to it.
+//! **Invariant.** A record is retired once: by the thread that gives up the last structure's share
+//! in it, or holds both shares. From then on no structure leads to it.
 //!
 //! **Progress.** Beginning an operation is wait-free. Leaving a record is lock-free.
 
@@ -49,15 +50,18 @@ impl<K: 'static, V: 'static> Remains<K, V> {
         if sum > usize::MAX / 2 { 0 } else { sum }
     }
 
-    /// Records that wait for their grace period, or to be freed: those that were retired, and those of refused insertions.
+    /// Records that wait for their grace period, or to be freed: those that were retired, and those
+    /// of refused insertions.
     pub fn garbage(&self) -> usize {
         self.retired.garbage() + self.refused.get()
     }
 
-    /// For a map that is being dropped: a structure lets go, and the last one frees without a grace period.
+    /// For a map that is being dropped: a structure lets go, and the last one frees without a grace
+    /// period.
     pub fn free_if_last(&self, record: &Record<K, V>) {
         if record.release_structural() {
-            // SAFETY: the map is being dropped, so that no operation leads to the record, and the last structure has let go.
+            // SAFETY: the map is being dropped, so that no operation leads to the record, and the
+            // last structure has let go.
             unsafe { self.retired.release(NonNull::from(record)) };
         }
     }
@@ -108,8 +112,8 @@ impl<'m, K: 'static, V: 'static> Context<'m, K, V> {
         unsafe { at(record, &self.guard) }
     }
 
-    /// The successor that a replaced record of this operation names. Its life begins with the replacement: a thread
-    /// that follows the word starts it, if that is still owed.
+    /// The successor that a replaced record of this operation names. Its life begins with the
+    /// replacement: a thread that follows the word starts it, if that is still owed.
     ///
     /// # Safety
     /// As for [`at`].

@@ -76,8 +76,8 @@ impl<K, V> Handle<K, V> {
     }
 
     /// Whether the record has not ended yet: not removed, evicted, replaced by another value, found
-    /// expired by anybody, or gone with its map. A slow request checks here whether what it works
-    /// on still counts.
+    /// expired by any thread, or gone with its map. A slow request checks here whether what it
+    /// works on still counts.
     ///
     /// It does not look at the clock: a record that is past its deadline counts as live until a
     /// read or a collection meets it.

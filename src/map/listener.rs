@@ -45,7 +45,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Listener<K, V> {
     }
 
     fn call(&self, handle: Handle<K, V>, cause: RemovalCause) {
-        // The handle of what was queued may be the last one: it is dropped where panics are contained.
+        // The handle of what was queued may be the last one: it is dropped where panics are
+        // contained.
         if !contain(move || (self.closure)(&handle, cause)) {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }

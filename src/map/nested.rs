@@ -1,21 +1,23 @@
 //! User code inside of user code: what keeps it from nesting without bound.
 //!
-//! The map drops keys and values, and tells listeners. Both may call a map, the same or another one, which would drop
-//! and tell in its turn, as deep as there is something to drop and to tell.
+//! The map drops keys and values, and tells listeners. Both may call a map, the same or another
+//! one, which would drop and tell in its turn, as deep as there is something to drop and to tell.
 //!
-//! **Invariant.** A thread frees ready records in one call at a time, and tells listeners in one call at a time. Freeing
-//! inside of freeing is left out: what is ready stays ready, and writers that come later free it. Telling inside of
-//! telling queues: the call that tells goes on with what was queued, before it returns.
+//! **Invariant.** A thread frees ready records in one call at a time, and tells listeners in one
+//! call at a time. Freeing inside of freeing is left out: what is ready stays ready, and writers
+//! that come later free it. Telling inside of telling queues: the call that tells goes on with what
+//! was queued, before it returns.
 //!
-//! **Progress.** A call that tells ends, if the listeners do: where telling of one end causes the next one, and so on, it
-//! stops after [`LINKS`] links and [`MOST`] tellings. What is queued then waits for the thread's next end.
+//! **Progress.** A call that tells ends, if the listeners do: where telling of one end causes the
+//! next one, and so on, it stops after [`LINKS`] links and [`MOST`] tellings. What is queued then
+//! waits for the thread's next end.
 
 use crate::sync::thread_local;
 use std::cell::{Cell, RefCell};
 use std::mem::take;
 
-/// Listeners that end a record whenever they are told of an end would keep a thread for ever: a chain of so many ends is
-/// followed in any case, however many ends each link has, ...
+/// Listeners that end a record whenever they are told of an end would keep a thread for ever: a
+/// chain of so many ends is followed in any case, however many ends each link has, ...
 const LINKS: usize = 64;
 /// ... and a longer one until so many ends were told.
 const MOST: usize = 1 << 12;
@@ -39,8 +41,8 @@ pub(super) fn free(action: impl FnOnce()) {
     }
 }
 
-/// Tells, and then what that caused; or queues what `queued` makes, if this thread is telling already. Neither may
-/// panic.
+/// Tells, and then what that caused; or queues what `queued` makes, if this thread is telling
+/// already. Neither may panic.
 pub(super) fn tell(now: impl FnOnce(), queued: impl FnOnce() -> Telling) {
     if IS_TELLING.with(|is_telling| is_telling.replace(true)) {
         // Where the thread is exiting and its queue is gone, nothing waits for this.

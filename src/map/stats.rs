@@ -54,7 +54,8 @@ pub enum RemovalCause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Records in the map, those included that are past their deadline and not met by anybody yet.
+    /// Records in the map, those included that are past their deadline and that no thread has met
+    /// yet.
     pub live: usize,
     /// Entries of the calendar that refer to ended records, because their end met a collection
     /// half-way. They go when their quantum is due.
@@ -84,8 +85,8 @@ pub struct Stats {
     pub listener_panics: u64,
     /// Keys and values whose `drop` panicked when the map freed them.
     pub drop_panics: u64,
-    /// Whether each operation pays for a fence: the system offers no membarrier(2), or refuses it since a sandbox was
-    /// entered. Of the process. In the second after a refusal nothing is freed.
+    /// Whether each operation pays for a fence: the system offers no membarrier(2), or refuses it
+    /// since a sandbox was entered. Of the process. In the second after a refusal nothing is freed.
     pub uses_fences: bool,
 }
 
@@ -170,8 +171,8 @@ impl Counters {
     pub(crate) fn owe(&self, weight: u64) {
         // Release: pairs with `owed`, whose reader sees what this thread counted before.
         self.owed.fetch_add(weight.max(1), Ordering::Release);
-        // SeqCst: pairs with the one in `Calendar::stays`. This thread sees the token that another one
-        // has filed, or that one sees the debt.
+        // SeqCst: pairs with the one in `Calendar::stays`. This thread sees the token that another
+        // one has filed, or that one sees the debt.
         fence(Ordering::SeqCst);
     }
 

@@ -1,5 +1,5 @@
-//! The memory provider: sessions in this process. It answers at once, except where an answer may concern many
-//! sessions.
+//! The memory provider: sessions in this process. It answers at once, except where an answer may
+//! concern many sessions.
 
 use super::{Access, Answer, Provider};
 use crate::Collector;
@@ -12,15 +12,17 @@ use std::mem;
 use std::task::Poll;
 use std::time::Duration;
 
-/// A [`SessionStore`] as a [`Provider`]. Values stay native: reading one as the type that was set decodes nothing.
+/// A [`SessionStore`] as a [`Provider`]. Values stay native: reading one as the type that was set
+/// decodes nothing.
 ///
-/// Each method does its work when it is called, and its [`Answer`] is ready. It costs what the store's operation
-/// costs.
+/// Each method does its work when it is called, and its [`Answer`] is ready. It costs what the
+/// store's operation costs.
 ///
-/// Three methods may have much to do: [`collect`](Provider::collect), [`owned_by`](Provider::owned_by) and
-/// [`destroy_owned_by`](Provider::destroy_owned_by). Their answers do a bounded part in each poll (64 sessions, or
-/// what [`SessionStore::collect_part`] does) and let other tasks run in between. If such an answer is dropped,
-/// what it has done stays done.
+/// Three methods may have much to do: [`collect`](Provider::collect),
+/// [`owned_by`](Provider::owned_by) and [`destroy_owned_by`](Provider::destroy_owned_by). Their
+/// answers do a bounded part in each poll (64 sessions, or what [`SessionStore::collect_part`]
+/// does) and let other tasks run in between. If such an answer is dropped, what it has done stays
+/// done.
 ///
 /// ```
 /// use dwell::manager::Manager;

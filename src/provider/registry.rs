@@ -101,7 +101,8 @@ impl Registry {
         GLOBAL.get_or_init(Self::with_memory)
     }
 
-    /// Registers a way to open a provider. `open` gets the settings, and returns a new provider each time.
+    /// Registers a way to open a provider. `open` gets the settings, and returns a new provider
+    /// each time.
     ///
     /// # Errors
     /// If the name is empty, or taken. Of several threads that register one name, one succeeds.

@@ -5,8 +5,8 @@ use std::any::Any;
 use std::fmt;
 use std::time::Instant;
 
-/// A caller's turn to change a session, from [`Provider::turn`](super::Provider::turn). It lasts until it is
-/// dropped.
+/// A caller's turn to change a session, from [`Provider::turn`](super::Provider::turn). It lasts
+/// until it is dropped.
 ///
 /// ```
 /// use dwell::provider::Turn;
@@ -22,8 +22,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn that ends by itself at a time, with the session as it was last `seen`, if the provider knows. The
-    /// place is dropped with the turn, which lets the next caller have its own.
+    /// A turn that ends by itself at a time, with the session as it was last `seen`, if the
+    /// provider knows. The place is dropped with the turn, which lets the next caller have its own.
     pub fn new(end: Instant, seen: Option<Snapshot>, place: impl Any + Send) -> Self {
         Self {
             end,
@@ -32,8 +32,8 @@ impl Turn {
         }
     }
 
-    /// What the caller before left: the session as it was read or written under the same id. The caller's first
-    /// attempt need not read it again.
+    /// What the caller before left: the session as it was read or written under the same id. The
+    /// caller's first attempt need not read it again.
     pub fn seen(&self) -> Option<&Snapshot> {
         self.seen.as_ref()
     }

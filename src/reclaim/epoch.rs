@@ -1,34 +1,38 @@
-//! Epochs: when everybody who might read what was unlinked has gone.
+//! Epochs: when every thread that might read what was unlinked has gone.
 //!
-//! Fraser's epoch-based reclamation (Practical Lock-Freedom, 2004, 5.2.3), with the fence of the read side
-//! taken away by an asymmetric barrier, as in userspace RCU (Desnoyers et al., 2012): pinning reads two words that
-//! hardly ever change, and writes to the thread's own memory only.
+//! Fraser's epoch-based reclamation (Practical Lock-Freedom, 2004, 5.2.3), with the fence of the
+//! read side taken away by an asymmetric barrier, as in userspace RCU (Desnoyers et al., 2012):
+//! pinning reads two words that hardly ever change, and writes to the thread's own memory only.
 //!
 //! ```text
 //!   slot of each thread:   not pinned | pinned at an epoch          epoch e --> e + 1 when each
 //!   deferred actions:      stamped with the epoch of their time                pinned slot is at e
 //! ```
 //!
-//! **Invariant.** An action that is stamped *s* runs only when the epoch is *s + 3* or more. While a slot is seen to be
-//! pinned at *p*, the epoch does not advance from any other epoch than *p*.
+//! **Invariant.** An action that is stamped *s* runs only when the epoch is *s + 3* or more. While
+//! a slot is seen to be pinned at *p*, the epoch does not advance from any other epoch than *p*.
 //!
-//! *Why that is late enough.* A writer W, pinned at *p ≤ s*, unlinks a thing and stamps its action *s*. The advance from
-//! *s + 1* to *s + 2* looks at W's slot after its heavy barrier. If it missed W's pin, then by the barriers' contract W's
-//! later load of the epoch would have seen *s + 1*: it saw *s*. So it saw a later word of the slot than that pin, and
-//! with it all that W did before: **the unlinking comes before the epoch is *s + 2***. A reader R that holds the thing
-//! found it linked, so it did not read an epoch of *s + 2*: it is pinned at *s + 1* or earlier. The advance from
-//! *s + 2* to *s + 3* looks at R's slot after its heavy barrier. If it missed R's pin, all that R reads after its light
-//! barrier comes after the unlinking, and R did not find the thing. So it saw the pin, and failed, or a later word,
-//! and then R's reading comes before the epoch is *s + 3*.
+//! *Why that is late enough.* A writer W, pinned at *p ≤ s*, unlinks a thing and stamps its action
+//! *s*. The advance from *s + 1* to *s + 2* looks at W's slot after its heavy barrier. If it missed
+//! W's pin, then by the barriers' contract W's later load of the epoch would have seen *s + 1*: it
+//! saw *s*. So it saw a later word of the slot than that pin, and with it all that W did before:
+//! **the unlinking comes before the epoch is *s + 2***. A reader R that holds the thing found it
+//! linked, so it did not read an epoch of *s + 2*: it is pinned at *s + 1* or earlier. The advance
+//! from *s + 2* to *s + 3* looks at R's slot after its heavy barrier. If it missed R's pin, all
+//! that R reads after its light barrier comes after the unlinking, and R did not find the thing. So
+//! it saw the pin, and failed, or a later word, and then R's reading comes before the epoch is *s +
+//! 3*.
 //!
-//! **Progress.** Pinning and unpinning are wait-free. Claiming a slot, once a thread, and deferring are lock-free. An
-//! advance is wait-free in the number of slots, and fails while somebody is pinned at an earlier epoch: a thread that
-//! stays pinned delays what is deferred from two epochs before it pinned on, and nothing else. Mostly it is one that was
-//! interrupted, and will not run soon where there are more threads than processors: so a writer that finds the epoch held
-//! back offers its processor when it is not pinned any more, and waits for nothing. It does so after 64, 128, ... 2,048
-//! writes of its own at one epoch, and no more: a long stall costs it nothing. Slots are reused, and
-//! never freed: there are about as many as there were threads at one time. A child of fork that goes on without exec
-//! keeps the slots of threads that it does not have: it frees nothing any more.
+//! **Progress.** Pinning and unpinning are wait-free. Claiming a slot, once a thread, and deferring
+//! are lock-free. An advance is wait-free in the number of slots, and fails while a thread is
+//! pinned at an earlier epoch: a thread that stays pinned delays what is deferred from two epochs
+//! before it pinned on, and nothing else. Mostly it is one that was interrupted, and will not run
+//! soon where there are more threads than processors: so a writer that finds the epoch held back
+//! offers its processor when it is not pinned any more, and waits for nothing. It does so after 64,
+//! 128, ... 2,048 writes of its own at one epoch, and no more: a long stall costs it nothing. Slots
+//! are reused, and never freed: there are about as many as there were threads at one time. A child
+//! of fork that goes on without exec keeps the slots of threads that it does not have: it frees
+//! nothing any more.
 
 use crate::cpu::membarrier::Barrier;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
@@ -43,20 +47,21 @@ const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
 /// A thread tries to advance after so many writes.
 const INTERVAL: usize = 4096;
-/// And after so many once somebody has failed at this epoch; after an attempt of its own, twice as many each time, up to
-/// [`INTERVAL`].
+/// And after so many once a thread has failed at this epoch; after an attempt of its own, twice as
+/// many each time, up to [`INTERVAL`].
 const BRIEFEST: usize = 64;
 /// No epoch: they are even.
 const NEVER: usize = 1;
 /// A thread looks at the clock after so many writes, ...
 const LOOK: usize = 16;
-/// ... and tries to advance if no thread has done so for this long: large values make few writes a millisecond.
+/// ... and tries to advance if no thread has done so for this long: large values make few writes a
+/// millisecond.
 const LATE: Duration = Duration::from_millis(1);
 /// Deferring an action counts for as many writes: much may wait together with it.
 const ACTION: usize = 8;
 
-/// Where the depth begins of a thread that gives its slot back, or lets others run, with its last guard: so that all others
-/// ask for neither.
+/// Where the depth begins of a thread that gives its slot back, or lets others run, with its last
+/// guard: so that all others ask for neither.
 const LONG_WAY: usize = 1 << 32;
 
 /// The threads that look out for each other.
@@ -83,7 +88,8 @@ pub struct Slot {
     /// The epoch at which the actions were last gone through.
     swept: AtomicUsize,
     next: *mut Slot,
-    /// Guards of the thread, from 0 or [`LONG_WAY`] on. Belongs, as the two below, to the thread that has the slot.
+    /// Guards of the thread, from 0 or [`LONG_WAY`] on. Belongs, as the two below, to the thread
+    /// that has the slot.
     depth: Cell<usize>,
     /// The thread gives the slot back with its last guard.
     is_brief: Cell<bool>,
@@ -92,7 +98,8 @@ pub struct Slot {
     /// The epoch at which the last attempt failed, and the writes from there to the next one.
     held_back: Cell<usize>,
     interval: Cell<usize>,
-    /// The epoch that the thread found when it looked at the clock, and since when it has been this one.
+    /// The epoch that the thread found when it looked at the clock, and since when it has been this
+    /// one.
     looked: Cell<Option<(usize, Instant)>>,
     /// The thread lets others run as soon as it is not pinned any more.
     steps_aside: Cell<bool>,
@@ -134,12 +141,14 @@ impl Domain {
         self.barrier.prepare();
     }
 
-    /// Whether each operation pays for a fence, since the system offers no asymmetric barrier, or no more.
+    /// Whether each operation pays for a fence, since the system offers no asymmetric barrier, or
+    /// no more.
     pub fn uses_fences(&self) -> bool {
         self.barrier.is_fences()
     }
 
-    /// A slot for this thread: until it releases it, or, if `is_brief`, until its last guard is gone.
+    /// A slot for this thread: until it releases it, or, if `is_brief`, until its last guard is
+    /// gone.
     pub fn claim(&self, is_brief: bool) -> &Slot {
         self.barrier.prepare();
         let slot = self.free_slot().unwrap_or_else(|| self.add_slot());
@@ -152,7 +161,8 @@ impl Domain {
 
     fn free_slot(&self) -> Option<&Slot> {
         self.slots().find(|slot| {
-            // Acquire: pairs with `release`, for the cells. The look before it leaves the others' lines alone.
+            // Acquire: pairs with `release`, for the cells. The look before it leaves the others'
+            // lines alone.
             slot.claimed.load(Ordering::Relaxed) == 0
                 && slot
                     .claimed
@@ -184,7 +194,7 @@ impl Domain {
                 .compare_exchange(head, slot, Ordering::Release, Ordering::Relaxed)
         {
             head = newer;
-            // SAFETY: not published yet, so that nobody else knows it.
+            // SAFETY: not published yet, so that no other thread knows it.
             unsafe { (*slot).next = head };
         }
         // SAFETY: slots live as long as the domain.
@@ -192,8 +202,8 @@ impl Domain {
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
-        // Acquire: pairs with the exchange in `claim`. The links were written before it, and each exchange
-        // read the head that it replaced from an earlier one.
+        // Acquire: pairs with the exchange in `claim`. The links were written before it, and each
+        // exchange read the head that it replaced from an earlier one.
         let mut next = self.slots.load(Ordering::Acquire);
         std::iter::from_fn(move || {
             // SAFETY: slots live as long as the domain.
@@ -226,9 +236,10 @@ impl Domain {
 
     #[inline]
     fn enter(&self, slot: &Slot) {
-        // Acquire: pairs with `advance`. Who reads an epoch sees what was unlinked two epochs before.
+        // Acquire: pairs with `advance`. A thread that reads an epoch sees what was unlinked two
+        // epochs before.
         let epoch = self.epoch.load(Ordering::Acquire);
-        // Release: as in `leave`, for who sees this word and not that one.
+        // Release: as in `Slot::leave`, for a thread that sees this word and not that one.
         slot.word.store(epoch | PINNED, Ordering::Release);
     }
 
@@ -238,7 +249,7 @@ impl Domain {
         let depth = slot.depth.get() - 1;
         slot.depth.set(depth);
         if depth == 0 {
-            slot.release_structural();
+            slot.leave();
             return false;
         }
         slot.unpin_the_long_way(depth)
@@ -246,8 +257,8 @@ impl Domain {
 
     /// The epoch, also to stamp what was unlinked before.
     pub fn epoch(&self) -> usize {
-        // Acquire: pairs with the Release of `advance`, so that what was read before the grace period of a stamp ended
-        // comes before what is freed then.
+        // Acquire: pairs with the Release of `advance`, so that what was read before the grace
+        // period of a stamp ended comes before what is freed then.
         self.epoch.load(Ordering::Acquire)
     }
 
@@ -257,7 +268,7 @@ impl Domain {
         epoch.wrapping_sub(stamp).cast_signed() >= GRACE.cast_signed()
     }
 
-    /// Runs an action when all who are pinned now have gone. The slot is pinned.
+    /// Runs an action when all threads that are pinned now have gone. The slot is pinned.
     ///
     /// # Safety
     /// The action may run on any thread, at any later time.
@@ -272,7 +283,8 @@ impl Domain {
         self.count_writes(slot, ACTION);
     }
 
-    /// Counts writes of a pinned thread: so that what was deferred is run even where little more is.
+    /// Counts writes of a pinned thread: so that what was deferred is run even where little more
+    /// is.
     pub fn count_writes(&self, slot: &Slot, writes: usize) {
         let before = slot.recent.get();
         let recent = before + writes;
@@ -288,8 +300,9 @@ impl Domain {
         }
     }
 
-    /// Whether the thread should try to advance, however few its writes were. A process does so once a millisecond, however
-    /// many threads write: all of them begin to count anew when one has advanced.
+    /// Whether the thread should try to advance, however few its writes were. A process does so
+    /// once a millisecond, however many threads write: all of them begin to count anew when one has
+    /// advanced.
     #[cold]
     #[inline(never)]
     fn is_late(&self, slot: &Slot) -> bool {
@@ -348,7 +361,7 @@ impl Domain {
         }
     }
 
-    /// Tries to advance the epoch, and runs what is due. False if somebody holds the epoch back.
+    /// Tries to advance the epoch, and runs what is due. False if a thread holds the epoch back.
     pub fn flush(&self) -> bool {
         let has_advanced = self.advance();
         let epoch = self.epoch();
@@ -359,13 +372,14 @@ impl Domain {
     }
 
     fn advance(&self) -> bool {
-        // Acquire: pairs with the Release below, too: what the advances before this one saw comes before this one.
+        // Acquire: pairs with the Release below, too: what the advances before this one saw comes
+        // before this one.
         let epoch = self.epoch();
         // The first look saves the barrier where it would be in vain.
         if self.is_held_back(epoch) || !self.barrier.heavy() || self.is_held_back(epoch) {
             return false;
         }
-        // Release: pairs with `pin` and `flush`. If it fails, somebody else has advanced.
+        // Release: pairs with `pin` and `flush`. If it fails, another thread has advanced.
         let _ = self.epoch.compare_exchange(
             epoch,
             epoch.wrapping_add(STEP),
@@ -375,7 +389,7 @@ impl Domain {
         true
     }
 
-    /// Whether somebody is pinned at another epoch than this.
+    /// Whether a thread is pinned at another epoch than this.
     fn is_held_back(&self, epoch: usize) -> bool {
         self.slots().any(|slot| {
             // Acquire: pairs with `enter` and `leave`.
@@ -387,8 +401,9 @@ impl Domain {
 
 impl Slot {
     #[inline]
-    fn release_structural(&self) {
-        // Release: pairs with `advance`. What was read and unlinked comes before what follows the advance.
+    fn leave(&self) {
+        // Release: pairs with `advance`. What was read and unlinked comes before what follows the
+        // advance.
         self.word.store(0, Ordering::Release);
     }
 
@@ -396,7 +411,7 @@ impl Slot {
     #[inline(never)]
     fn unpin_the_long_way(&self, depth: usize) -> bool {
         if depth == LONG_WAY {
-            self.release_structural();
+            self.leave();
             if self.steps_aside.take() {
                 self.depth.set(0);
                 // Nothing depends on it, so that it is no step for loom to explore.
@@ -446,7 +461,8 @@ impl Slot {
 
     /// Runs the actions whose grace period is over at this epoch.
     ///
-    /// An action is gone through once an epoch, however often this is called: what comes meanwhile is not due yet.
+    /// An action is gone through once an epoch, however often this is called: what comes meanwhile
+    /// is not due yet.
     fn run_due(&self, epoch: usize) {
         // Relaxed, both: it saves work, and decides nothing.
         if self.swept.load(Ordering::Relaxed) == epoch {
@@ -465,12 +481,12 @@ impl Slot {
                 (*action).stamp
             };
             if Domain::is_over(stamp, epoch) {
-                // SAFETY: as above, and from a box.
+                // SAFETY: actions come from boxes, and this one is this thread's since the swap.
                 let action = unsafe { Box::from_raw(action) };
                 (action.run)();
             } else {
                 let first = early.map_or(ptr::null_mut(), |(first, _)| first);
-                // SAFETY: as above.
+                // SAFETY: the action is this thread's since the swap, and on no list.
                 unsafe { (*action).next = first };
                 early = Some((action, early.map_or(action, |(_, last)| last)));
             }
@@ -485,13 +501,13 @@ impl Drop for Domain {
     fn drop(&mut self) {
         let mut next = self.slots.load(Ordering::Relaxed);
         while !next.is_null() {
-            // SAFETY: nobody uses the domain any more, and slots come from boxes.
+            // SAFETY: no thread uses the domain any more, and slots come from boxes.
             let slot = unsafe { Box::from_raw(next) };
             next = slot.next;
             // Relaxed: the domain is exclusively ours.
             let mut action = slot.actions.load(Ordering::Relaxed);
             while !action.is_null() {
-                // SAFETY: as above, and actions come from boxes.
+                // SAFETY: no thread uses the domain any more, and actions come from boxes.
                 let due = unsafe { Box::from_raw(action) };
                 action = due.next;
                 (due.run)();
@@ -504,6 +520,6 @@ impl Drop for Domain {
 unsafe impl Send for Domain {}
 // SAFETY: slots may be shared.
 unsafe impl Sync for Domain {}
-// SAFETY: the cells belong to the thread that has claimed the slot; all else is atomic, or written before the slot
-// is published.
+// SAFETY: the cells belong to the thread that has claimed the slot; all else is atomic, or written
+// before the slot is published.
 unsafe impl Sync for Slot {}

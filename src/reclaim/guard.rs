@@ -33,7 +33,7 @@ mod current {
 
     #[cold]
     fn claim() -> &'static Slot {
-        // Whoever comes here while the thread's locals are dropped would not be told of its exit.
+        // A thread whose locals are being dropped would not be told of its exit.
         let is_exiting = EXIT.try_with(|_| ()).is_err();
         let slot = DOMAIN.claim(is_exiting);
         SLOT.set(Some(slot));

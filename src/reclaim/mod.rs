@@ -1,14 +1,16 @@
-//! Reclamation: what was unlinked is freed when nobody can be reading it any more.
+//! Reclamation: what was unlinked is freed when no thread can be reading it any more.
 //!
 //! **Contract.** What is retired was unreachable before, for every thread that pins from then on. A
-//! deferred action runs, and a stamp is over, only when each guard that was held at the time of the call is gone.
+//! deferred action runs, and a stamp is over, only when each guard that was held at the time of the
+//! call is gone.
 //!
-//! **Two implementations**, chosen when the crate is built: the epochs of `epoch`; and under loom and shuttle `spec`, the
-//! contract as a specification. The epochs make loom's search larger by five orders of magnitude and, in small
-//! models, free nothing, so that they find no use after retirement.
+//! **Two implementations**, chosen when the crate is built: the epochs of `epoch`; and under loom
+//! and shuttle `spec`, the contract as a specification. The epochs make loom's search larger by
+//! five orders of magnitude and, in small models, free nothing, so that they find no use after
+//! retirement.
 //!
-//! **Progress.** Pinning and deferring are lock-free. A thread that stays pinned delays the freeing of
-//! what is retired after it pinned, and nothing else.
+//! **Progress.** Pinning and deferring are lock-free. A thread that stays pinned delays the freeing
+//! of what is retired after it pinned, and nothing else.
 
 /// What the map asks of a reclamation scheme.
 pub trait Reclaim: Sized {
@@ -33,10 +35,12 @@ pub trait Reclaim: Sized {
     /// Runs due actions, and helps those that are not due yet on their way.
     fn flush(&self);
 
-    /// What a process does before its first operation, so that the operation need not: when a map is built.
+    /// What a process does before its first operation, so that the operation need not: when a map
+    /// is built.
     fn prepare() {}
 
-    /// Whether each operation pays for a fence, since the system offers no asymmetric barrier, or no more.
+    /// Whether each operation pays for a fence, since the system offers no asymmetric barrier, or
+    /// no more.
     fn uses_fences() -> bool {
         true
     }

@@ -1,24 +1,29 @@
-//! The retired list: where what was retired waits for its grace period, and then for a writer that frees it.
+//! The retired list: where what was retired waits for its grace period, and then for a writer that
+//! frees it.
 //!
 //! ```text
-//!   retire --> stack --(32)--> batch --> fresh --(sweep)--> generation, stamped --(grace period)--> ready --> freed
+//!   retire --> stack --(32)--> batch --> fresh --(sweep)--> generation, stamped
+//!                                                           --(grace period)--> ready --> freed
 //! ```
 //!
-//! Freeing an object costs a cache miss and runs the `Drop` of what it holds. So it is left to writers and collections,
-//! which free a few batches at a time, those of their own shard first. A reader never frees. The thread that drops the
-//! list frees all that is left, for no thread is inside of an operation on it any more.
+//! Freeing an object costs a cache miss and runs the `Drop` of what it holds. So it is left to
+//! writers and collections, which free a few batches at a time, those of their own shard first. A
+//! reader never frees. The thread that drops the list frees all that is left, for no thread is
+//! inside of an operation on it any more.
 //!
-//! **Invariant.** A retired object is on one shard's stack, linked through its own word, or in exactly one batch. A batch
-//! is among the fresh ones of a shard, or in exactly one generation. A generation is on one stack, or in the hands of the
-//! thread that took it off. It becomes ready when [`Reclaim::is_over`] holds for its stamp. The stamp was read by a pinned
-//! thread after it took the batches: so each object was unlinked before, as the stamp's contract asks.
+//! **Invariant.** A retired object is on one shard's stack, linked through its own word, or in
+//! exactly one batch. A batch is among the fresh ones of a shard, or in exactly one generation. A
+//! generation is on one stack, or in the hands of the thread that took it off. It becomes ready
+//! when [`Reclaim::is_over`] holds for its stamp. The stamp was read by a pinned thread after it
+//! took the batches: so each object was unlinked before, as the stamp's contract asks.
 //!
-//! **Bounds.** A sweep moves generations whole, and never walks their batches: it takes as many steps as there are
-//! generations. A generation is made when the epoch has moved on, and freed from then on a few batches a write; while a
-//! thread stalls the epoch stands still, and everything that is retired meanwhile becomes one generation a shard.
+//! **Bounds.** A sweep moves generations whole, and never walks their batches: it takes as many
+//! steps as there are generations. A generation is made when the epoch has moved on, and freed from
+//! then on a few batches a write; while a thread stalls the epoch stands still, and everything that
+//! is retired meanwhile becomes one generation a shard.
 //!
-//! **Progress.** Lock-free. Stacks are taken whole by swap, so that no foreign head is ever read. A thread that stops with
-//! generations in its hands delays their freeing.
+//! **Progress.** Lock-free. Stacks are taken whole by swap, so that no foreign head is ever read. A
+//! thread that stops with generations in its hands delays their freeing.
 
 use crate::cpu::prefetch;
 use crate::reclaim::{Guard, Reclaim};
@@ -32,20 +37,23 @@ const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
 const LARGE: usize = 32 << 10;
 /// So many retired bytes bring on the end of their grace period as much as one write does.
 const BYTES_OF_A_WRITE: usize = 2 << 10;
-/// Batches that are in a thread's hands at once while it frees: what is behind them is free for other threads.
+/// Batches that are in a thread's hands at once while it frees: what is behind them is free for
+/// other threads.
 const IN_HAND: usize = 16;
-/// A stack's word: `height | object`. It is sent away long before the height needs more bits, unless thousands of threads
-/// stop just before they do so; then it begins again at zero, and only statistics are wrong.
+/// A stack's word: `height | object`. It is sent away long before the height needs more bits,
+/// unless thousands of threads stop just before they do so; then it begins again at zero, and only
+/// statistics are wrong.
 const HEIGHT_SHIFT: u32 = 48;
 const ADDRESS: usize = (1 << HEIGHT_SHIFT) - 1;
 
 /// What a retired list frees. The address of such an object has 48 bits.
 pub trait Retire: Sized {
-    /// Notes that the object is retired; under a specification of reclamation, later reads of it by guards that were pinned
-    /// after this are reported.
+    /// Notes that the object is retired; under a specification of reclamation, later reads of it by
+    /// guards that were pinned after this are reported.
     fn mark(&self);
 
-    /// Links to another object: from its retirement on, the word that this is kept in is the list's.
+    /// Links to another object: from its retirement on, the word that this is kept in is the
+    /// list's.
     fn set_next(&self, next: *mut Self);
 
     /// The object that this one was linked to last.
@@ -54,10 +62,12 @@ pub trait Retire: Sized {
     /// Roughly the memory that it keeps.
     fn bytes(&self) -> usize;
 
-    /// Gives up the structures' ownership of the object. False if code of the user's panicked: the panic goes no further.
+    /// Gives up the structures' ownership of the object. False if code of the user's panicked: the
+    /// panic goes no further.
     ///
     /// # Safety
-    /// Called once, when the grace period after the retirement is over, or no other thread can reach the object.
+    /// Called once, when the grace period after the retirement is over, or no other thread can
+    /// reach the object.
     unsafe fn release(this: NonNull<Self>) -> bool;
 }
 
@@ -163,7 +173,8 @@ impl<T: Retire> Retired<T> {
         }
     }
 
-    /// Looks which generations have waited long enough, if the epoch has moved on, and begins new ones.
+    /// Looks which generations have waited long enough, if the epoch has moved on, and begins new
+    /// ones.
     pub fn sweep(&self, shard: usize, guard: &Guard) {
         let stamp = guard.stamp();
         // Relaxed, both: it saves work, and decides nothing.
@@ -173,10 +184,11 @@ impl<T: Retire> Retired<T> {
         self.swept.store(stamp, Ordering::Relaxed);
         let own = &self.shards[shard];
         for other in &self.shards {
-            // What was not freed since the last time, maybe because no thread of its shard writes, comes to this shard.
+            // What was not freed since the last time, maybe because no thread of its shard writes,
+            // comes to this shard.
             own.ready.push_all(other.ready.take_all());
-            // What is no batch yet does not wait for a full one: few large objects may be much. loom's batches are always
-            // full.
+            // What is no batch yet does not wait for a full one: few large objects may be much.
+            // loom's batches are always full.
             if !cfg!(dwell_loom) {
                 other.send(guard);
             }
@@ -255,8 +267,8 @@ impl<T: Retire> Retired<T> {
             prefetch(object.as_ptr());
         }
         for &object in objects {
-            // SAFETY: each was retired once and taken off the list once, and its generation's stamp is over, or the list is
-            // being dropped.
+            // SAFETY: each was retired once and taken off the list once, and its generation's stamp
+            // is over, or the list is being dropped.
             unsafe { self.release(object) };
         }
         // Relaxed: a count.
@@ -353,7 +365,8 @@ impl<T: Retire> Shard<T> {
         let top = self.stack.swap(ptr::null_mut(), Ordering::Acquire);
         let mut next = top.map_addr(|word| word & ADDRESS);
         while let Some(object) = NonNull::new(next) {
-            // SAFETY: retired, and freed only after it was taken off the stack, which this thread has done.
+            // SAFETY: retired, and freed only after it was taken off the stack, which this thread
+            // has done.
             let retired = unsafe { object.as_ref() };
             next = retired.next();
             bytes += retired.bytes();
@@ -368,7 +381,8 @@ impl<T> Iterator for Generation<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = NonNull::new(self.batches)?;
-        // SAFETY: batches come from boxes, and each is in one generation, which this thread has in its hands.
+        // SAFETY: batches come from boxes, and each is in one generation, which this thread has in
+        // its hands.
         let batch = unsafe { Box::from_raw(first.as_ptr()) };
         batch.trace.read();
         self.batches = batch.next;
@@ -445,7 +459,8 @@ impl<T> Iterator for Taken<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = NonNull::new(self.0)?;
-        // SAFETY: generations come from boxes, and the thread that took the stack has them for its own.
+        // SAFETY: generations come from boxes, and the thread that took the stack has them for its
+        // own.
         let generation = unsafe { Box::from_raw(first.as_ptr()) };
         generation.trace.read();
         self.0 = generation.next;

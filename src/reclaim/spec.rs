@@ -1,16 +1,17 @@
 //! The contract of reclamation as a specification, for loom and for shuttle.
 //!
-//! All that the contract orders goes through one word, the moment. A thread that retires something, or asks for a stamp,
-//! raises or releases it; a thread that pins acquires it: so a thread that pins afterwards sees what was unlinked before.
-//! Each read of a record asserts that its reader was pinned before the record was retired.
+//! All that the contract orders goes through one word, the moment. A thread that retires something,
+//! or asks for a stamp, raises or releases it; a thread that pins acquires it: so a thread that
+//! pins afterwards sees what was unlinked before. Each read of a record asserts that its reader was
+//! pinned before the record was retired.
 //!
 //! | | stamps | deferred actions |
 //! |---|---|---|
 //! | loom | are never over, the cheapest to search; or, after [`let_periods_end`], at the first moment that the contract allows | run at the end of the model |
 //! | shuttle | are over at the first moment that the contract allows | run at that moment |
 //!
-//! No scheme frees earlier, so that a schedule under which something is freed too early for the map is not hidden
-//! by the scheme's own slowness.
+//! No scheme frees earlier, so that a schedule under which something is freed too early for the map
+//! is not hidden by the scheme's own slowness.
 
 use super::Reclaim;
 use core::sync::atomic::Ordering;
@@ -89,7 +90,8 @@ fn with<R>(act: impl FnOnce(&Execution) -> R) -> R {
 impl Drop for Execution {
     fn drop(&mut self) {
         let actions = core::mem::take(&mut self.waiting().actions);
-        // Under shuttle they are left over from an execution that failed: its atomics cannot be used any more.
+        // Under shuttle they are left over from an execution that failed: its atomics cannot be
+        // used any more.
         if cfg!(dwell_shuttle) || std::thread::panicking() {
             core::mem::forget(actions);
             return;
@@ -187,7 +189,8 @@ impl Mark {
     }
 
     pub fn retire(&self) {
-        // Where periods end under loom, a stamp alone must order: a retirement says nothing then, and is never early.
+        // Where periods end under loom, a stamp alone must order: a retirement says nothing then,
+        // and is never early.
         let is_silent = cfg!(dwell_loom) && PERIODS_END.get();
         let now = if is_silent {
             usize::MAX

@@ -52,8 +52,8 @@ impl Builder {
         self
     }
 
-    /// Lets the store's clock begin so long before the origin of the one that it was given, that sessions can
-    /// be older than that: the machine may have been started since.
+    /// Lets the store's clock begin so long before the origin of the one that it was given, that
+    /// sessions can be older than that: the machine may have been started since.
     #[cfg(feature = "snapshot")]
     pub(crate) fn with_a_past(mut self) -> Self {
         struct Late(Arc<dyn Clock>);

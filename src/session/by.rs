@@ -1,8 +1,8 @@
 //! By what a caller names a session, and the operations that take such a name.
 //!
-//! A request is admitted by an id. Each of its steps asks again whether that id answers, in the same step
-//! that reads or changes the session: from the moment at which the id stops to answer, a request that
-//! came with it can neither read, write nor end the session, however early it began.
+//! A request is admitted by an id. Each of its steps asks again whether that id answers, in the
+//! same step that reads or changes the session: from the moment at which the id stops to answer, a
+//! request that came with it can neither read, write nor end the session, however early it began.
 
 use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
@@ -11,8 +11,8 @@ use super::store::{Entry, SessionStore, Store};
 use super::{Attributes, Changes, IssuedSession, Snapshot};
 use std::time::Duration;
 
-/// By what a caller names a session: a request by the id that it came with, the application itself by
-/// the session's key.
+/// By what a caller names a session: a request by the id that it came with, the application itself
+/// by the session's key.
 ///
 /// ```
 /// use dwell::provider::{Access, MemoryProvider, Provider};
@@ -80,8 +80,8 @@ pub enum Access {
     Peek,
 }
 
-/// The judge of one step: whether each state that the step meets is that of the session that is named,
-/// and what to answer if none was.
+/// The judge of one step: whether each state that the step meets is that of the session that is
+/// named, and what to answer if none was.
 pub(super) struct Admission<'s> {
     by: By,
     store: &'s Store,
@@ -100,7 +100,8 @@ enum Verdict {
 }
 
 impl Admission<'_> {
-    /// Whether the step may be taken. Called once for each state that it meets; the last one decides.
+    /// Whether the step may be taken. Called once for each state that it meets; the last one
+    /// decides.
     #[inline]
     pub(super) fn admits(&mut self, state: &State) -> bool {
         self.verdict = match &self.by {
@@ -199,8 +200,8 @@ impl SessionStore {
         }
     }
 
-    /// Whether a session still is what this store said of it to somebody who named it by its newest id; an
-    /// access counts. Costs no look-up. False too if only a look-up can tell.
+    /// Whether a session still is what this store said of it to somebody who named it by its newest
+    /// id; an access counts. Costs no look-up. False too if only a look-up can tell.
     pub(crate) fn is_still(&self, seen: &Snapshot, access: Access) -> bool {
         let sessions = &self.store().sessions;
         match (&seen.entry, access) {
@@ -211,7 +212,8 @@ impl SessionStore {
         }
     }
 
-    /// Changes attributes in one step. If `change` fails, or puts nothing in and takes nothing out, nothing is written.
+    /// Changes attributes in one step. If `change` fails, or puts nothing in and takes nothing out,
+    /// nothing is written.
     pub(crate) fn change<R>(
         &self,
         by: By,

@@ -22,8 +22,8 @@ pub enum SessionError {
     /// The session is over: destroyed, expired or evicted. Nothing brings it back.
     #[error("the session has ended: start a new one")]
     Ended,
-    /// The id that the caller came with is not the newest, and does not answer any more; or it is in its
-    /// grace, and only the newest id can be renewed.
+    /// The id that the caller came with is not the newest, and does not answer any more; or it is
+    /// in its grace, and only the newest id can be renewed.
     #[error(
         "the session has a newer id: let the client repeat its request, with the id that it was given"
     )]
@@ -41,11 +41,12 @@ pub enum SessionError {
         /// The version that the session has.
         current: u64,
     },
-    /// So many others change the session that this change found no time: each attempt met another writer, or
-    /// its turn did not come. Nothing was changed.
+    /// So many others change the session that this change found no time: each attempt met another
+    /// writer, or its turn did not come. Nothing was changed.
     #[error("too many change this session at once, so nothing was changed: try again later")]
     Contended,
-    /// An attribute does not decode as the type that was asked for, or would not come back as what was set.
+    /// An attribute does not decode as the type that was asked for, or would not come back as what
+    /// was set.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
     /// The session would be larger than one may be. Nothing was changed.
@@ -120,11 +121,11 @@ pub enum AttributeError {
     },
     /// The value can be written as JSON, but would not come back from it as what it is.
     ///
-    /// These do not: NaN and infinities; `Some` of what is written as null, such as `Some(None)`; more than 127
-    /// levels; integers of 128 bits, and maps with other keys than texts, in a flattened field or in an enum that
-    /// is untagged or has its tag inside; a field that is not written and has no default; a variant of an untagged
-    /// enum that another one before it can be read as; and a type whose `Serialize` does not write the same each
-    /// time.
+    /// These do not: NaN and infinities; `Some` of what is written as null, such as `Some(None)`;
+    /// more than 127 levels; integers of 128 bits, and maps with other keys than texts, in a
+    /// flattened field or in an enum that is untagged or has its tag inside; a field that is not
+    /// written and has no default; a variant of an untagged enum that another one before it can be
+    /// read as; and a type whose `Serialize` does not write the same each time.
     #[error(
         "attribute {key:?} of type {given} would come back from JSON as {reason}: \
          set a value that its type reads as it wrote it, without NaN, Some(None) or fields left out"

@@ -110,10 +110,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The way from the operations to the listener: a queue, and the thread that empties it.
 ///
 /// No operation waits for a listener, and what waits for it has a bound. So an event for which
-/// there is no room is lost, and counted in `untold`. Whoever counts the first one puts a notice
-/// into the queue, for which there is always room: there is one at the most, since nobody counts a
-/// first one again before the thread has met the notice and taken the count. So each event is
-/// either told once, or counted once in a loss that is told.
+/// there is no room is lost, and counted in `untold`. The thread that counts the first one puts a
+/// notice into the queue, for which there is always room: there is one at the most, since no thread
+/// counts a first one again before the thread has met the notice and taken the count. So each event
+/// is either told once, or counted once in a loss that is told.
 pub(super) struct Events {
     sender: Option<Sender<Message>>,
     thread: JoinHandle<()>,
@@ -199,8 +199,8 @@ impl Drop for Events {
         drop(self.sender.take());
         // The listener may drop the store.
         if self.thread.thread().id() != thread::current().id() {
-            // Nothing is sent: the sender is dropped. The thread is not joined, for its thread-locals may
-            // take their time.
+            // Nothing is sent: the sender is dropped. The thread is not joined, for its
+            // thread-locals may take their time.
             let _ = is_done.recv_timeout(PATIENCE);
         }
     }

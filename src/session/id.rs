@@ -1,10 +1,10 @@
 //! Session ids: what a client shows, and what the store looks up.
 //!
-//! An id is 48 bytes from the operating system's generator: a *key* of 16 bytes, by which the store finds
-//! the session, and a *secret* of 32 bytes, which proves that the client may have it. The key stays the
-//! same for as long as the session lives; a renewal replaces the secret. So a renewal changes one record
-//! in one step, the key may be shown in a list of sessions, and whatever is derived from it for a log
-//! tells nothing about the secret.
+//! An id is 48 bytes from the operating system's generator: a *key* of 16 bytes, by which the store
+//! finds the session, and a *secret* of 32 bytes, which proves that the client may have it. The key
+//! stays the same for as long as the session lives; a renewal replaces the secret. So a renewal
+//! changes one record in one step, the key may be shown in a list of sessions, and whatever is
+//! derived from it for a log tells nothing about the secret.
 
 use super::error::SessionError;
 use base64::Engine;
@@ -98,8 +98,8 @@ impl fmt::Debug for SessionKey {
 
 /// What a log may show of a session: a hash of its key, keyed anew in each process.
 ///
-/// A session keeps its tag when its id is renewed. Tags of two processes have nothing to do with each
-/// other.
+/// A session keeps its tag when its id is renewed. Tags of two processes have nothing to do with
+/// each other.
 ///
 /// ```
 /// use dwell::session::SessionStore;
@@ -141,17 +141,18 @@ impl Secret {
         self.0.ct_eq(&other.0).into()
     }
 
-    /// What is kept outside of the process: from it nobody gets the secret back, which has 256 random bits.
+    /// What is kept outside of the process: from it nobody gets the secret back, which has 256
+    /// random bits.
     #[cfg(any(feature = "redis", feature = "snapshot"))]
     pub(crate) fn digest(&self) -> [u8; 32] {
         digest("dwell session secret", &self.0)
     }
 }
 
-/// A session id: what the client's cookie holds. Whoever knows it has the session.
+/// A session id: what the client's cookie holds. A client that knows it has the session.
 ///
-/// `Debug` shows a [`Tag`]. There is no `Display`: [`to_cookie`](Self::to_cookie) is the one way to the
-/// text, so that it gets nowhere by accident.
+/// `Debug` shows a [`Tag`]. There is no `Display`: [`to_cookie`](Self::to_cookie) is the one way to
+/// the text, so that it gets nowhere by accident.
 ///
 /// ```
 /// use dwell::session::{SessionId, SessionStore};
@@ -211,8 +212,8 @@ impl SessionId {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads exactly what [`to_cookie`](Self::to_cookie) writes. None for anything else: each id has one
-    /// spelling. Looks nothing up.
+    /// Reads exactly what [`to_cookie`](Self::to_cookie) writes. None for anything else: each id
+    /// has one spelling. Looks nothing up.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_bytes(text.as_bytes())
     }
@@ -265,7 +266,8 @@ pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
     hash.chain_update(bytes).finalize().into()
 }
 
-/// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray last bits.
+/// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray
+/// last bits.
 fn decode<const BYTES: usize>(text: &[u8], length: usize) -> Option<[u8; BYTES]> {
     if text.len() != length {
         return None;

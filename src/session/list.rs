@@ -47,8 +47,8 @@ pub struct SessionStats {
     pub refused_writes: u64,
     /// Ids shown that answer to no session: ended, renewed long ago, or never issued.
     pub unknown_ids: u64,
-    /// What the sessions take in memory at most, as [`Settings::capacity_bytes`](super::Settings::capacity_bytes)
-    /// counts.
+    /// What the sessions take in memory at most, as
+    /// [`Settings::capacity_bytes`](super::Settings::capacity_bytes) counts.
     pub bytes: u64,
     /// Calls of the event listener that panicked.
     pub listener_panics: u64,
@@ -199,8 +199,8 @@ impl SessionStore {
 
     /// The sessions of an owner, in no particular order. Does not touch them.
     ///
-    /// A session is listed if it was the owner's, and live, when it was looked at. Costs in proportion to
-    /// the owner's sessions, about a microsecond each, all of it in this call:
+    /// A session is listed if it was the owner's, and live, when it was looked at. Costs in
+    /// proportion to the owner's sessions, about a microsecond each, all of it in this call:
     /// [`MemoryProvider`](crate::provider::MemoryProvider) lists them in parts. Lock-free.
     ///
     /// ```
@@ -272,8 +272,8 @@ impl SessionStore {
         self.store().sessions.idle_for(key)
     }
 
-    /// How long the session of a key still lives if nobody accesses it; none if there is none. Does not
-    /// touch it.
+    /// How long the session of a key still lives if nobody accesses it; none if there is none. Does
+    /// not touch it.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -289,8 +289,8 @@ impl SessionStore {
 
     /// All sessions, in no particular order. Does not touch them.
     ///
-    /// Weakly consistent, as [`IdleMap::iter`](crate::IdleMap::iter): a session that is there from the
-    /// beginning to the end is visited exactly once.
+    /// Weakly consistent, as [`IdleMap::iter`](crate::IdleMap::iter): a session that is there from
+    /// the beginning to the end is visited exactly once.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -350,7 +350,8 @@ impl SessionStore {
             .filter(move |session| session.idle_for <= window)
     }
 
-    /// The number of sessions, those included that are past their deadline and were not met by anybody yet.
+    /// The number of sessions, those included that are past their deadline and were not met by
+    /// anybody yet.
     pub fn len(&self) -> usize {
         self.store().sessions.len()
     }

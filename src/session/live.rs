@@ -11,10 +11,11 @@ use std::time::Duration;
 
 /// A session of a [`SessionStore`], as a request holds it: not a copy, but the way to the live one.
 ///
-/// Each read sees the newest state, copies nothing and waits for nobody; each write is one atomic step, of
-/// which concurrent requests lose none. Each of both touches the session: its idle time starts anew. When
-/// the session has ended, every operation says so ([`SessionError::Ended`]), and nothing brings it back.
-/// When the id was renewed elsewhere and its grace is over, every operation fails with
+/// Each read sees the newest state, copies nothing and waits for nobody; each write is one atomic
+/// step, of which concurrent requests lose none. Each of both touches the session: its idle time
+/// starts anew. When the session has ended, every operation says so ([`SessionError::Ended`]), and
+/// nothing brings it back. When the id was renewed elsewhere and its grace is over, every operation
+/// fails with
 /// [`SessionError::Superseded`]: what was let in by an id is let in for as long as the id answers.
 /// Closures given to its methods may run more than once, and should do nothing but compute.
 ///
@@ -70,8 +71,8 @@ impl LiveSession {
     /// The value under a key; none if there is none.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the value's JSON does not
-    /// decode as this type.
+    /// If the session has ended, if the id does not answer any more, or if the value's JSON does
+    /// not decode as this type.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -90,7 +91,8 @@ impl LiveSession {
     /// Whether there is a value under a key.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -107,7 +109,8 @@ impl LiveSession {
     /// The keys that have a value, in order.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -125,7 +128,8 @@ impl LiveSession {
     /// Puts a value under a key.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the value would not come back from JSON as what it is.
+    /// If the session has ended, if the id does not answer any more, or if the value would not come
+    /// back from JSON as what it is.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -143,7 +147,8 @@ impl LiveSession {
     /// Removes a value. Whether there was one.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -158,11 +163,12 @@ impl LiveSession {
         self.change(|attributes| Ok(attributes.delete(key)))
     }
 
-    /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new value.
+    /// Puts the value that `change` makes of the old one in its place, in one step. Returns the new
+    /// value.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, if the old value's JSON does not
-    /// decode as this type, or if the new one would not come back from it as what it is.
+    /// If the session has ended, if the id does not answer any more, if the old value's JSON does
+    /// not decode as this type, or if the new one would not come back from it as what it is.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -181,11 +187,12 @@ impl LiveSession {
         self.change(|attributes| attributes.update(key, &mut change))
     }
 
-    /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one gets it.
+    /// Reads and removes a value, such as a message that is shown once. Of concurrent requests one
+    /// gets it.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or if the value's JSON does not
-    /// decode as this type.
+    /// If the session has ended, if the id does not answer any more, or if the value's JSON does
+    /// not decode as this type.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -203,7 +210,8 @@ impl LiveSession {
     /// Removes all values.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -221,8 +229,8 @@ impl LiveSession {
         })
     }
 
-    /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it changes
-    /// nothing, nothing is written.
+    /// Changes any number of attributes in one step. If `change` fails, nothing is changed; if it
+    /// changes nothing, nothing is written.
     ///
     /// # Errors
     /// If the session has ended, if the id does not answer any more, or with what `change` returns.
@@ -249,7 +257,8 @@ impl LiveSession {
     /// Applies changes in one step. Returns the session as it is then.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::{Changes, SessionStore};
@@ -266,7 +275,8 @@ impl LiveSession {
     /// Applies changes in one step if nobody wrote since a version: compare and set.
     ///
     /// # Errors
-    /// [`SessionError::Conflict`] if somebody did; [`SessionError::Ended`] if the session has ended.
+    /// [`SessionError::Conflict`] if somebody did; [`SessionError::Ended`] if the session has
+    /// ended.
     ///
     /// ```
     /// use dwell::session::{Changes, SessionError, SessionStore};
@@ -287,7 +297,8 @@ impl LiveSession {
     /// How many writes made the session what it is, its creation included.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -304,7 +315,8 @@ impl LiveSession {
     /// What the session is at this moment.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -320,8 +332,8 @@ impl LiveSession {
         Ok(self.store.store().snapshot(&self.entry()?))
     }
 
-    /// What the session is at this moment, without touching it; none if it has ended, or if the id does
-    /// not answer any more.
+    /// What the session is at this moment, without touching it; none if it has ended, or if the id
+    /// does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -351,7 +363,8 @@ impl LiveSession {
         self.store.idle_for(&self.key())
     }
 
-    /// How long the session still lives if nobody accesses it; none if it has ended. Does not touch it.
+    /// How long the session still lives if nobody accesses it; none if it has ended. Does not touch
+    /// it.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -367,7 +380,8 @@ impl LiveSession {
     /// Touches the session: its idle time starts anew.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any more.
+    /// If the session has ended, if the id does not answer any more, or the id does not answer any
+    /// more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -382,17 +396,19 @@ impl LiveSession {
         self.entry().map(drop)
     }
 
-    /// Gives the session a new id, as each login and each change of privileges should. The old id still
-    /// answers for the store's [grace](super::Settings::grace), so that requests under way are not logged
-    /// out.
+    /// Gives the session a new id, as each login and each change of privileges should. The old id
+    /// still answers for the store's [grace](super::Settings::grace), so that requests under way
+    /// are not logged out.
     ///
-    /// One step: before it the old id answers, after it the new one, and at no moment neither or a third.
-    /// Key, attributes, owner and deadlines stay. Of several requests that renew the same id, one succeeds.
+    /// One step: before it the old id answers, after it the new one, and at no moment neither or a
+    /// third. Key, attributes, owner and deadlines stay. Of several requests that renew the same
+    /// id, one succeeds.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`] if another request renewed the id before: only the newest id can be
-    /// renewed, so that an old one has no power beyond its grace. [`SessionError::Ended`] if the session
-    /// has ended. [`SessionError::Random`] if the operating system's generator fails: the old id stays then.
+    /// [`SessionError::Superseded`] if another request renewed the id before: only the newest id
+    /// can be renewed, so that an old one has no power beyond its grace. [`SessionError::Ended`] if
+    /// the session has ended. [`SessionError::Random`] if the operating system's generator fails:
+    /// the old id stays then.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -411,9 +427,9 @@ impl LiveSession {
         self.renew_with_grace(self.store.settings().grace)
     }
 
-    /// Gives the session a new id, with another grace for the old one than the store's. Ids that were
-    /// renewed before and are still in their grace answer for that long at the most; with zero no id answers
-    /// but the new one, from this step on.
+    /// Gives the session a new id, with another grace for the old one than the store's. Ids that
+    /// were renewed before and are still in their grace answer for that long at the most; with zero
+    /// no id answers but the new one, from this step on.
     ///
     /// # Errors
     /// As [`renew`](Self::renew).
@@ -435,9 +451,9 @@ impl LiveSession {
 
     /// Logs a user in: gives the session a new id and an owner, in one step.
     ///
-    /// From this step on no other id answers, not even one in its grace: a request that came with one,
-    /// and is still under way, has lost the session. So an id that somebody planted in the client before
-    /// the login is worth nothing after it. If the owner then has more than
+    /// From this step on no other id answers, not even one in its grace: a request that came with
+    /// one, and is still under way, has lost the session. So an id that somebody planted in the
+    /// client before the login is worth nothing after it. If the owner then has more than
     /// [`max_per_owner`](super::Settings::max_per_owner), those end that were idle longest.
     ///
     /// # Errors
@@ -463,8 +479,8 @@ impl LiveSession {
     /// Ends the session. Whether it had not ended before.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`] if the id does not answer any more: the session lives then, under
-    /// another id. [`SessionStore::destroy`] ends a session by its key.
+    /// [`SessionError::Superseded`] if the id does not answer any more: the session lives then,
+    /// under another id. [`SessionStore::destroy`] ends a session by its key.
     ///
     /// ```
     /// use dwell::session::SessionStore;

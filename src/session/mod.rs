@@ -1,8 +1,8 @@
 //! Layer 2: sessions in this process.
 //!
-//! [`SessionStore`] keeps them, [`LiveSession`] is one as a request holds it. Both are sync, lock-free and
-//! need no runtime. What a web application wants around them, cookies and a choice of providers, is the
-//! [manager](crate::manager)'s.
+//! [`SessionStore`] keeps them, [`LiveSession`] is one as a request holds it. Both are sync,
+//! lock-free and need no runtime. What a web application wants around them, cookies and a choice of
+//! providers, is the [manager](crate::manager)'s.
 //!
 //! ```
 //! use dwell::session::{SessionStore, Settings};
@@ -22,8 +22,9 @@
 //! # Consistency
 //!
 //! Operations on one session are linearizable: each is one operation on one record of an
-//! [`IdleMap`](crate::IdleMap), except where its documentation says otherwise. What covers many sessions
-//! (lists, counts, [`destroy_owned_by`](SessionStore::destroy_owned_by)) sees each at its own moment.
+//! [`IdleMap`](crate::IdleMap), except where its documentation says otherwise. What covers many
+//! sessions (lists, counts, [`destroy_owned_by`](SessionStore::destroy_owned_by)) sees each at its
+//! own moment.
 //!
 //! [Sessions](crate::book::sessions) has the design, and the answer to each point of the OWASP
 //! checklist.

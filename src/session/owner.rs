@@ -1,11 +1,12 @@
 //! The owner index: which sessions belong to whom.
 //!
-//! The truth is the session's own state. The index only says where to look, and whoever reads it asks the
-//! state. It is kept exact by counting, for each owner and session: one for the state that says so, and one for
-//! each request that is about to write such a state. A request counts itself before it writes. If the write
-//! fails, it takes its one back; if it succeeds, its one is the new state's, and it takes back that of the state that
-//! it replaced. The last state's is taken back at the session's end. So a session that says whose it is
-//! is in the index, and it is out when the last of these is done.
+//! The truth is the session's own state. The index only says where to look, and whoever reads it
+//! asks the state. It is kept exact by counting, for each owner and session: one for the state that
+//! says so, and one for each request that is about to write such a state. A request counts itself
+//! before it writes. If the write fails, it takes its one back; if it succeeds, its one is the new
+//! state's, and it takes back that of the state that it replaced. The last state's is taken back at
+//! the session's end. So a session that says whose it is is in the index, and it is out when the
+//! last of these is done.
 //!
 //! An owner's sessions are one immutable set in one record of an [`IdleMap`], and each change is
 //! one update of that record, at the exchange that layer 1 names. The sets share what they have in

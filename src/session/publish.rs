@@ -4,8 +4,8 @@ use super::SessionStats;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 impl SessionStats {
-    /// Gives these numbers to the installed recorder of the `metrics` crate. Call it from time to time, say
-    /// before each scrape.
+    /// Gives these numbers to the installed recorder of the `metrics` crate. Call it from time to
+    /// time, say before each scrape.
     ///
     /// | name | kind | unit | labels |
     /// |---|---|---|---|

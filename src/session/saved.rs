@@ -1,7 +1,8 @@
-//! A session as it is written to a file and read from one: without its secret, and in wall-clock time.
+//! A session as it is written to a file and read from one: without its secret, and in wall-clock
+//! time.
 //!
-//! What a session's terms are is written down if they are its own. Those that come from the settings are not:
-//! a store that restores the session gives it its own settings' terms.
+//! What a session's terms are is written down if they are its own. Those that come from the
+//! settings are not: a store that restores the session gives it its own settings' terms.
 
 use super::id::SessionKey;
 use super::settings::{GREATEST_SESSION_BYTES, Settings};
@@ -16,8 +17,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a restored session takes in memory at the most, beside the bytes that it has in the file: with its
-/// record, an owner, and that owner's place in the index.
+/// What a restored session takes in memory at the most, beside the bytes that it has in the file:
+/// with its record, an owner, and that owner's place in the index.
 const SESSION_WEIGHT: usize = 1_024;
 /// The same for an attribute.
 const ATTRIBUTE_WEIGHT: usize = 192;
@@ -29,8 +30,8 @@ const LONGEST: u64 = (1 << 40) - 1;
 /// A deadline that is no later than this after the one that the settings give is theirs.
 const A_LITTLE: u64 = 1_000;
 
-/// A session but for its lists, which follow it one by one: the secrets that still answer, each with the time
-/// until when; and the attributes, each a name and the value as JSON.
+/// A session but for its lists, which follow it one by one: the secrets that still answer, each
+/// with the time until when; and the attributes, each a name and the value as JSON.
 ///
 /// Times are milliseconds since the Unix epoch, secrets are hashes.
 #[derive(Serialize, Deserialize)]
@@ -141,7 +142,8 @@ impl Times {
         shift(time, self.wall, self.store)
     }
 
-    /// A time of the past. What is said to be in the future, by a wall clock that was set back, is now.
+    /// A time of the past. What is said to be in the future, by a wall clock that was set back, is
+    /// now.
     fn of_past(self, time: u64) -> u64 {
         self.of_wall(time).min(self.store)
     }
@@ -171,8 +173,8 @@ impl SessionStore {
         }
     }
 
-    /// All sessions, each whole, as [`iter`](Self::iter): weakly consistent. One with an attribute that
-    /// cannot be written as JSON any more, or that panics, is an error.
+    /// All sessions, each whole, as [`iter`](Self::iter): weakly consistent. One with an attribute
+    /// that cannot be written as JSON any more, or that panics, is an error.
     pub(crate) fn saved(
         &self,
         wall: impl Fn() -> u64,
@@ -263,7 +265,8 @@ impl SessionStore {
     /// As a new session: counted, and in the index, before anybody can end it.
     fn put_in(&self, key: SessionKey, state: State, history: History) -> bool {
         let store = self.store();
-        // It may be larger than the settings allow, if other ones applied when it was written; but it is counted.
+        // It may be larger than the settings allow, if other ones applied when it was written; but
+        // it is counted.
         let bound = GREATEST_SESSION_BYTES.min(store.settings.capacity_bytes.unwrap_or(u64::MAX));
         if state.check(bound).is_err() {
             return false;
@@ -335,8 +338,9 @@ fn encode(
 }
 
 impl<'b> Saved<'b> {
-    /// The session that `bytes` begin with, which is taken off them. None if there is none that a store could
-    /// have written, or if it weighs more than there is room: then nothing was allocated for what is too much.
+    /// The session that `bytes` begin with, which is taken off them. None if there is none that a
+    /// store could have written, or if it weighs more than there is room: then nothing was
+    /// allocated for what is too much.
     pub(crate) fn take(bytes: &mut &'b [u8], room: &mut usize) -> Option<Self> {
         let facts: Facts = take(bytes, room, SESSION_WEIGHT)?;
         if facts.replaced > MOST_REPLACED || !(1..=GREATEST_VERSION).contains(&facts.version) {

@@ -38,8 +38,8 @@ pub struct Settings {
     /// How long a session lives at most, however often it is accessed. None: no limit.
     #[doc(alias("time_to_live", "TTL", "absolute timeout"))]
     pub max_lifetime: Option<Duration>,
-    /// By how much a session's last access must move before an access writes it down. A session may end by
-    /// that much before its idle timeout is over, never later.
+    /// By how much a session's last access must move before an access writes it down. A session may
+    /// end by that much before its idle timeout is over, never later.
     pub touch_resolution: Duration,
     /// How long a renewed session's old id still answers. Zero: not at all.
     #[doc(alias("session id rotation", "renewal overlap"))]
@@ -56,8 +56,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Sessions that end when they were not accessed for so long, that take 4 MiB at the most, and of which an
-    /// owner may have 1,000. No other limit; a grace of five seconds.
+    /// Sessions that end when they were not accessed for so long, that take 4 MiB at the most, and
+    /// of which an owner may have 1,000. No other limit; a grace of five seconds.
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             idle_timeout,
@@ -89,12 +89,13 @@ impl Settings {
         self
     }
 
-    /// Sets [`capacity`](Self::capacity). A full store refuses nobody. It ends those first who never came
-    /// back, then other sessions without an owner, as [`Builder::capacity`](crate::Builder::capacity) tells;
-    /// and a session that has an owner only if all others have one too: the one that ends first.
+    /// Sets [`capacity`](Self::capacity). A full store refuses nobody. It ends those first who
+    /// never came back, then other sessions without an owner, as
+    /// [`Builder::capacity`](crate::Builder::capacity) tells; and a session that has an owner only
+    /// if all others have one too: the one that ends first.
     ///
-    /// So give more than there are users at a time: where sessions with an owner fill the store, a visitor
-    /// without one takes the place of the visitor before.
+    /// So give more than there are users at a time: where sessions with an owner fill the store, a
+    /// visitor without one takes the place of the visitor before.
     pub fn capacity(mut self, sessions: usize) -> Self {
         self.capacity = Some(sessions);
         self
@@ -104,24 +105,26 @@ impl Settings {
     /// [`capacity`](Self::capacity).
     ///
     /// All that belongs to a session is counted: its record, its attributes and their names
-    /// ([`Value::size`](super::Value::size)), its owner and its place in the owner index. What is counted is what it
-    /// takes at most. Of 38 shapes of sessions none took more from the allocator, and most took half of it or more;
-    /// the worst was a `VecDeque<u16>`, which took an eighth. Not counted:
-    /// states that were replaced or have ended and that somebody still reads; what the map keeps ready; events that
-    /// wait for a slow listener; and what values take that [`Value::size`](super::Value::size) does not see.
+    /// ([`Value::size`](super::Value::size)), its owner and its place in the owner index. What is
+    /// counted is what it takes at most. Of 38 shapes of sessions none took more from the
+    /// allocator, and most took half of it or more; the worst was a `VecDeque<u16>`, which took an
+    /// eighth. Not counted: states that were replaced or have ended and that somebody still reads;
+    /// what the map keeps ready; events that wait for a slow listener; and what values take that
+    /// [`Value::size`](super::Value::size) does not see.
     pub fn capacity_bytes(mut self, bytes: u64) -> Self {
         self.capacity_bytes = Some(bytes);
         self
     }
 
-    /// Sets [`max_session_bytes`](Self::max_session_bytes): a write that would make a session larger is refused
-    /// with [`SessionError::TooLarge`](super::SessionError::TooLarge), and changes nothing. So is one for which
-    /// [`capacity_bytes`](Self::capacity_bytes) has no room. A session that is larger already, since it was written
-    /// under other settings, can be made smaller.
+    /// Sets [`max_session_bytes`](Self::max_session_bytes): a write that would make a session
+    /// larger is refused with [`SessionError::TooLarge`](super::SessionError::TooLarge), and
+    /// changes nothing. So is one for which [`capacity_bytes`](Self::capacity_bytes) has no room. A
+    /// session that is larger already, since it was written under other settings, can be made
+    /// smaller.
     ///
-    /// In memory the bytes are those of [`capacity_bytes`](Self::capacity_bytes); in Redis those of the attributes'
-    /// names and JSON and of the owner. There each request fetches the whole session, so that large ones hold up
-    /// others: give less, say 64 KiB.
+    /// In memory the bytes are those of [`capacity_bytes`](Self::capacity_bytes); in Redis those of
+    /// the attributes' names and JSON and of the owner. There each request fetches the whole
+    /// session, so that large ones hold up others: give less, say 64 KiB.
     pub fn max_session_bytes(mut self, bytes: u64) -> Self {
         self.max_session_bytes = bytes;
         self
@@ -133,8 +136,8 @@ impl Settings {
         bound.min(self.capacity_bytes.unwrap_or(u64::MAX))
     }
 
-    /// Sets [`max_per_owner`](Self::max_per_owner): a session more ends the owner's that was idle for the
-    /// longest time. `None` lifts the bound: for an account that many programs share, say.
+    /// Sets [`max_per_owner`](Self::max_per_owner): a session more ends the owner's that was idle
+    /// for the longest time. `None` lifts the bound: for an account that many programs share, say.
     ///
     /// Cost of a login in memory, with `n` sessions of the owner: in proportion to `log n`, and at
     /// the bound one look more for each of the owner's sessions that was used since the last login.

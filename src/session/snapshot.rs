@@ -37,16 +37,17 @@ pub struct Snapshot {
     pub age: Duration,
     /// How long it lives at most from now on; none if it has no absolute deadline.
     pub lifetime_left: Option<Duration>,
-    /// Whether it was read by an id that is not the newest any more, and still answers in its grace. To send the
-    /// client such an id once more would take the newest one away from it.
+    /// Whether it was read by an id that is not the newest any more, and still answers in its
+    /// grace. To send the client such an id once more would take the newest one away from it.
     pub is_superseded: bool,
     /// The state that it was read from, if that is in this process.
     pub(super) entry: Option<Entry>,
 }
 
 impl Snapshot {
-    /// A snapshot, for providers that get one from elsewhere. `key`, `attributes` and `version` are what
-    /// they say; the session has no owner, no age, and no absolute deadline, and was not read by an old id.
+    /// A snapshot, for providers that get one from elsewhere. `key`, `attributes` and `version` are
+    /// what they say; the session has no owner, no age, and no absolute deadline, and was not read
+    /// by an old id.
     pub fn new(key: SessionKey, attributes: Attributes, version: u64) -> Self {
         Self {
             key,

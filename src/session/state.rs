@@ -9,8 +9,8 @@ use std::sync::Arc;
 #[cfg(feature = "snapshot")]
 use subtle::ConstantTimeEq;
 
-/// Replaced secrets that still answer, at the most: a client that renews its id without end does not make
-/// its session grow.
+/// Replaced secrets that still answer, at the most: a client that renews its id without end does
+/// not make its session grow.
 pub(super) const MOST_REPLACED: usize = 8;
 /// Bytes that a session takes in the map, beside its state: record, slot, token.
 const RECORD_OVERHEAD: usize = 160;
@@ -30,7 +30,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state after this one: a copy with the next version, in which a write changes what it is about.
+    /// The state after this one: a copy with the next version, in which a write changes what it is
+    /// about.
     pub(crate) fn successor(&self, now: u64) -> Self {
         Self {
             secrets: self.secrets.without_lapsed(now),
@@ -63,7 +64,8 @@ impl State {
         }
     }
 
-    /// The same for one that is written. What is too large already may still be made smaller, and renewed.
+    /// The same for one that is written. What is too large already may still be made smaller, and
+    /// renewed.
     pub(super) fn check_growth(&self, old: &Self, bound: u64) -> Result<(), SessionError> {
         match self.content() > old.content() {
             true => self.check(bound),
@@ -132,8 +134,8 @@ impl Secrets {
         self.is_current(secret) || self.replaced.iter().any(in_grace)
     }
 
-    /// Puts a new secret in the place of the current one, which still answers for `grace`; and so do
-    /// those before it, at the most: with zero nothing answers but the new one.
+    /// Puts a new secret in the place of the current one, which still answers for `grace`; and so
+    /// do those before it, at the most: with zero nothing answers but the new one.
     pub(crate) fn replace(&mut self, secret: Secret, now: u64, grace: u64) {
         let old = std::mem::replace(&mut self.current, Known::Secret(secret));
         let until = now.saturating_add(grace);

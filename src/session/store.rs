@@ -1,9 +1,9 @@
 //! The store: sessions in this process, in one [`IdleMap`].
 //!
-//! A session is one record: its key leads to an immutable state, and a write is one atomic update of the
-//! record. Whatever concerns one session is decided there, by layer 1: what comes first of a write, a
-//! renewal, a destruction and an expiry. There is no second structure that must agree, except for the owner
-//! index (see `owner`).
+//! A session is one record: its key leads to an immutable state, and a write is one atomic update
+//! of the record. Whatever concerns one session is decided there, by layer 1: what comes first of a
+//! write, a renewal, a destruction and an expiry. There is no second structure that must agree,
+//! except for the owner index (see `owner`).
 
 use super::builder::Builder;
 use super::by::By;
@@ -24,9 +24,10 @@ pub(super) type Entry = Handle<SessionKey, State>;
 
 /// Sessions that live in this process. A clone is another reference to the same store.
 ///
-/// Reading never copies a session and never waits for a writer; writes of concurrent requests lose nothing;
-/// a session that has ended never returns. All methods are lock-free, and take `&self`. Expiry is exact on
-/// read; [`collect`](Self::collect), or a [collector](Self::spawn_collector), ends what nobody asks for.
+/// Reading never copies a session and never waits for a writer; writes of concurrent requests lose
+/// nothing; a session that has ended never returns. All methods are lock-free, and take `&self`.
+/// Expiry is exact on read; [`collect`](Self::collect), or a [collector](Self::spawn_collector),
+/// ends what nobody asks for.
 ///
 /// ```
 /// use dwell::session::{SessionId, SessionStore};
@@ -162,9 +163,9 @@ impl Store {
         }
     }
 
-    /// Writes: puts the state that `change` makes in the place of the old one, which it is given along with
-    /// a copy of the next version. If `change` fails, or makes the session too large, nothing is changed, and
-    /// the session is not touched.
+    /// Writes: puts the state that `change` makes in the place of the old one, which it is given
+    /// along with a copy of the next version. If `change` fails, or makes the session too large,
+    /// nothing is changed, and the session is not touched.
     pub(super) fn write<R, E: From<SessionError>>(
         &self,
         by: By,
@@ -190,8 +191,8 @@ impl Store {
         Ok((entry, result))
     }
 
-    /// Writes attributes. If `change` puts nothing in and takes nothing out, nothing is written, there is no entry, and
-    /// the session is not touched.
+    /// Writes attributes. If `change` puts nothing in and takes nothing out, nothing is written,
+    /// there is no entry, and the session is not touched.
     pub(super) fn change<R>(
         &self,
         by: By,
@@ -211,7 +212,8 @@ impl Store {
         }
     }
 
-    /// Gives a session a new id in the place of its newest one, in the write that also makes `change`.
+    /// Gives a session a new id in the place of its newest one, in the write that also makes
+    /// `change`.
     pub(super) fn reissue<R>(
         &self,
         id: &SessionId,
@@ -273,13 +275,14 @@ impl Store {
 }
 
 impl SessionStore {
-    /// A store with this idle timeout, and defaults for the rest: without a bound. Nothing frees what has ended
-    /// until somebody [collects](Self::spawn_collector); a [`Manager`](crate::manager::Manager) over a
+    /// A store with this idle timeout, and defaults for the rest: without a bound. Nothing frees
+    /// what has ended until somebody [collects](Self::spawn_collector); a
+    /// [`Manager`](crate::manager::Manager) over a
     /// [`MemoryProvider`](crate::provider::MemoryProvider) does.
     ///
     /// # Panics
-    /// If the timeout is shorter than a millisecond or longer than 34 years. [`builder`](Self::builder)
-    /// returns an error instead.
+    /// If the timeout is shorter than a millisecond or longer than 34 years.
+    /// [`builder`](Self::builder) returns an error instead.
     pub fn new(idle_timeout: Duration) -> Self {
         Self::builder(Settings::new(idle_timeout))
             .build()
@@ -357,9 +360,9 @@ impl SessionStore {
 
     /// The session that an id answers to, and touches it: its idle time starts anew.
     ///
-    /// None if there is none; this is counted. An id that the store did not issue is never taken up.
-    /// The session that is returned can be used for as long as this id answers: until it ends, or until
-    /// the id was renewed and its grace is over.
+    /// None if there is none; this is counted. An id that the store did not issue is never taken
+    /// up. The session that is returned can be used for as long as this id answers: until it ends,
+    /// or until the id was renewed and its grace is over.
     ///
     /// ```
     /// use dwell::session::{SessionId, SessionStore};

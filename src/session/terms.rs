@@ -7,7 +7,8 @@ use std::time::Duration;
 
 impl LiveSession {
     /// Says whose session this is. If the owner has more sessions than
-    /// [`max_per_owner`](super::Settings::max_per_owner) then, those of them end that were idle longest.
+    /// [`max_per_owner`](super::Settings::max_per_owner) then, those of them end that were idle
+    /// longest.
     ///
     /// # Errors
     /// If the session has ended, or the id does not answer any more.
@@ -79,7 +80,8 @@ impl LiveSession {
         self.store.set_terms(self.by(), Some(timeout), None)
     }
 
-    /// Lets this session live for so long from now on, however often it is accessed. With zero it ends.
+    /// Lets this session live for so long from now on, however often it is accessed. With zero it
+    /// ends.
     ///
     /// # Errors
     /// If the session has ended, or the id does not answer any more.

@@ -164,15 +164,16 @@ fn a_login_that_is_spared_because_it_was_anothers_counts_again() {
     one.set_owner("ann").unwrap();
     two.set_owner("ann").unwrap();
     let owners = &store.store.shared.owners;
-    // One login has claimed the first session, which another request makes bob's. That one is stopped before it takes
-    // it out of ann's index.
+    // One login has claimed the first session, which another request makes bob's. That one is
+    // stopped before it takes it out of ann's index.
     let claimed = store.store.claim_surplus("ann", 1, &two.key());
     owners.add(&"bob".into(), one.key());
     write_owner(&store, &one.key(), "bob");
     // The login goes on: it ends nobody.
     assert_eq!(claimed, [one.key()]);
     assert!(!store.store.end_claimed("ann", claimed));
-    // A third request makes the session ann's again, from beginning to end, and the second one goes on.
+    // A third request makes the session ann's again, from beginning to end, and the second one goes
+    // on.
     one.set_owner("ann").unwrap();
     owners.remove("ann", one.key());
     store.store.end_surplus("ann", 1, two.key());

@@ -15,11 +15,12 @@
 //! goes on from the snapshot before:
 //!
 //! - Sessions and changes since then are lost.
-//! - **Sessions that were destroyed since then are back**, and so is what their users could do: a logout, and a
-//!   "log out everywhere", is undone.
-//! - **Ids that were renewed away since then answer again**, also after a renewal with zero grace, and the id that
-//!   the user got instead does not. A session that began before a login is anonymous again. But if an id was
-//!   stolen and renewed away, the thief's answers, and the user's own does not.
+//! - **Sessions that were destroyed since then are back**, and so is what their users could do: a
+//!   logout, and a "log out everywhere", is undone.
+//! - **Ids that were renewed away since then answer again**, also after a renewal with zero grace,
+//!   and the id that the user got instead does not. A session that began before a login is
+//!   anonymous again. But if an id was stolen and renewed away, the thief's answers, and the user's
+//!   own does not.
 //!
 //! [`PeriodicBuilder::promptly`] makes that time short: a snapshot soon after each logout and each
 //! renewal. [`SnapshotFile::on_restore`] makes what is back worth less: a program may clear owners,

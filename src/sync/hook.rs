@@ -12,11 +12,13 @@ pub enum Kind {
 
 /// Read-modify-writes in the place of loads and stores.
 ///
-/// loom 0.7 remembers one last access per atomic, so that a thread's own load hides another thread's read from its
-/// search, and the interleavings of "load, then store" are not explored. As a read-modify-write that changes nothing the
-/// load is visible to the search. Such a load sees only the newest value, so each model runs in both passes: together they
-/// cover schedules and weak memory. A store is an exchange then, since loom does not order a store and a concurrent
-/// read-modify-write, and later lets another one read the older of the two even where the newer happened before it.
+/// loom 0.7 remembers one last access per atomic, so that a thread's own load hides another
+/// thread's read from its search, and the interleavings of "load, then store" are not explored. As
+/// a read-modify-write that changes nothing the load is visible to the search. Such a load sees
+/// only the newest value, so each model runs in both passes: together they cover schedules and weak
+/// memory. A store is an exchange then, since loom does not order a store and a concurrent
+/// read-modify-write, and later lets another one read the older of the two even where the newer
+/// happened before it.
 #[cfg(dwell_rmw)]
 mod chosen {
     use super::Kind;
@@ -36,10 +38,11 @@ mod chosen {
 
 /// Each access is announced to loom.
 ///
-/// An announcement is a read-modify-write of an atomic of its own that changes nothing and orders nothing. It makes
-/// loom's search see that two accesses depend on each other, also where a thread's own load would hide another thread's.
-/// The access itself is stock loom's, so that a load may return an older value. So this pass covers stale values on all
-/// schedules, at twice the steps.
+/// An announcement is a read-modify-write of an atomic of its own that changes nothing and orders
+/// nothing. It makes loom's search see that two accesses depend on each other, also where a
+/// thread's own load would hide another thread's. The access itself is stock loom's, so that a load
+/// may return an older value. So this pass covers stale values on all schedules, at twice the
+/// steps.
 #[cfg(dwell_shadow)]
 mod chosen {
     use super::Kind;

@@ -1,7 +1,7 @@
 //! The only names of an implementation of atomics: std, loom or shuttle.
 //!
-//! Everything below the sessions imports its atomics from here, so that the very same code runs in production, under
-//! loom's exhaustive search and under shuttle's schedulers.
+//! Everything below the sessions imports its atomics from here, so that the very same code runs in
+//! production, under loom's exhaustive search and under shuttle's schedulers.
 //!
 //! | `--cfg` | atomics | what an access does first |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | `dwell_loom dwell_rmw` | loom's | a load is a read-modify-write: see `hook` |
 //! | `dwell_loom dwell_shadow` | loom's | announces itself to loom: see `hook` |
 //! | `dwell_shuttle` | shuttle's | nothing |
-//! | `dwell_counted` | std's | is told to whoever counts accesses: see `hook` |
+//! | `dwell_counted` | std's | is told to the counter of accesses: see `hook` |
 
 pub use core::sync::atomic::Ordering;
 
@@ -75,8 +75,8 @@ impl Tally {
     }
 }
 
-/// Tells loom about reads and writes of plain memory, so that it reports those that race; and about memory that is
-/// not freed in the end. Nothing at all outside of loom.
+/// Tells loom about reads and writes of plain memory, so that it reports those that race; and about
+/// memory that is not freed in the end. Nothing at all outside of loom.
 #[derive(Debug)]
 pub struct Trace {
     #[cfg(dwell_loom)]

@@ -13,18 +13,18 @@ type State = HashMap<String, String>;
 
 /// A store for actix-session, in this process and without a lock. actix-session itself brings none.
 ///
-/// - `update` merges by key: what the request changed since it loaded the session is applied to the session as
-///   it is. Overlapping requests that set different keys keep them all; of two that set the same key, the
-///   last one wins.
-/// - A session that was deleted stays deleted: an update of it is [counted](Self::refused_saves), and the request
-///   is not failed.
-/// - A session ends at the end of its time to live, exactly, and a thread frees its memory. The middleware
-///   sets that time anew with each write, or with each request:
+/// - `update` merges by key: what the request changed since it loaded the session is applied to the
+///   session as it is. Overlapping requests that set different keys keep them all; of two that set
+///   the same key, the last one wins.
+/// - A session that was deleted stays deleted: an update of it is [counted](Self::refused_saves),
+///   and the request is not failed.
+/// - A session ends at the end of its time to live, exactly, and a thread frees its memory. The
+///   middleware sets that time anew with each write, or with each request:
 ///   `PersistentSession::session_ttl_extension_policy`.
 ///
-/// What the merge needs to know comes along as one more entry of the session, under the key `dwell.mark`.
-/// Keys are made by the operating system's generator. A clone is another reference to the same sessions: make one
-/// store, and give a clone of it to each worker.
+/// What the merge needs to know comes along as one more entry of the session, under the key
+/// `dwell.mark`. Keys are made by the operating system's generator. A clone is another reference to
+/// the same sessions: make one store, and give a clone of it to each worker.
 ///
 /// ```
 /// use actix_session::storage::SessionStore;
@@ -56,8 +56,8 @@ impl Marked for String {
 }
 
 impl RecordStore {
-    /// A store for so many sessions, or without a bound. In a full one those go first that were never loaded
-    /// since their creation.
+    /// A store for so many sessions, or without a bound. In a full one those go first that were
+    /// never loaded since their creation.
     ///
     /// # Panics
     /// If the capacity is zero, or if the operating system gives no thread to collect with.

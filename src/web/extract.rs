@@ -28,8 +28,8 @@ impl IntoResponse for NoSessionLayer {
     }
 }
 
-/// The request's session, from the [`SessionLayer`](super::SessionLayer). Each extractor of a request gives
-/// the same one.
+/// The request's session, from the [`SessionLayer`](super::SessionLayer). Each extractor of a
+/// request gives the same one.
 impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = NoSessionLayer;
 
@@ -38,8 +38,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// A handler may return the error as it is. The response says its kind and nothing else: it has no body, and no
-/// cache keeps it.
+/// A handler may return the error as it is. The response says its kind and nothing else: it has no
+/// body, and no cache keeps it.
 ///
 /// | error | status |
 /// |---|---|

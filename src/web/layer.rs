@@ -15,45 +15,49 @@ use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Gives each request its [`Session`](crate::manager::Session), and each response the cookie that it needs,
-/// if it needs one.
+/// Gives each request its [`Session`](crate::manager::Session), and each response the cookie that
+/// it needs, if it needs one.
 ///
-/// The session is in the request's extensions; with the feature `axum` it is an extractor. A request whose
-/// cookie answers to a session touches it, whether or not the handler uses it: put the layer around the
-/// routes that have to do with sessions. Nothing is loaded and saved as a whole: each call on the session is
-/// one step at the provider, so that concurrent requests of one session lose nothing.
+/// The session is in the request's extensions; with the feature `axum` it is an extractor. A
+/// request whose cookie answers to a session touches it, whether or not the handler uses it: put
+/// the layer around the routes that have to do with sessions. Nothing is loaded and saved as a
+/// whole: each call on the session is one step at the provider, so that concurrent requests of one
+/// session lose nothing.
 ///
-/// The response gets a `Set-Cookie` when the session was created, renewed or destroyed, or when its lifetime was
-/// set, and only then, whatever its status is. Bodies pass through as they are. While a body is streamed, the session can be
-/// used; but an id that is issued then could not reach the client, so it is not issued
+/// The response gets a `Set-Cookie` when the session was created, renewed or destroyed, or when its
+/// lifetime was set, and only then, whatever its status is. Bodies pass through as they are. While
+/// a body is streamed, the session can be used; but an id that is issued then could not reach the
+/// client, so it is not issued
 /// ([`SessionError::Finished`](crate::session::SessionError::Finished)).
 ///
-/// If the provider fails when the session is looked up, the handler is not called, and the response is an
-/// empty `503 Service Unavailable`; [`on_error`](Self::on_error) decides otherwise. A visitor without a cookie
-/// needs no look-up, and gets the page.
+/// If the provider fails when the session is looked up, the handler is not called, and the response
+/// is an empty `503 Service Unavailable`; [`on_error`](Self::on_error) decides otherwise. A visitor
+/// without a cookie needs no look-up, and gets the page.
 ///
 /// # Responses that are made further out
 ///
-/// The cookie is put into the response that comes to this layer. So put what answers in the place of a
-/// handler inside of it: `HandleErrorLayer`, timeouts, what catches panics. With `Router::layer` that is
-/// above it, with `ServiceBuilder` below. Where the service inside fails with an error, is dropped by a
-/// timeout further out, or panics, no response comes: what was stored stays stored, but an id that was
-/// issued until then reaches nobody. A session that was created so lapses. One that was renewed answers to
-/// its old id for the grace, and then to nobody: the visitor has lost it. The layer can do no more than tell:
-/// a warning with the feature `tracing`, `dwell.session.cookies` with the action `lost` with `metrics`; and
-/// clones of the session issue no further id ([`SessionError::Finished`](crate::session::SessionError::Finished)).
-/// The same happens where a client goes away: the request ends wherever it waits, each step done or not done.
+/// The cookie is put into the response that comes to this layer. So put what answers in the place
+/// of a handler inside of it: `HandleErrorLayer`, timeouts, what catches panics. With
+/// `Router::layer` that is above it, with `ServiceBuilder` below. Where the service inside fails
+/// with an error, is dropped by a timeout further out, or panics, no response comes: what was
+/// stored stays stored, but an id that was issued until then reaches nobody. A session that was
+/// created so lapses. One that was renewed answers to its old id for the grace, and then to nobody:
+/// the visitor has lost it. The layer can do no more than tell: a warning with the feature
+/// `tracing`, `dwell.session.cookies` with the action `lost` with `metrics`; and clones of the
+/// session issue no further id
+/// ([`SessionError::Finished`](crate::session::SessionError::Finished)). The same happens where a
+/// client goes away: the request ends wherever it waits, each step done or not done.
 ///
 /// # One layer within another
 ///
-/// - **Of the same manager**, or of two with one provider and one cookie name: the layer further out looks
-///   the session up and finishes it, and decides if that fails; the one inside gives the same session. There is one session and one
-///   cookie, whatever middleware between the two and the handler do, as long as they pass the request's
-///   extensions on.
-/// - **Of different managers**: each has a session and a cookie of its own. Give their cookies different
-///   names: of one name a browser keeps one. The extractor and the request's extensions give the session of
-///   the innermost layer. For one further out, take it from the extensions in a middleware between the two,
-///   and put it back as a type of yours.
+/// - **Of the same manager**, or of two with one provider and one cookie name: the layer further
+///   out looks the session up and finishes it, and decides if that fails; the one inside gives the
+///   same session. There is one session and one cookie, whatever middleware between the two and the
+///   handler do, as long as they pass the request's extensions on.
+/// - **Of different managers**: each has a session and a cookie of its own. Give their cookies
+///   different names: of one name a browser keeps one. The extractor and the request's extensions
+///   give the session of the innermost layer. For one further out, take it from the extensions in a
+///   middleware between the two, and put it back as a type of yours.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -96,11 +100,11 @@ impl SessionLayer {
 }
 
 impl<H> SessionLayer<H> {
-    /// Decides what becomes of a request whose session could not be looked up, in the place of the empty
-    /// `503`: a response of yours, or a call of the handler without the visitor's session.
+    /// Decides what becomes of a request whose session could not be looked up, in the place of the
+    /// empty `503`: a response of yours, or a call of the handler without the visitor's session.
     ///
-    /// The error has been counted and logged by then, with the features `metrics` and `tracing`. It is for
-    /// the operator: what the response says of it, everybody may read.
+    /// The error has been counted and logged by then, with the features `metrics` and `tracing`. It
+    /// is for the operator: what the response says of it, everybody may read.
     ///
     /// ```
     /// use axum::http::{StatusCode, request::Parts};
@@ -198,8 +202,8 @@ impl Drop for Open {
 }
 
 pin_project! {
-    /// What a [`SessionService`] answers, in its own time: what the service inside answers, with the cookie that the
-    /// client needs.
+    /// What a [`SessionService`] answers, in its own time: what the service inside answers, with
+    /// the cookie that the client needs.
     ///
     /// Needs no allocation, except where the session is looked up over a network.
     pub struct SessionFuture<F, R, E> {

@@ -5,8 +5,8 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use std::fmt;
 
-/// What a [`SessionLayer`](super::SessionLayer) does with a request whose session could not be looked up,
-/// from the closure that was given to [`on_error`](super::SessionLayer::on_error).
+/// What a [`SessionLayer`](super::SessionLayer) does with a request whose session could not be
+/// looked up, from the closure that was given to [`on_error`](super::SessionLayer::on_error).
 ///
 /// ```
 /// use dwell::web::OnError;
@@ -22,8 +22,8 @@ pub enum OnError<B> {
     /// The handler is called, with a session whose methods fail with
     /// [`SessionError::Unavailable`](crate::session::SessionError::Unavailable).
     ///
-    /// It reads nothing, writes nothing and takes the place of nothing: the visitor's own session and cookie
-    /// stay as they are, for when the provider answers again.
+    /// It reads nothing, writes nothing and takes the place of nothing: the visitor's own session
+    /// and cookie stay as they are, for when the provider answers again.
     GoOn,
 }
 
@@ -60,8 +60,8 @@ where
     }
 }
 
-/// Refuses each request whose session could not be looked up with an empty `503 Service Unavailable`: the
-/// default.
+/// Refuses each request whose session could not be looked up with an empty `503 Service
+/// Unavailable`: the default.
 ///
 /// ```
 /// use dwell::manager::Manager;

@@ -1,17 +1,20 @@
-//! Records for session layers that load and save a session as a whole: what the stores for tower-sessions and
-//! actix-session share.
+//! Records for session layers that load and save a session as a whole: what the stores for
+//! tower-sessions and actix-session share.
 //!
-//! Such a layer loads a record when a request begins, and saves all of it when the request ends. Of two
-//! overlapping requests the second would undo what the first has changed. Here a save is a *merge by key*: what
-//! the request changed since it loaded the record is applied to the record as it is now.
+//! Such a layer loads a record when a request begins, and saves all of it when the request ends. Of
+//! two overlapping requests the second would undo what the first has changed. Here a save is a
+//! *merge by key*: what the request changed since it loaded the record is applied to the record as
+//! it is now.
 //!
-//! What a request changed is told by a *mark*, an entry that goes along with the values and comes back with
-//! them: for each key that was loaded, a keyed hash of the key, and one of key and value. A value whose hash is
-//! in the mark is as it was loaded. The mark holds all that the merge needs, so that the store keeps no old
-//! versions, however long a request takes. A record that comes back without a mark is taken as a whole.
+//! What a request changed is told by a *mark*, an entry that goes along with the values and comes
+//! back with them: for each key that was loaded, a keyed hash of the key, and one of key and value.
+//! A value whose hash is in the mark is as it was loaded. The mark holds all that the merge needs,
+//! so that the store keeps no old versions, however long a request takes. A record that comes back
+//! without a mark is taken as a whole.
 //!
-//! Each record is one of an [`IdleMap`], and each save one update of it. A record that has ended is not saved. The versions
-//! of a record share the entries that they have in common: a save copies what it changes.
+//! Each record is one of an [`IdleMap`], and each save one update of it. A record that has ended is
+//! not saved. The versions of a record share the entries that they have in common: a save copies
+//! what it changes.
 
 use crate::count::Count;
 use crate::{BuildError, Builder, Clock, Collector, Handle, IdleMap, Stats};
@@ -40,8 +43,8 @@ pub(crate) trait Marked: Clone + Hash + Send + Sync + 'static {
 
 /// What a session layer wants to have kept with a record.
 pub(crate) trait Note: Clone + Send + Sync + 'static {
-    /// Whether the record has ended by another clock than the map's: by a date, say, while the machine slept
-    /// and the map's clock stood still.
+    /// Whether the record has ended by another clock than the map's: by a date, say, while the
+    /// machine slept and the map's clock stood still.
     fn is_over(&self) -> bool {
         false
     }
@@ -161,7 +164,8 @@ impl<V> Changes<'_, V> {
             let place = self.set.binary_search_by(|set| set.key.cmp(&entry.key));
             place.is_ok()
         };
-        // What the request does not have although it loaded it, it has deleted. Without a mark that is everything.
+        // What the request does not have although it loaded it, it has deleted. Without a mark that
+        // is everything.
         let is_deleted = |entry: &Entry<V>| {
             let was_loaded = |loaded: &Loaded| loaded.value(entry.print.0).is_some();
             self.loaded.as_ref().is_none_or(was_loaded) && !self.request.contains_key(&entry.key)
@@ -224,8 +228,8 @@ where
         is_new
     }
 
-    /// Merges what a request made of a record into the record, which lives for so long from now on. False if
-    /// it has ended: nothing brings it back.
+    /// Merges what a request made of a record into the record, which lives for so long from now on.
+    /// False if it has ended: nothing brings it back.
     pub(crate) fn save<Q>(&self, key: &Q, values: &Values<V>, note: T, lifetime: Duration) -> bool
     where
         K: Borrow<Q>,

@@ -1,5 +1,5 @@
-//! Stores for tower-sessions, for both versions of its core. The trait is the same in both, but not to the
-//! compiler: so there is one text for two modules.
+//! Stores for tower-sessions, for both versions of its core. The trait is the same in both, but not
+//! to the compiler: so there is one text for two modules.
 
 use super::records::{Marked, Note};
 use serde_json::Value;
@@ -47,18 +47,19 @@ macro_rules! stores {
 
             /// A store for tower-sessions, in this process and without a lock.
             ///
-            /// - `save` merges by key: what the request changed since it loaded the record is applied to the
-            ///   record as it is. Overlapping requests that set different keys keep them all; of two that set
-            ///   the same key, the last one wins.
-            /// - `save` updates an existing record only: one that was deleted stays deleted. The write is
-            ///   [counted](Self::refused_saves), and the request is not failed.
+            /// - `save` merges by key: what the request changed since it loaded the record is
+            ///   applied to the record as it is. Overlapping requests that set different keys keep
+            ///   them all; of two that set the same key, the last one wins.
+            /// - `save` updates an existing record only: one that was deleted stays deleted. The
+            ///   write is [counted](Self::refused_saves), and the request is not failed.
             /// - `create` gives a record whose id is taken another one.
-            /// - A record ends at its expiry date, exactly, also if the machine slept meanwhile, and a thread
-            ///   frees its memory.
+            /// - A record ends at its expiry date, exactly, also if the machine slept meanwhile,
+            ///   and a thread frees its memory.
             ///
-            /// What the merge needs to know comes along as one more entry of the record, under the key
-            /// `dwell.mark`. [The web layer](crate::book::web#where-the-traits-make-it-impossible) tells
-            /// where a merge is not possible. A clone is another reference to the same records.
+            /// What the merge needs to know comes along as one more entry of the record, under the
+            /// key `dwell.mark`. [The web
+            /// layer](crate::book::web#where-the-traits-make-it-impossible) tells where a merge is
+            /// not possible. A clone is another reference to the same records.
             ///
             /// ```
             #[doc = concat!("# use ", stringify!($core), " as tower_sessions;")]
@@ -92,11 +93,12 @@ macro_rules! stores {
             }
 
             impl RecordStore {
-                /// A store for so many records, or without a bound. In a full one those go first that were
-                /// never loaded since their creation.
+                /// A store for so many records, or without a bound. In a full one those go first
+                /// that were never loaded since their creation.
                 ///
                 /// # Panics
-                /// If the capacity is zero, or if the operating system gives no thread to collect with.
+                /// If the capacity is zero, or if the operating system gives no thread to collect
+                /// with.
                 pub fn new(capacity: Option<usize>) -> Self {
                     Self::with_clock(capacity, CoarseClock)
                 }
@@ -170,12 +172,12 @@ macro_rules! stores {
                 }
             }
 
-            /// The front tier of a `CachingSessionStore`: `save` and `create` put the record in the place of
-            /// whatever there is, because that is how such a store fills its cache.
+            /// The front tier of a `CachingSessionStore`: `save` and `create` put the record in the
+            /// place of whatever there is, because that is how such a store fills its cache.
             ///
-            /// The price: the last save wins as a whole, and a load that races a deletion may put the record
-            /// back into the cache, until its expiry date. Where [`RecordStore`] is the store itself, neither
-            /// can happen.
+            /// The price: the last save wins as a whole, and a load that races a deletion may put
+            /// the record back into the cache, until its expiry date. Where [`RecordStore`] is the
+            /// store itself, neither can happen.
             ///
             /// ```
             #[doc = concat!("# use ", stringify!($core), " as tower_sessions;")]

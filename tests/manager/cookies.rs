@@ -276,8 +276,8 @@ fn both_find(site: &Site, id: &str, headers: &[&[u8]]) -> Option<(bool, bool)> {
     Some((is_found, held(headers, NAME) == Held::One(id.into())))
 }
 
-/// A browser gives the prefix to the name that it reads, and anybody may set a cookie of another name. So
-/// nothing but SP and HTAB, which browsers take away, may stand beside ours.
+/// A browser gives the prefix to the name that it reads, and anybody may set a cookie of another
+/// name. So nothing but SP and HTAB, which browsers take away, may stand beside ours.
 #[test]
 fn of_all_characters_only_the_white_space_of_cookies_is_none_of_a_name_or_value() {
     let site = Site::new();

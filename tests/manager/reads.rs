@@ -1,4 +1,5 @@
-//! What a request reads: the newest state, and what it has seen itself where only a step over the network can tell.
+//! What a request reads: the newest state, and what it has seen itself where only a step over the
+//! network can tell.
 
 use crate::remote::Remote;
 use crate::sessions::{IDLE, millis, seconds};

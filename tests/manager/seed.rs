@@ -1,5 +1,5 @@
-//! The seed's ten defects (a session manager in Go), each with the test that shows it gone. The numbers are
-//! those of the table in `docs/sessions.md`.
+//! The seed's ten defects (a session manager in Go), each with the test that shows it gone. The
+//! numbers are those of the table in `docs/sessions.md`.
 
 use crate::sessions::{IDLE, Rig, millis, seconds, together};
 use dwell::manager::Manager;
@@ -67,8 +67,9 @@ fn defect_4_an_expired_session_is_gone_for_every_read_though_nobody_collects() {
 
 #[test]
 fn defect_5_an_hour_is_an_hour_for_the_collection_too() {
-    // The seed waits nanoseconds instead of seconds. Here a unit cannot be mistaken, and a collection with
-    // nothing due ends nothing; that the collector sleeps in between is shown in `tests/map/collector.rs`.
+    // The seed waits nanoseconds instead of seconds. Here a unit cannot be mistaken, and a
+    // collection with nothing due ends nothing; that the collector sleeps in between is shown in
+    // `tests/map/collector.rs`.
     let rig = Rig::with(Settings::new(seconds(3_600)));
     let _collector = rig.store.spawn_collector();
     (0..100).for_each(|_| drop(rig.create()));

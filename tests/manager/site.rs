@@ -1,4 +1,5 @@
-//! What the tests of the manager share: a manager over a store with a clock to set, and its clients.
+//! What the tests of the manager share: a manager over a store with a clock to set, and its
+//! clients.
 
 use crate::sessions::IDLE;
 use dwell::ManualClock;

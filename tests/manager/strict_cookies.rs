@@ -1,4 +1,5 @@
-//! A second reader of `Cookie` headers, by the letter of RFC 6265, that the manager's own is compared with.
+//! A second reader of `Cookie` headers, by the letter of RFC 6265, that the manager's own is
+//! compared with.
 #![allow(dead_code)] // each binary that mounts this uses its own part
 
 /// What a request's `Cookie` headers hold under a name.

@@ -1,5 +1,5 @@
-//! What a caller sees of answers that no real server gives when it is asked to: a server that says what the test
-//! wants, and counts.
+//! What a caller sees of answers that no real server gives when it is asked to: a server that says
+//! what the test wants, and counts.
 
 use crate::redis_server::LONG;
 use crate::redis_server::asking::{failure, reason, run, set};
@@ -28,8 +28,9 @@ fn provider(address: String, timeout: Duration) -> RedisProvider {
     builder.build().expect("the settings are right")
 }
 
-/// A server that answers to the first word of a command as it is told, by connection, in the order in which they are
-/// made; none: it closes the connection. It counts the scripts that it was asked to run.
+/// A server that answers to the first word of a command as it is told, by connection, in the order
+/// in which they are made; none: it closes the connection. It counts the scripts that it was asked
+/// to run.
 fn server(
     answer: impl Fn(usize, &str) -> Option<&'static [u8]> + Send + Sync + 'static,
 ) -> (String, Arc<AtomicUsize>) {

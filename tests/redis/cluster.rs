@@ -1,4 +1,5 @@
-//! Sessions in a cluster of several servers: found wherever they are, while they move, and when a node dies.
+//! Sessions in a cluster of several servers: found wherever they are, while they move, and when a
+//! node dies.
 
 use crate::redis_server::asking::{run, set, touch};
 use crate::redis_server::cluster::Cluster;

@@ -1,4 +1,5 @@
-//! Many requests that change one session at the same time: each is done once, in its turn, or told that it was not.
+//! Many requests that change one session at the same time: each is done once, in its turn, or told
+//! that it was not.
 
 use crate::redis_server::asking::run;
 use crate::redis_server::{LONG, Server};
@@ -41,7 +42,8 @@ fn of_256_requests_at_once_each_needs_one_attempt() {
         for update in updates.collect::<Vec<_>>() {
             update.await.unwrap().unwrap();
         }
-        // Each takes up what the one before it left. The first one reads, and so does one that finds no queue.
+        // Each takes up what the one before it left. The first one reads, and so does one that
+        // finds no queue.
         let asked = server.scripts();
         assert!(
             (REQUESTS + 1..=REQUESTS + REQUESTS / 8).contains(&asked),

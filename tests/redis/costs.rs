@@ -1,4 +1,5 @@
-//! What a request costs Redis in commands, as the layer and a handler ask for it: the table in `docs/providers.md`.
+//! What a request costs Redis in commands, as the layer and a handler ask for it: the table in
+//! `docs/providers.md`.
 
 use crate::redis_server::asking::run;
 use crate::redis_server::{LONG, Server};

@@ -1,7 +1,8 @@
-//! A server with a replica, and the replica that takes over: what a caller sees, what is there afterwards, and what
-//! may not be.
+//! A server with a replica, and the replica that takes over: what a caller sees, what is there
+//! afterwards, and what may not be.
 //!
-//! What brings a program's connections to the new server, a name, an address that moves or a proxy, is here a relay.
+//! What brings a program's connections to the new server, a name, an address that moves or a proxy,
+//! is here a relay.
 
 use crate::redis_server::asking::{peek, run, set};
 use crate::redis_server::relay::Relay;

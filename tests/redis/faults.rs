@@ -1,5 +1,5 @@
-//! What a caller sees when the server is down, slow, full, or not what it was. Nothing that was acknowledged is
-//! lost, and nothing hangs.
+//! What a caller sees when the server is down, slow, full, or not what it was. Nothing that was
+//! acknowledged is lost, and nothing hangs.
 
 use crate::redis_server::asking::{failure, peek, reason, run, set};
 use crate::redis_server::relay::Relay;
@@ -397,7 +397,8 @@ fn an_answer_that_comes_twice_is_never_taken_for_another_one() {
     run(async {
         let server = Server::start();
         let relay = Relay::to(&server);
-        // Of an answer that comes in two parts the relay may repeat one: rubbish, which only the time ends.
+        // Of an answer that comes in two parts the relay may repeat one: rubbish, which only the
+        // time ends.
         let provider = provider(relay.address.clone(), Duration::from_millis(300));
         let mut sessions = Vec::new();
         for n in 0..16 {

@@ -200,7 +200,8 @@ fn a_write_that_is_given_up_leaves_no_old_copy() {
             let polled = tokio::time::timeout(Duration::from_micros(round % 400), &mut write);
             let is_done = polled.await.is_ok();
             drop(write);
-            // What the server has is what is read here, once the server has answered something else.
+            // What the server has is what is read here, once the server has answered something
+            // else.
             provider
                 .apply(By::Key(key), set("other", round), None)
                 .await
@@ -246,7 +247,8 @@ fn a_connection_that_is_cut_loses_its_copies() {
                 .await
                 .is_err()
             {}
-            // Another session first: the connection is made anew, and trusted, but not for older copies.
+            // Another session first: the connection is made anew, and trusted, but not for older
+            // copies.
             other.read(By::Id(unchanged), Access::Touch).await.unwrap();
             while touch(&other, &key, "n").await != Some(round) {
                 tokio::task::yield_now().await;
@@ -338,7 +340,8 @@ fn a_connection_that_dies_in_silence_counts_no_longer_than_the_bound() {
         let _ = cut_off.read(By::Id(id), Access::Touch).await;
         relay.be_silent(true);
         one.destroy(By::Key(id.key())).await.unwrap();
-        // Until the bound the copy may count, and nobody knows better; then it is an error, and never the copy.
+        // Until the bound the copy may count, and nobody knows better; then it is an error, and
+        // never the copy.
         let mut answer = cut_off.read(By::Id(id), Access::Touch).await;
         while let Ok(found) = &answer {
             assert!(found.is_some(), "nobody could know");

@@ -1,4 +1,5 @@
-//! What a server or a proxy refuses to do at all: nothing is half done, and the caller is told what to do.
+//! What a server or a proxy refuses to do at all: nothing is half done, and the caller is told what
+//! to do.
 
 use crate::redis_server::asking::{failure, peek, run, set};
 use crate::redis_server::lab::Lab;
@@ -194,7 +195,8 @@ fn what_does_not_know_hello_is_asked_without_it() {
     });
 }
 
-/// Without HELLO nobody says that a connection was closed. One that was silent is asked before a write goes over it.
+/// Without HELLO nobody says that a connection was closed. One that was silent is asked before a
+/// write goes over it.
 #[test]
 fn without_hello_a_connection_that_was_closed_while_nobody_used_it_fails_no_write() {
     run(async {

@@ -90,7 +90,7 @@ fn who_logs_out_is_a_stranger_again() {
     let strangers = flood(&rig, 1);
     assert_eq!(live(&rig, &users[..20]), 0);
     assert_eq!(live(&rig, &users[20..]), USERS - 20);
-    // Who logs in is kept from then on.
+    // A visitor that logs in is kept from then on.
     for stranger in &strangers[2 * CAPACITY - 20..] {
         stranger.set_owner("ann").unwrap();
     }
@@ -98,7 +98,8 @@ fn who_logs_out_is_a_stranger_again() {
     assert_eq!(live(&rig, &strangers[2 * CAPACITY - 20..]), 20);
 }
 
-/// A store of 400,000 bytes that users fill to nine tenths, beside one stranger. None of them is idle.
+/// A store of 400,000 bytes that users fill to nine tenths, beside one stranger. None of them is
+/// idle.
 fn nearly_full_of_users() -> (Rig, LiveSession, Vec<LiveSession>) {
     let rig = Rig::with(Settings::new(IDLE).capacity_bytes(BYTES));
     let stranger = rig.create();

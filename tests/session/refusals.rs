@@ -1,5 +1,5 @@
-//! What is refused, and what has nothing to change, changes nothing: no version, no event, and the idle time
-//! goes on.
+//! What is refused, and what has nothing to change, changes nothing: no version, no event, and the
+//! idle time goes on.
 
 use crate::sessions::{IDLE, Rig, seconds};
 use dwell::ManualClock;

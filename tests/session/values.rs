@@ -1,5 +1,5 @@
-//! What a value is, wherever its session is kept: what is taken comes back as it is, and what would not is
-//! refused when it is set.
+//! What a value is, wherever its session is kept: what is taken comes back as it is, and what would
+//! not is refused when it is set.
 
 use dwell::session::{AttributeError, Attributes, Changes, SessionError, SessionStore, Value};
 use serde::de::DeserializeOwned;
@@ -32,7 +32,7 @@ fn kept<T: Tried>(value: T) {
     assert_eq!(*outside.get::<T>("key").unwrap().unwrap(), value);
 }
 
-/// Whoever sets it is told, and nothing is changed.
+/// The caller is told, and nothing is changed.
 #[track_caller]
 fn refused<T: Tried>(value: T) {
     let refuses = |result: Result<(), AttributeError>| {

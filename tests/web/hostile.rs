@@ -226,7 +226,7 @@ fn a_provider_that_fails_is_not_taken_for_a_visitor_without_a_session() {
     assert_eq!(server.get("/count", None).status(), Some(409));
 }
 
-/// Who is logged in, asked after the whole body has come.
+/// The user that is logged in, asked for after the whole body has come.
 async fn whose(session: Session, _: axum::body::Bytes) -> String {
     match session.owner().await {
         Ok(owner) => format!("{owner:?}"),

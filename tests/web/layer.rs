@@ -128,7 +128,8 @@ fn a_route_outside_of_the_layer_says_what_is_missing() {
 
 type Response = ::http::Response<String>;
 
-/// A service that is ready for a request when it is asked for the second time. A clone has to be asked anew.
+/// A service that is ready for a request when it is asked for the second time. A clone has to be
+/// asked anew.
 #[derive(Default)]
 struct Slow {
     asked: u32,

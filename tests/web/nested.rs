@@ -63,7 +63,8 @@ fn session(request: &Request<String>) -> Session {
         .clone()
 }
 
-/// A handler, or a middleware without its inner service: stores under a key, and tells the keys that there are.
+/// A handler, or a middleware without its inner service: stores under a key, and tells the keys
+/// that there are.
 async fn stores(request: Request<String>, key: &'static str) -> Result<Text, Infallible> {
     let session = session(&request);
     session.set(key, true).await.unwrap();

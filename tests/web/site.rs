@@ -1,4 +1,5 @@
-//! What the tests of the web layer share: a site over real HTTP, with handlers for all that a handler may do.
+//! What the tests of the web layer share: a site over real HTTP, with handlers for all that a
+//! handler may do.
 
 use crate::http::{Answer, Server};
 use ::http::StatusCode;

@@ -13,7 +13,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SESSIONS: u64 = 102_400;
 /// Calls in each measured function that leaves nothing behind.
 const CALLS: u64 = 1_000;
-/// Calls in each one that does: what they leave is freed in bursts, some thousand changes apart, and several bursts count.
+/// Calls in each one that does: what they leave is freed in bursts, some thousand changes apart,
+/// and several bursts count.
 const CHANGES: u64 = 20_000;
 
 type Map = IdleMap<u64, [u64; 8], ahash::RandomState>;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-/// How large a model is: it decides how many times loom may take the processor from a thread that could
-/// go on.
+/// How large a model is: it decides how many times loom may take the processor from a thread that
+/// could go on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Size {
     /// Some atomics: every execution is searched.
@@ -25,8 +25,8 @@ pub(crate) enum Size {
     Longest,
     /// Threads one after the other, in any order: for what is stale to the last one.
     InTurn,
-    /// Two threads with operations of a layer that has no atomics of its own. What is stale to it the map's own
-    /// models look after: here schedules count, so the second pass.
+    /// Two threads with operations of a layer that has no atomics of its own. What is stale to it
+    /// the map's own models look after: here schedules count, so the second pass.
     Layered,
     /// The same with three threads, or with two such layers.
     LongLayered,
@@ -64,9 +64,9 @@ impl Size {
 /// A search that takes longer fails, unless `LOOM_MAX_DURATION` says otherwise.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// Searches all executions of `model` within the bound for its size, or within `LOOM_MAX_PREEMPTIONS` if
-/// that is set; `LOOM_DEEP` asks for higher bounds. Fails if an execution fails, leaks, or drops something
-/// twice, also if the map caught the panic.
+/// Searches all executions of `model` within the bound for its size, or within
+/// `LOOM_MAX_PREEMPTIONS` if that is set; `LOOM_DEEP` asks for higher bounds. Fails if an execution
+/// fails, leaks, or drops something twice, also if the map caught the panic.
 pub(crate) fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
     note_panics();
     hash_repeatably();
@@ -79,7 +79,8 @@ pub(crate) fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + '
     }
     builder.max_branches = 100_000;
     builder.max_permutations = None;
-    // loom returns as if all were well when it stops early, and looks at the time at each checkpoint only.
+    // loom returns as if all were well when it stops early, and looks at the time at each
+    // checkpoint only.
     builder.checkpoint_interval = 64;
     let limit = *builder.max_duration.get_or_insert(LIMIT);
     let bound = builder.preemption_bound;
@@ -109,8 +110,8 @@ impl ahash::random_state::RandomSource for Same {
     }
 }
 
-/// Hashes are the same in each execution, and in each process: ahash is compiled without a generator. To be called
-/// before the first map is made.
+/// Hashes are the same in each execution, and in each process: ahash is compiled without a
+/// generator. To be called before the first map is made.
 fn hash_repeatably() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -119,12 +120,13 @@ fn hash_repeatably() {
 }
 
 thread_local! {
-    /// Whether a panic happened in this iteration. loom's threads all run on the thread of their test.
+    /// Whether a panic happened in this iteration. loom's threads all run on the thread of their
+    /// test.
     static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The map catches panics of keys, values and listeners: one that the model's own ones raise must not be
-/// lost in there.
+/// The map catches panics of keys, values and listeners: one that the model's own ones raise must
+/// not be lost in there.
 fn note_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -136,7 +138,8 @@ fn note_panics() {
     });
 }
 
-/// What was deferred runs after the model has returned; so its outcome is looked at before the next.
+/// What was deferred runs after the model has returned; so its outcome is looked at before the
+/// next.
 fn conclude_iteration() {
     assert!(
         !HAS_PANICKED.replace(false),

@@ -1,8 +1,8 @@
 //! Models of the map's protocols, searched by loom.
 //!
-//! The crate compiles `dwell` itself against loom's atomics, and reaches the protocols below its face through
-//! `dwell::internals`. It is empty without `--cfg dwell_loom`. `.ci/steps/loom` runs all models in the first two passes;
-//! `.ci/deep/loom` runs all passes, at higher bounds:
+//! The crate compiles `dwell` itself against loom's atomics, and reaches the protocols below its
+//! face through `dwell::internals`. It is empty without `--cfg dwell_loom`. `.ci/steps/loom` runs
+//! all models in the first two passes; `.ci/deep/loom` runs all passes, at higher bounds:
 //!
 //! | pass | flags, each with `--cfg` | what it covers |
 //! |---|---|---|

@@ -1,4 +1,5 @@
-//! Keys and values that loom watches: reads that race with their drop, leaks, and second drops fail.
+//! Keys and values that loom watches: reads that race with their drop, leaks, and second drops
+//! fail.
 
 use loom::alloc::Track;
 use loom::cell::UnsafeCell;
@@ -29,7 +30,7 @@ struct Memory {
 
 // SAFETY: loom runs all threads of a model on one, and reports accesses that race.
 unsafe impl Send for Memory {}
-// SAFETY: as above.
+// SAFETY: no two threads run at once under loom, which reports accesses that would race.
 unsafe impl Sync for Memory {}
 
 impl Memory {

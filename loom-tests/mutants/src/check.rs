@@ -1,4 +1,5 @@
-//! Builds suites of tests of a copy of the sources that has all mutants in it, and runs their tests one by one.
+//! Builds suites of tests of a copy of the sources that has all mutants in it, and runs their tests
+//! one by one.
 
 use crate::find::{Kind, Mutant};
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,8 @@ pub struct Suite {
     /// Tests whose names contain one of these are left out.
     #[serde(default)]
     skip: Vec<String>,
-    /// Whether a test that takes much longer than usual has failed. Not where it searches: a mutant may have
-    /// more executions, and be right.
+    /// Whether a test that takes much longer than usual has failed. Not where it searches: a mutant
+    /// may have more executions, and be right.
     #[serde(default)]
     must_end: bool,
 }
@@ -70,8 +71,8 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Copies what Git knows of, as it is now, and puts the mutants in by `instrument`, which is given a
-    /// file's path in the workspace.
+    /// Copies what Git knows of, as it is now, and puts the mutants in by `instrument`, which is
+    /// given a file's path in the workspace.
     pub fn make(
         workspace: &Path,
         target: &Path,
@@ -156,8 +157,8 @@ impl Copy {
         Ok(tests)
     }
 
-    /// Runs a test while nothing is broken, and notes its time and what it comes to. False if it takes
-    /// longer than `most`.
+    /// Runs a test while nothing is broken, and notes its time and what it comes to. False if it
+    /// takes longer than `most`.
     pub fn measure(&self, suite: &Suite, test: &mut Test, most: f64) -> io::Result<bool> {
         let report = self.directory.join("reached");
         fs::write(&report, "")?;
@@ -187,7 +188,8 @@ pub fn kills(suite: &Suite, test: &Test, number: usize) -> io::Result<(Verdict, 
     Ok((verdict, seconds))
 }
 
-/// Runs a test for `most` seconds of processor time. It is the leader of a process group, which is ended with it.
+/// Runs a test for `most` seconds of processor time. It is the leader of a process group, which is
+/// ended with it.
 fn run(
     suite: &Suite,
     test: &Test,
@@ -238,8 +240,8 @@ fn run(
     }
 }
 
-/// Whether a process is stopped, and the seconds of processor time that it and its children used: what Linux
-/// tells in `/proc/<id>/stat`, in hundredths.
+/// Whether a process is stopped, and the seconds of processor time that it and its children used:
+/// what Linux tells in `/proc/<id>/stat`, in hundredths.
 fn look_at(id: u32) -> Option<(bool, f64)> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();

@@ -177,7 +177,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Takes each part of a condition for true, and for false, that looks at shared memory and binds nothing.
+    /// Takes each part of a condition for true, and for false, that looks at shared memory and
+    /// binds nothing.
     fn skip_checks(&mut self, condition: &Expr) {
         match condition {
             Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
@@ -294,8 +295,8 @@ impl<'a> Visit<'a> for Finder<'_> {
     }
 }
 
-/// Whether an item is part of the crate as users build it, or as loom's models do: what stands in for a system call
-/// there is broken too.
+/// Whether an item is part of the crate as users build it, or as loom's models do: what stands in
+/// for a system call there is broken too.
 fn is_built(attributes: &[syn::Attribute]) -> bool {
     ["", "dwell_loom"].iter().any(|name| {
         attributes.iter().all(|attribute| match &attribute.meta {

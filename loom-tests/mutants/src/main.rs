@@ -1,6 +1,6 @@
-//! Breaks the map in every way that is thought of, one at a time, and sees whether the checks notice: each
-//! atomic ordering one step weaker, each fence dropped, each compare-and-exchange a store, each look at
-//! shared memory in a condition taken to have come out one way.
+//! Breaks the map in every way that is thought of, one at a time, and sees whether the checks
+//! notice: each atomic ordering one step weaker, each fence dropped, each compare-and-exchange a
+//! store, each look at shared memory in a condition taken to have come out one way.
 //!
 //! ```text
 //! cargo run -p mutants -- list                        what there is
@@ -8,15 +8,18 @@
 //! cargo run -p mutants -- run                         on all; what was run before is not run again
 //! ```
 //!
-//! The sources are copied, with all mutants in them; which one is active is decided by the environment when a
-//! test starts. So each suite of `loom-tests/mutants/suites.toml` is built once. A first run without mutants tells how long
-//! each test takes, and which mutants it comes to at all. A mutant is then shown to those tests that come to it, the
-//! quick ones first, until one fails or the time for it is used up. The copy and what is built of it are below the
-//! target directory. Needs Linux: time is processor time, so that a machine with other work gives the same results.
+//! The sources are copied, with all mutants in them; which one is active is decided by the
+//! environment when a test starts. So each suite of `loom-tests/mutants/suites.toml` is built once.
+//! A first run without mutants tells how long each test takes, and which mutants it comes to at
+//! all. A mutant is then shown to those tests that come to it, the quick ones first, until one
+//! fails or the time for it is used up. The copy and what is built of it are below the target
+//! directory. Needs Linux: time is processor time, so that a machine with other work gives the same
+//! results.
 //!
-//! Results are kept in `loom-tests/mutants/results.toml` after each mutant, so that a run can be stopped and taken up again,
-//! and told in `docs/mutants.md`. A mutant is named by its function and its text: after a change of other lines
-//! its result stands, and one with a proof is not run. Those of a file that was changed are forgotten with `--again`. Survivors of a run are shown to
+//! Results are kept in `loom-tests/mutants/results.toml` after each mutant, so that a run can be
+//! stopped and taken up again, and told in `docs/mutants.md`. A mutant is named by its function and
+//! its text: after a change of other lines its result stands, and one with a proof is not run.
+//! Those of a file that was changed are forgotten with `--again`. Survivors of a run are shown to
 //! more tests by one with more `--seconds`.
 
 mod check;
@@ -85,7 +88,8 @@ struct Suites {
 /// The tests as they are without mutants.
 #[derive(Default, Serialize, Deserialize)]
 struct Baseline {
-    /// What was measured: a hash of the copy, the longest that a test was given, and the parts of names.
+    /// What was measured: a hash of the copy, the longest that a test was given, and the parts of
+    /// names.
     of: (u64, u64, Vec<String>),
     suites: Vec<String>,
     test: Vec<Test>,
@@ -212,7 +216,8 @@ Above the map it is another tool, with another page: [mutants-rest.md](mutants-r
 |---|---|
 ";
 
-/// Builds those suites that were not measured since something has changed, and measures their tests.
+/// Builds those suites that were not measured since something has changed, and measures their
+/// tests.
 fn baseline(
     workspace: &Workspace,
     suites: &[Suite],

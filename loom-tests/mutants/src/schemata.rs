@@ -1,5 +1,5 @@
-//! Puts all mutants of a file into its text. Which of them is active is decided when a program starts, so that
-//! everything is compiled once.
+//! Puts all mutants of a file into its text. Which of them is active is decided when a program
+//! starts, so that everything is compiled once.
 
 use crate::find::{Change, Mutant};
 

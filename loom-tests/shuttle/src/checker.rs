@@ -1,5 +1,5 @@
-//! Whether a history of one object is linearizable: the search of Wing and Gong, with Lowe's memory of where
-//! it has been.
+//! Whether a history of one object is linearizable: the search of Wing and Gong, with Lowe's memory
+//! of where it has been.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -13,8 +13,8 @@ pub(crate) struct Event<S> {
     pub(crate) step: S,
 }
 
-/// Whether some order of the events explains them all: no event comes before one that had returned when it
-/// was called, and each is possible in the state that those before it leave behind.
+/// Whether some order of the events explains them all: no event comes before one that had returned
+/// when it was called, and each is possible in the state that those before it leave behind.
 pub(crate) fn is_linearizable<S, T>(
     events: &[Event<S>],
     initial: T,

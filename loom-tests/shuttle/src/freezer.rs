@@ -1,5 +1,5 @@
-//! A scheduler under which some threads stop after so many steps, and stay stopped until all others have
-//! ended: for these, that is for ever.
+//! A scheduler under which some threads stop after so many steps, and stay stopped until all others
+//! have ended: for these, that is for ever.
 
 use fastrand::Rng;
 use shuttle::Runner;
@@ -9,17 +9,20 @@ use std::cell::RefCell;
 
 use crate::schedules::config;
 
-/// Which threads stop, and when. A step is what a thread does from one access of an atomic to the next.
+/// Which threads stop, and when. A step is what a thread does from one access of an atomic to the
+/// next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stops {
     /// The steps that the first threads, in the order of `spawn`, take before they stop.
     pub(crate) after: Vec<usize>,
-    /// Whether they take them among the steps of the others, at random by this seed; or first of all.
+    /// Whether they take them among the steps of the others, at random by this seed; or first of
+    /// all.
     pub(crate) among_others: Option<u64>,
 }
 
 thread_local! {
-    /// The steps that each thread has taken. shuttle runs them all on one thread of the operating system.
+    /// The steps that each thread has taken. shuttle runs them all on one thread of the operating
+    /// system.
     static STEPS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 

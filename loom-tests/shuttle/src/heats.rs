@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-/// Runs `race` for each of `subjects` on as many threads as there are: all begin at the same time, and with
-/// the next one when all are through. Returns what each thread returned, by subject.
+/// Runs `race` for each of `subjects` on as many threads as there are: all begin at the same time,
+/// and with the next one when all are through. Returns what each thread returned, by subject.
 pub(crate) fn run<S: Sync, R: Send>(
     subjects: &[S],
     threads: usize,

@@ -1,10 +1,10 @@
-//! Progress: a thread stops for ever after any of its steps, and every other operation, on the same key and
-//! on others, ends within a bounded number of its own.
+//! Progress: a thread stops for ever after any of its steps, and every other operation, on the same
+//! key and on others, ends within a bounded number of its own.
 //!
-//! What is a step: each access of the map's atomics, and each operation on the calendar's index, which is a
-//! specification here. The reclaimer is one too: a thread that stopped delays the freeing of memory, and
-//! nothing else. In the end the stopped threads go on, their operations end, and the history of all is
-//! linearizable.
+//! What is a step: each access of the map's atomics, and each operation on the calendar's index,
+//! which is a specification here. The reclaimer is one too: a thread that stopped delays the
+//! freeing of memory, and nothing else. In the end the stopped threads go on, their operations end,
+//! and the history of all is linearizable.
 
 use crate::freezer::{self, Stops};
 use crate::recorder::Recording;

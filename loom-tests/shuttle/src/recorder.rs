@@ -77,7 +77,8 @@ pub(crate) struct Recording(Vec<(u64, Event<Step>)>);
 static MOMENTS: AtomicU64 = AtomicU64::new(0);
 
 impl Recording {
-    /// Records the steps that an operation turns out to have consisted of. Each took place during it.
+    /// Records the steps that an operation turns out to have consisted of. Each took place during
+    /// it.
     pub(crate) fn record(&mut self, thread: usize, operation: impl FnOnce() -> Vec<(u64, Step)>) {
         let called = MOMENTS.fetch_add(1, SeqCst);
         let steps = operation();

@@ -12,8 +12,8 @@ fn check(plan: Plan) {
     Runner::new(PctScheduler::new(3, few), config()).run(move || perform(&pct));
 }
 
-/// `try_insert` returned the record that it had met, also if that was replaced meanwhile: it could be past
-/// its deadline.
+/// `try_insert` returned the record that it had met, also if that was replaced meanwhile: it could
+/// be past its deadline.
 #[test]
 fn who_is_refused_gets_the_record_that_has_the_key() {
     let replaces = [Op::Insert(1, 1), Op::SetIdle(1, 3), Op::Insert(1, 2)];

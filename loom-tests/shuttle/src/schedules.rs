@@ -1,5 +1,6 @@
-//! Histories under shuttle: every atomic step of the map, and of the clock, is a place where the scheduler
-//! may let another thread go on. All orderings are SeqCst here: stale values are loom's part.
+//! Histories under shuttle: every atomic step of the map, and of the clock, is a place where the
+//! scheduler may let another thread go on. All orderings are SeqCst here: stale values are loom's
+//! part.
 
 use crate::recorder::Recording;
 use crate::workload::{Plan, Subject};

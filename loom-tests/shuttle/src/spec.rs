@@ -43,7 +43,8 @@ impl Record {
         }
     }
 
-    /// When the record ends: the earliest time and the latest, if somebody changes its terms meanwhile.
+    /// When the record ends: the earliest time and the latest, if somebody changes its terms
+    /// meanwhile.
     fn deadlines(&self, meanwhile: &[Step]) -> (u64, u64) {
         if meanwhile.is_empty() {
             let deadline = (self.accessed + self.idle).min(self.limit);
@@ -110,8 +111,8 @@ impl From<Option<u64>> for Found {
 
 /// A call with its outcome.
 ///
-/// An operation takes place at the time that it reads from the clock, so that the readings are part of the
-/// call: the clock may have moved on when it takes effect.
+/// An operation takes place at the time that it reads from the clock, so that the readings are part
+/// of the call: the clock may have moved on when it takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) call: Call,
@@ -133,11 +134,11 @@ pub(crate) const ENDLESS: u64 = u64::MAX / 2;
 
 /// The state after a step, or none if the step cannot take place in this state.
 ///
-/// A record that is due ends by an exchange of its own, of which the listener is told: so an operation that
-/// finds nothing takes place where there is nothing.
+/// A record that is due ends by an exchange of its own, of which the listener is told: so an
+/// operation that finds nothing takes place where there is nothing.
 ///
-/// `meanwhile` are the changes of terms that ran at the same time. Each is a step of its own; but others that
-/// run at the same time may judge the record by its old terms or by its new ones.
+/// `meanwhile` are the changes of terms that ran at the same time. Each is a step of its own; but
+/// others that run at the same time may judge the record by its old terms or by its new ones.
 pub(crate) fn apply(terms: Terms, state: &State, step: &Step, meanwhile: &[Step]) -> Option<State> {
     let now = step.last;
     let deadlines = state.map(|record| record.deadlines(meanwhile));

@@ -15,8 +15,8 @@ fn histories(few: usize) -> usize {
     few * factor.map_or(1, |n| n.parse::<usize>().expect("a whole number"))
 }
 
-/// The histories of many maps, each with its plan. Maps are made and raced in portions. Returns how many steps
-/// overlapped others.
+/// The histories of many maps, each with its plan. Maps are made and raced in portions. Returns how
+/// many steps overlapped others.
 fn record(histories: usize, mut check: impl FnMut(&Plan, Recording)) -> usize {
     const PORTION: usize = 1_000;
     let seed = match std::env::var("DWELL_HISTORIES_SEED") {

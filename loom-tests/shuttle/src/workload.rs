@@ -274,8 +274,8 @@ fn ignore<T>(_result: T) -> Option<(u64, Call, Found)> {
     None
 }
 
-/// Adds the ends that the listener was told of, but for those that the operation itself returned. With
-/// `has_bound` the operation ended what was idle by a bound of its own.
+/// Adds the ends that the listener was told of, but for those that the operation itself returned.
+/// With `has_bound` the operation ended what was idle by a bound of its own.
 fn tell_ends(
     trail: &Trail,
     last: u64,

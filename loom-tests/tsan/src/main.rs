@@ -1,7 +1,8 @@
 //! Random operations from many threads, for ThreadSanitizer: `.ci/deep/tsan` builds and runs it.
 //!
-//! A plain `main`, since the test harness's own channel is reported; and each thread is joined by its handle. Keys
-//! and values are plain memory that is read through handles, so that a read that races a drop is seen.
+//! A plain `main`, since the test harness's own channel is reported; and each thread is joined by
+//! its handle. Keys and values are plain memory that is read through handles, so that a read that
+//! races a drop is seen.
 
 use dwell::{IdleMap, ManualClock};
 use fastrand::Rng;

@@ -258,7 +258,8 @@ impl<K, V> Bucket<K, V> {
     /// # Safety
     /// `new` returned the bucket, and no thread uses it any more.
     pub unsafe fn free(bucket: *mut Self) {
-        // SAFETY: as the caller says.
+        // SAFETY: the bucket was allocated by `new` with this layout, and no thread uses it any
+        // more.
         unsafe {
             let layout = Self::layout((*bucket).size);
             ptr::drop_in_place(ptr::from_ref((*bucket).entries()).cast_mut());

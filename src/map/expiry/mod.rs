@@ -15,9 +15,9 @@
 //! about to file it. (A thread that stops there for good delays the collection, not the expiry.)
 //!
 //! A thread that drains a bucket looks at each record's status: one that was touched since is filed
-//! again where it belongs now, at most once in an idle timeout. Filed anew at once is a record whose
-//! deadline was made shorter than its bucket's quantum, and one whose protection differs from that
-//! of the one that it replaces: no eviction looks for one kind among the other.
+//! again where it belongs now, at most once in an idle timeout. Filed anew at once is a record
+//! whose deadline was made shorter than its bucket's quantum, and one whose protection differs from
+//! that of the one that it replaces: no eviction looks for one kind among the other.
 //!
 //! **Hints.** A thread that files looks for an open bucket in a hint first: one for each shard for
 //! new records, a ring by quantum for others; then in the index. Only a bucket's creator sets a
@@ -209,8 +209,8 @@ impl<K: Send + Sync + 'static, V: Send + Sync + 'static> Calendar<K, V> {
         fence(Ordering::SeqCst);
         // SAFETY: the token was put there during this operation.
         let bucket = unsafe { bucket_at(place.bucket, &context.guard) };
-        // Somebody may also have taken the place while the entry was not complete, and then could
-        // not clear it.
+        // Another thread may also have taken the place while the entry was not complete, and then
+        // could not clear it.
         if let State::Live(seen) = record.status.load()
             && bucket.key.quantum <= self.quantum_of(record.deadline(seen))
             && (bucket.class == Class::Protected) == (self.protects && record.is_protected())

@@ -3,13 +3,13 @@
 //! **Invariant.** The counts of records and weight are never less than what is in the map: what is
 //! to come is counted before any thread can find it ([`Room`]), and an end is counted after it.
 //!
-//! **A map at rest is within its bound.** A thread that has brought something reads the counts after
-//! that. It returns when they are within the bound, or when it has ended as much as it brought:
-//! another record, or its own if it finds no other, because their tokens are in the hands of other
-//! threads. If another thread has ended its own record, it ends any other. Of the threads that
-//! returned because the counts were within the bound, take the one that read them last, in the
-//! counts' own order. The counts held all that those threads had brought, and were within the bound.
-//! Each other thread has ended as much as it brought.
+//! **A map at rest is within its bound.** A thread that has brought something reads the counts
+//! after that. It returns when they are within the bound, or when it has ended as much as it
+//! brought: another record, or its own if it finds no other, because their tokens are in the hands
+//! of other threads. If another thread has ended its own record, it ends any other. Of the threads
+//! that returned because the counts were within the bound, take the one that read them last, in the
+//! counts' own order. The counts held all that those threads had brought, and were within the
+//! bound. Each other thread has ended as much as it brought.
 //!
 //! **Debts.** A thread whose record another one has ended, while each record of the map is in the
 //! hands of others, has nothing to end. It counts what it owes, and looks once more. A thread that
@@ -183,7 +183,8 @@ where
                     return self.pay_debts(context);
                 }
                 None if self.evict_newest(newest, context) => return,
-                // Another thread has ended it to make room for a record of its own: something else has to go.
+                // Another thread has ended it to make room for a record of its own: something else
+                // has to go.
                 None => {
                     spared = Spared {
                         record: None,

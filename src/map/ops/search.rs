@@ -4,10 +4,10 @@
 //! accessed since it was filed is filed again as such: it has a second chance, and a class of its
 //! own, as in a segmented LRU (Karedla, Love and Wherry, 1994). Protected records are filed apart,
 //! and looked at only if nothing else was found: however many of them there are, none is in the way
-//! of a search for others.
-//! Nor does one go for an unprotected record as long as the counts tell that there are others, though
-//! they may be in the hands of other threads: that record goes itself then. Only a thread whose own
-//! record has been ended by another thread may have nothing else to end.
+//! of a search for others. Nor does one go for an unprotected record as long as the counts tell
+//! that there are others, though they may be in the hands of other threads: that record goes itself
+//! then. Only a thread whose own record has been ended by another thread may have nothing else to
+//! end.
 //!
 //! **Progress.** Lock-free, and bounded but for records that others touch at the same moment: a
 //! search looks at [`LOOKS`] accessed records of a class at most, and then takes the one of them
@@ -58,8 +58,8 @@ pub trait Evicts<K: Send + Sync + 'static, V: Send + Sync + 'static>: Ends<K, V>
     /// Whether there is a bound, so that the calendar counts tokens by class.
     fn is_bounded(&self) -> bool;
 
-    /// Whether no protected record has to go: there are unprotected ones beside the newest, in the hands
-    /// of other threads, or the map is within its bound by now.
+    /// Whether no protected record has to go: there are unprotected ones beside the newest, in the
+    /// hands of other threads, or the map is within its bound by now.
     fn can_spare_protected(&self) -> bool;
 
     /// Ends one record by the eviction policy, but none that is spared. None if there is no other,
@@ -86,9 +86,9 @@ pub trait Evicts<K: Send + Sync + 'static, V: Send + Sync + 'static>: Ends<K, V>
         evicted
     }
 
-    /// Files the token of the spared record, if this thread holds it. It does so before it ends another
-    /// record. Otherwise the thread that brought that other one might find neither, and have nothing to
-    /// end for what it brought.
+    /// Files the token of the spared record, if this thread holds it. It does so before it ends
+    /// another record. Otherwise the thread that brought that other one might find neither, and
+    /// have nothing to end for what it brought.
     fn file_spared(
         &self,
         spared: &Spared<'_, K, V>,
@@ -135,8 +135,8 @@ pub trait Evicts<K: Send + Sync + 'static, V: Send + Sync + 'static>: Ends<K, V>
         Search::Nothing
     }
 
-    /// Whether no protected record goes, although no other was found. For an unprotected record none
-    /// goes if the map can spare it.
+    /// Whether no protected record goes, although no other was found. For an unprotected record
+    /// none goes if the map can spare it.
     fn spares_protected(&self, spared: &Spared<'_, K, V>) -> bool {
         spared.protected
             || spared

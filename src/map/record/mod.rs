@@ -1,10 +1,11 @@
 //! A record: one allocation for status word, deadlines, reference counts, key and value.
 //!
-//! **Ownership.** Two structures refer to a record, the table and the calendar. Together they are one
-//! owner; each handle is one more. A thread that takes the record out of a structure has that structure's share in it. The
-//! thread that has both shares, or gives up the last one, retires the record. The structures' ownership is given up after
-//! a grace period: a pinned thread may read what it found, and may still take a handle. The thread that gives up the last
-//! ownership drops key and value, and frees the memory.
+//! **Ownership.** Two structures refer to a record, the table and the calendar. Together they are
+//! one owner; each handle is one more. A thread that takes the record out of a structure has that
+//! structure's share in it. The thread that has both shares, or gives up the last one, retires the
+//! record. The structures' ownership is given up after a grace period: a pinned thread may read
+//! what it found, and may still take a handle. The thread that gives up the last ownership drops
+//! key and value, and frees the memory.
 //!
 //! The word `place` has several meanings, one after the other: see [`place`].
 //!
@@ -37,14 +38,15 @@ pub const GREATEST_WEIGHT: u32 = (1 << 24) - 1;
 const IDLE_BITS: u32 = 40;
 /// Instead of a deadline: the value was taken out before the record was committed.
 const TAKEN: u64 = NEVER - 1;
-/// The count's unit for owners. The two lowest bits count the shares of structures, until the record is retired; the
-/// third one does not change.
+/// The count's unit for owners. The two lowest bits count the shares of structures, until the
+/// record is retired; the third one does not change.
 const OWNER: u32 = 8;
 const PROTECTED: u32 = 4;
 const STRUCTURES: u32 = PROTECTED - 1;
 
-/// A record. All of it is in one cell, what lies between its fields included: it is freed through pointers that were
-/// made of shared references, and such a pointer may free only what a shared reference may change.
+/// A record. All of it is in one cell, what lies between its fields included: it is freed through
+/// pointers that were made of shared references, and such a pointer may free only what a shared
+/// reference may change.
 #[repr(transparent)]
 pub struct Record<K, V>(UnsafeCell<Fields<K, V>>);
 
@@ -53,15 +55,16 @@ impl<K, V> Deref for Record<K, V> {
 
     #[inline(always)]
     fn deref(&self) -> &Fields<K, V> {
-        // SAFETY: nobody has a mutable reference to the fields as a whole: each is atomic, or a cell of its own.
+        // SAFETY: no thread has a mutable reference to the fields as a whole: each is atomic, or a
+        // cell of its own.
         unsafe { &*self.0.get() }
     }
 }
 
 // SAFETY: a record moves between threads as a whole, with its key and value: both may.
 unsafe impl<K: Send, V: Send> Send for Record<K, V> {}
-// SAFETY: threads share references to key and value, and the last owner drops them on any thread: both may. All else is
-// atomic.
+// SAFETY: threads share references to key and value, and the last owner drops them on any thread:
+// both may. All else is atomic.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Record<K, V> {}
 
 /// Fields stand in the order in which a look-up reads them; `repr(C)` keeps the first ones in one
@@ -106,7 +109,8 @@ impl<K, V> Record<K, V> {
         self.hash.load(Ordering::Relaxed)
     }
 
-    /// For a successor: a key that claims to equal another one stays on that one's line, even if it lies.
+    /// For a successor: a key that claims to equal another one stays on that one's line, even if it
+    /// lies.
     pub fn set_hash(&self, hash: u32) {
         self.hash.store(hash, Ordering::Relaxed);
     }
@@ -114,7 +118,8 @@ impl<K, V> Record<K, V> {
     #[inline]
     pub fn key(&self) -> &K {
         self.trace.read();
-        // SAFETY: the key is only written to when it is made, and when nobody can reach the record.
+        // SAFETY: the key is only written to when it is made, and when no other thread can reach
+        // the record.
         unsafe { &*self.key.get() }
     }
 
@@ -122,12 +127,12 @@ impl<K, V> Record<K, V> {
     pub fn value(&self) -> &V {
         self.trace.read();
         // SAFETY: as for the key; and a value that was taken out is that of a record that was never
-        // committed, which nobody reads.
+        // committed, which no thread reads.
         unsafe { &*self.value.get() }
     }
 
-    // Relaxed in the four below: who needs the newest terms reads them after a status word that was
-    // advanced once they were written.
+    // Relaxed in the four below: a thread that needs the newest terms reads them after a status
+    // word that was advanced once they were written.
 
     #[inline]
     pub fn idle_timeout(&self) -> u64 {
@@ -169,7 +174,7 @@ impl<K, V> Record<K, V> {
     /// One more owner. Only under a guard, or by an owner.
     #[inline]
     pub fn acquire(&self) {
-        // Relaxed: whoever is here already has a way to the record that outlasts this call.
+        // Relaxed: the caller already has a way to the record that outlasts this call.
         let before = self.count.fetch_add(OWNER, Ordering::Relaxed);
         if before > u32::MAX / 2 {
             // 250 million handles of one record were leaked; going on would free it under them.
@@ -177,7 +182,8 @@ impl<K, V> Record<K, V> {
         }
     }
 
-    /// One share is given up by who does not have the other. True for the last one: the caller must retire the record.
+    /// One share is given up by a thread that does not have the other. True for the last one: the
+    /// caller must retire the record.
     pub fn release_structural(&self) -> bool {
         // AcqRel: pairs with itself. The last one comes after all that the other did with `place`.
         self.count.fetch_sub(1, Ordering::AcqRel) & STRUCTURES == 1
@@ -203,13 +209,15 @@ impl<K: 'static, V: 'static> Retire for Record<K, V> {
         }
     }
 
-    /// The map knows nothing of what key and value lead to, unless it has a weigher: weights are taken for bytes.
+    /// The map knows nothing of what key and value lead to, unless it has a weigher: weights are
+    /// taken for bytes.
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.weight() as usize
     }
 
     unsafe fn release(this: NonNull<Self>) -> bool {
-        // SAFETY: the last structure has let go, so that its ownership is the list's to give up, once.
+        // SAFETY: the last structure has let go, so that its ownership is the list's to give up,
+        // once.
         contain(|| unsafe { release(this) })
     }
 }
@@ -217,8 +225,8 @@ impl<K: 'static, V: 'static> Retire for Record<K, V> {
 /// A record that no structure leads to.
 pub struct Unlinked<K: 'static, V: 'static> {
     record: NonNull<Record<K, V>>,
-    /// Set if it was in a slot, and was taken out again before its commit: other threads may still be comparing its key.
-    /// The count of such records that wait.
+    /// Set if it was in a slot, and was taken out again before its commit: other threads may still
+    /// be comparing its key. The count of such records that wait.
     waits_in: Option<Arc<Tally>>,
 }
 
@@ -274,8 +282,8 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
 
     /// Gives back the value, and drops the key.
     pub fn into_value(self) -> V {
-        // SAFETY: nobody reads the value of a record that was not committed. It is moved out once: the
-        // mark keeps `free` from dropping it.
+        // SAFETY: no thread reads the value of a record that was not committed. It is moved out
+        // once: the mark keeps `free` from dropping it.
         unsafe {
             let value = ManuallyDrop::take(&mut *self.record().value.get());
             self.record().set_absolute_deadline(TAKEN);
@@ -287,8 +295,9 @@ impl<K: 'static, V: 'static> Unlinked<K, V> {
 impl<K: 'static, V: 'static> Drop for Unlinked<K, V> {
     fn drop(&mut self) {
         let record = self.record;
-        // SAFETY: no structure leads to the record any more, and it is freed once. A record that was in a slot waits
-        // for the threads that may be comparing its key; the map's bounds on K and V let it be freed on any thread.
+        // SAFETY: no structure leads to the record any more, and it is freed once. A record that
+        // was in a slot waits for the threads that may be comparing its key; the map's bounds on K
+        // and V let it be freed on any thread.
         unsafe {
             match self.waits_in.take() {
                 Some(refused) => {
@@ -329,8 +338,8 @@ pub fn assert_address<T>(pointer: *const T) {
 /// What a pinned thread found in the table or the calendar.
 ///
 /// # Safety
-/// The pointer was read from a structure, or followed from such a record, while `guard` was held, or
-/// the structures' ownership of the record is held up by the caller.
+/// The pointer was read from a structure, or followed from such a record, while `guard` was held,
+/// or the structures' ownership of the record is held up by the caller.
 #[inline]
 pub unsafe fn at<K, V>(record: *mut Record<K, V>, guard: &Guard) -> &Record<K, V> {
     // SAFETY: a record is freed only when the grace period after its retirement is over, and it is
@@ -355,7 +364,7 @@ pub unsafe fn release<K, V>(record: NonNull<Record<K, V>>) {
         // ThreadSanitizer knows no fences.
         #[cfg(dwell_tsan)]
         count.load(Ordering::Acquire);
-        // SAFETY: nobody owns the record any more, so nobody can reach it.
+        // SAFETY: the record has no owner any more, so no thread can reach it.
         unsafe { free(record) }
     }
 }
@@ -363,10 +372,10 @@ pub unsafe fn release<K, V>(record: NonNull<Record<K, V>>) {
 /// Drops key and value, and frees the memory, even if one of the two panics.
 ///
 /// # Safety
-/// Nobody else can reach the record.
+/// No other thread can reach the record.
 unsafe fn free<K, V>(record: NonNull<Record<K, V>>) {
-    // SAFETY: the record came from a box, and the caller is the last one that knows it. The box does not drop key and
-    // value: they are dropped here, once, unless the value was taken.
+    // SAFETY: the record came from a box, and the caller is the last one that knows it. The box
+    // does not drop key and value: they are dropped here, once, unless the value was taken.
     unsafe {
         let _memory = Finally(|| drop(Box::from_raw(record.as_ptr())));
         let record = record.as_ref();

@@ -2,16 +2,17 @@
 //!
 //! ```text
 //!   stamp << 1 | 1           the stamp of the chain into which its inserter puts the record
-//!   0b100                    awaited: the token is still that of the record which this one replaced
+//!   0b100                    awaited: the token is still that of the replaced record
 //!   index << 48 | bucket     the token is, or is about to be, at this entry of a bucket
 //!   next | 0b010             retired: the link of the retired list
 //! ```
 //!
 //! Buckets and records are aligned to 8, so that no two of them look alike. Null is none of them.
 //!
-//! **Invariant.** Before the commit, the inserter writes the word. Then the thread that holds the record's token does
-//! (see `expiry`). Once the record is retired, the retired list does. All other threads only exchange what they read for
-//! none, or the mark of a successor for an entry: this fails if any of the above happened in between.
+//! **Invariant.** Before the commit, the inserter writes the word. Then the thread that holds the
+//! record's token does (see `expiry`). Once the record is retired, the retired list does. All other
+//! threads only exchange what they read for none, or the mark of a successor for an entry: this
+//! fails if any of the above happened in between.
 
 use crate::sync::{AtomicPtr, Ordering};
 use std::ptr;
@@ -93,8 +94,8 @@ impl PlaceWord {
     pub fn store(&self, place: Place, order: Ordering) {
         let word = place.encode();
         if cfg!(dwell_loom) {
-            // loom does not order a store and a concurrent exchange: it would let the thread that has made the exchange
-            // read its outcome also when a newer place is in its sight.
+            // loom does not order a store and a concurrent exchange: it would let the thread that
+            // has made the exchange read its outcome also when a newer place is in its sight.
             self.0.swap(word, order);
         } else {
             self.0.store(word, order);

@@ -7,26 +7,27 @@
 //!                    touch +--+   +---- replace ------------> FORWARD(successor)
 //! ```
 //!
-//! **Invariant.** `DEAD` and `FORWARD` are absorbing. An access makes a live word grow or leaves it as it is; a change
-//! of the deadlines gives it another generation. So a word that was observed is still the word exactly if nothing
-//! happened in between: an exchange from an observed live word to `DEAD` fails if the record was touched, and a touch
-//! cannot raise the dead. (A thread that stops between its look and its exchange, while others change the deadlines
-//! of this one record a multiple of 16,384 times and nobody accesses it, goes by the deadlines that it saw.)
+//! **Invariant.** `DEAD` and `FORWARD` are absorbing. An access makes a live word grow or leaves it
+//! as it is; a change of the deadlines gives it another generation. So a word that was observed is
+//! still the word exactly if nothing happened in between: an exchange from an observed live word to
+//! `DEAD` fails if the record was touched, and a touch cannot raise the dead. (A thread that stops
+//! between its look and its exchange, while others change the deadlines of this one record a
+//! multiple of 16,384 times and that no thread accesses, goes by the deadlines that it saw.)
 //!
-//! A pending word carries the time of birth already, so that whoever commits for an inserter starts the same
-//! life.
+//! A pending word carries the time of birth already, so that a thread that commits for an inserter
+//! starts the same life.
 //!
 //! **Linearization points.** Touch: the exchange, or the load where nothing needs to be written.
-//! Expiry, eviction, removal: the exchange to `DEAD`; replacement: the exchange to `FORWARD`. Whoever's
-//! exchange succeeds is the only winner and owes what follows.
+//! Expiry, eviction, removal: the exchange to `DEAD`; replacement: the exchange to `FORWARD`.
+//! The thread whose exchange succeeds is the only winner, and owes what follows.
 //!
-//! **Progress.** [`Status::load`] and each exchange are wait-free. Loops around them are lock-free: an
-//! exchange fails only because another one succeeded.
+//! **Progress.** [`Status::load`] and each exchange are wait-free. Loops around them are lock-free:
+//! an exchange fails only because another one succeeded.
 //!
-//! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses:
-//! `tick << 16 | generation << 2 | touched << 1 | 1`. The generation begins again at zero when it is used up: the
-//! tick is that of the last access, whatever else happens. A pending word is `tick << 16 | 4`. Records are aligned
-//! to 8, so an address is none of these.
+//! The word is a pointer so that a successor keeps its provenance; ticks travel as addresses: `tick
+//! << 16 | generation << 2 | touched << 1 | 1`. The generation begins again at zero when it is used
+//! up: the tick is that of the last access, whatever else happens. A pending word is `tick << 16 |
+//! 4`. Records are aligned to 8, so an address is none of these.
 
 use crate::sync::{AtomicPtr, Ordering};
 use core::ptr;
@@ -73,8 +74,9 @@ impl Observed {
         Self(Self::new(now, true).0.max(self.0 | TOUCHED))
     }
 
-    /// Whether an access at `now` need not be noted: the last one was less than `resolution` before, and less than
-    /// half of the idle timeout, so that a record that is accessed regularly does not lapse between two accesses.
+    /// Whether an access at `now` need not be noted: the last one was less than `resolution`
+    /// before, and less than half of the idle timeout, so that a record that is accessed regularly
+    /// does not lapse between two accesses.
     #[inline(always)]
     pub fn covers(self, now: u64, resolution: u64, idle_timeout: u64) -> bool {
         self.touched() && now < self.tick() + resolution && 2 * now < 2 * self.tick() + idle_timeout
@@ -117,8 +119,8 @@ impl<R> Status<R> {
 
     #[inline]
     pub fn load(&self) -> State<R> {
-        // Acquire: pairs with the Release of `replace` (the successor's contents), of `advance` (the
-        // deadlines that were written before it), and of `commit` (what leads to a successor).
+        // Acquire: pairs with the Release of `replace` (the successor's contents), of `advance`
+        // (the deadlines that were written before it), and of `commit` (what leads to a successor).
         let word = self.word.load(Ordering::Acquire);
         match word.addr() {
             live if live & LIVE != 0 => State::Live(Observed(live)),
@@ -139,14 +141,16 @@ impl<R> Status<R> {
             .is_ok()
     }
 
-    /// Ends `PENDING`: what a committed insertion owes, done by whoever comes first.
+    /// Ends `PENDING`: what a committed insertion owes, done by the thread that comes first.
     pub fn commit(&self) -> bool {
-        // Relaxed: the record's contents were published by the slot that led here, and whether it is
-        // committed was decided by the chain's commit word, or by the status word of the record that it replaced.
+        // Relaxed: the record's contents were published by the slot that led here, and whether it
+        // is committed was decided by the chain's commit word, or by the status word of the record
+        // that it replaced.
         let pending = self.word.load(Ordering::Relaxed).addr();
         let live = pending & !KIND | LIVE;
-        // Release: pairs with `load`. Who finds a withdrawn successor live, through the slot that it once had,
-        // sees the slot of its predecessor, and that this one is replaced: a removal hands that slot over.
+        // Release: pairs with `load`. A thread that finds a withdrawn successor live, through the
+        // slot that it once had, sees the slot of its predecessor, and that this one is replaced: a
+        // removal hands that slot over.
         pending & KIND == PENDING
             && self.exchange(
                 pending,
@@ -155,7 +159,7 @@ impl<R> Status<R> {
             )
     }
 
-    /// Starts life without a commit: for a successor that nobody can reach yet.
+    /// Starts life without a commit: for a successor that no other thread can reach yet.
     pub fn start(&self, live: Observed) {
         // Relaxed: published by `replace`.
         self.word
@@ -171,7 +175,7 @@ impl<R> Status<R> {
 
     /// Makes every earlier observation worthless after a change of the record's deadlines.
     pub fn advance(&self, from: Observed) -> bool {
-        // Release: pairs with `load`. Who sees the new word judges by the new deadlines.
+        // Release: pairs with `load`. A thread that sees the new word judges by the new deadlines.
         self.exchange(
             from.0,
             ptr::without_provenance_mut(from.next_generation().0),
@@ -187,7 +191,7 @@ impl<R> Status<R> {
 
     /// Hands life over to `successor`. True for exactly one caller ever.
     pub fn replace(&self, from: Observed, successor: *mut R) -> bool {
-        // Release: pairs with `load`. Who follows the word reads a complete successor.
+        // Release: pairs with `load`. A thread that follows the word reads a complete successor.
         self.exchange(from.0, successor, Ordering::Release)
     }
 }

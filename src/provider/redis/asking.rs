@@ -1,5 +1,5 @@
-//! A connection to a node that a slot is on its way to: it answers for that slot only if it is told so before each
-//! request (`ASKING`).
+//! A connection to a node that a slot is on its way to: it answers for that slot only if it is told
+//! so before each request (`ASKING`).
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisFuture, Value};

@@ -118,9 +118,9 @@ impl RedisBuilder {
         }
     }
 
-    /// Another node of the same cluster, which is asked where things are while the ones before it are out of reach.
-    /// One address is enough while that node is up: the other nodes are found. Servers that are no cluster are
-    /// refused: each would have some of the sessions.
+    /// Another node of the same cluster, which is asked where things are while the ones before it
+    /// are out of reach. One address is enough while that node is up: the other nodes are found.
+    /// Servers that are no cluster are refused: each would have some of the sessions.
     ///
     /// ```
     /// use dwell::provider::RedisProvider;
@@ -139,16 +139,16 @@ impl RedisBuilder {
         self
     }
 
-    /// Trusts the certificates that these ones sign, in PEM, and not the system's. Needs the feature `redis-tls`,
-    /// and an address that begins with `rediss://`.
+    /// Trusts the certificates that these ones sign, in PEM, and not the system's. Needs the
+    /// feature `redis-tls`, and an address that begins with `rediss://`.
     #[cfg(feature = "redis-tls")]
     pub fn tls_roots(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.tls.roots = Some(certificates.into());
         self
     }
 
-    /// The certificate and private key, in PEM, by which the server knows this program: it asks for one, unless it
-    /// is told not to. Needs the feature `redis-tls`.
+    /// The certificate and private key, in PEM, by which the server knows this program: it asks for
+    /// one, unless it is told not to. Needs the feature `redis-tls`.
     #[cfg(feature = "redis-tls")]
     pub fn tls_identity(
         mut self,
@@ -159,27 +159,30 @@ impl RedisBuilder {
         self
     }
 
-    /// How long an operation takes at the most, connecting and repeating included. Default: one second.
+    /// How long an operation takes at the most, connecting and repeating included. Default: one
+    /// second.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many connections there are, to each node of a cluster, over which sessions are spread. Default: 4. One is
-    /// enough for most: requests that overlap are pipelined. More help where single values are large.
+    /// How many connections there are, to each node of a cluster, over which sessions are spread.
+    /// Default: 4. One is enough for most: requests that overlap are pipelined. More help where
+    /// single values are large.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
     }
 
-    /// Keeps copies of so many sessions in this process, and has the server tell when one changes (client
-    /// tracking): the tiered provider. Default: none.
+    /// Keeps copies of so many sessions in this process, and has the server tell when one changes
+    /// (client tracking): the tiered provider. Default: none.
     ///
-    /// A session in use then costs the server one command in each
-    /// [touch resolution](Settings::touch_resolution), however many requests there are; requests that come together
-    /// share it. The copies are also bounded by [`near_cache_bytes`](Self::near_cache_bytes). What this provider
-    /// changes, it sees at once; what another one changes, as soon as the server says so, and if the
-    /// connection is dead without anybody knowing, after [`staleness`](Self::staleness) at the latest.
+    /// A session in use then costs the server one command in each [touch
+    /// resolution](Settings::touch_resolution), however many requests there are; requests that come
+    /// together share it. The copies are also bounded by
+    /// [`near_cache_bytes`](Self::near_cache_bytes). What this provider changes, it sees at once;
+    /// what another one changes, as soon as the server says so, and if the connection is dead
+    /// without anybody knowing, after [`staleness`](Self::staleness) at the latest.
     #[doc(alias("client-side caching", "L1 cache"))]
     pub fn near_cache(mut self, sessions: usize) -> Self {
         self.near = Some(sessions);
@@ -187,35 +190,36 @@ impl RedisBuilder {
     }
 
     /// How many bytes the copies in the near cache may take together, by the same estimate as
-    /// [`Settings::capacity_bytes`]. A session that would take more than a sixteenth of it, or more than 8 MiB, is not
-    /// kept: each read asks for it. Default: 64 MiB.
+    /// [`Settings::capacity_bytes`]. A session that would take more than a sixteenth of it, or more
+    /// than 8 MiB, is not kept: each read asks for it. Default: 64 MiB.
     pub fn near_cache_bytes(mut self, bytes: u64) -> Self {
         self.near_bytes = bytes;
         self
     }
 
-    /// For how long at the most a copy in the near cache counts after another machine has changed or ended the
-    /// session, whatever happens to the connection. Default: 2 seconds.
+    /// For how long at the most a copy in the near cache counts after another machine has changed
+    /// or ended the session, whatever happens to the connection. Default: 2 seconds.
     pub fn staleness(mut self, staleness: Duration) -> Self {
         self.staleness = staleness;
         self
     }
 
-    /// Goes on with a server whose `maxmemory-policy` lets it end sessions by itself when its memory is full.
-    /// Default: such a server is refused, with [`RedisFailure::Evicts`](super::RedisFailure::Evicts), when a
-    /// connection to it is made.
+    /// Goes on with a server whose `maxmemory-policy` lets it end sessions by itself when its
+    /// memory is full. Default: such a server is refused, with
+    /// [`RedisFailure::Evicts`](super::RedisFailure::Evicts), when a connection to it is made.
     ///
-    /// A session that is evicted is a visitor who is logged out, at any time. And what is evicted may be the index of
-    /// an owner whose sessions stay: until each of them is accessed again,
-    /// [`destroy_owned_by`](crate::provider::Provider::destroy_owned_by) misses them, and so "log out everywhere"
-    /// leaves somebody logged in.
+    /// A session that is evicted is a visitor who is logged out, at any time. And what is evicted
+    /// may be the index of an owner whose sessions stay: until each of them is accessed again,
+    /// [`destroy_owned_by`](crate::provider::Provider::destroy_owned_by) misses them, and so "log
+    /// out everywhere" leaves somebody logged in.
     pub fn allow_eviction(mut self) -> Self {
         self.allows_eviction = true;
         self
     }
 
-    /// What time it is. Default: the server's time, so that all machines agree. Another clock is for tests: the
-    /// server then keeps each session for an hour after its end, which nobody can see.
+    /// What time it is. Default: the server's time, so that all machines agree. Another clock is
+    /// for tests: the server then keeps each session for an hour after its end, which nobody can
+    /// see.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -297,9 +301,11 @@ impl RedisBuilder {
 
     fn client(&self, address: &str) -> Result<Client, RedisError> {
         let info = address.into_connection_info()?;
-        // In this one a server says by itself what changed, and the client when a connection is closed.
+        // In this one a server says by itself what changed, and the client when a connection is
+        // closed.
         let settings = info.redis_settings().clone();
-        // A name for this client is of no use, and not all servers take one: an error would be an answer more.
+        // A name for this client is of no use, and not all servers take one: an error would be an
+        // answer more.
         let settings = settings.set_protocol(ProtocolVersion::RESP3);
         let info = info.set_redis_settings(settings.set_skip_set_lib_name());
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);

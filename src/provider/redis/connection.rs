@@ -1,9 +1,11 @@
-//! The connections: made when they are first needed, shared by all requests, and made anew when they break.
+//! The connections: made when they are first needed, shared by all requests, and made anew when
+//! they break.
 //!
-//! A connection is multiplexed: requests that overlap are pipelined. A session always uses the same one, by
-//! its name, so that a server sees the requests of one session in order. Connections sit in an
-//! [`IdleMap`]. A caller that finds one broken takes it out, as the connection does itself when it is closed.
-//! The next caller makes a new one, and the others wait for that. In a cluster there are as many to each node.
+//! A connection is multiplexed: requests that overlap are pipelined. A session always uses the same
+//! one, by its name, so that a server sees the requests of one session in order. Connections sit in
+//! an [`IdleMap`]. A caller that finds one broken takes it out, as the connection does itself when
+//! it is closed. The next caller makes a new one, and the others wait for that. In a cluster there
+//! are as many to each node.
 
 use super::driver::Driver;
 use super::eviction;
@@ -18,8 +20,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
-/// A connection that cannot tell of its own end is asked whether it lives if nothing came over it for so long. No
-/// Redis server closes a connection that was silent for less than a second.
+/// A connection that cannot tell of its own end is asked whether it lives if nothing came over it
+/// for so long. No Redis server closes a connection that was silent for less than a second.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// A place for a connection, which the first caller that needs it makes.
@@ -46,8 +48,8 @@ pub(super) trait Watcher: Send + Sync {
     /// A connection is lost.
     fn lost(&self, spot: &Spot);
 
-    /// The server says something by itself. Called in the order in which things come, before the answers that come
-    /// later.
+    /// The server says something by itself. Called in the order in which things come, before the
+    /// answers that come later.
     fn told(&self, spot: &Spot, push: &PushInfo);
 }
 
@@ -87,8 +89,8 @@ impl Connections {
         self.connections.get_or_insert_with(spot.clone(), make)
     }
 
-    /// The connection at a place, which is made if there is none. With `for_sure` it was alive just now: what is
-    /// asked next does not meet one that was closed before.
+    /// The connection at a place, which is made if there is none. With `for_sure` it was alive just
+    /// now: what is asked next does not meet one that was closed before.
     pub(super) async fn at(
         &self,
         spot: &Spot,
@@ -151,7 +153,8 @@ impl Connections {
             Err(error) if is_unknown_command(&error) && self.watcher.is_some() => {
                 return Err(RedisFailure::NoTracking(error));
             }
-            // Without HELLO the server says nothing by itself, and nothing comes of the connection's end either.
+            // Without HELLO the server says nothing by itself, and nothing comes of the
+            // connection's end either.
             Err(error) if is_unknown_command(&error) => {
                 tells_of_its_end = false;
                 let client = without_hello(&client).map_err(RedisFailure::to_connect)?;
@@ -218,7 +221,8 @@ impl Connections {
             if let (PushKind::Disconnection, Some(connections)) =
                 (&push.kind, connections.upgrade())
             {
-                // Nobody shall ask over it any more: a caller could not know whether anything was done.
+                // Nobody shall ask over it any more: a caller could not know whether anything was
+                // done.
                 let is_it = |other: &Place| std::ptr::eq(Arc::as_ptr(other), own.as_ptr());
                 connections.remove_if(&spot, is_it);
             }

@@ -1,8 +1,8 @@
 //! The thread that the connections live on.
 //!
-//! Each connection is served by a task. On the runtime of whoever made it that task would stand still while a
-//! handler blocks its worker, and end with that runtime, for all who share the connection. Here nobody blocks it,
-//! and it lives for as long as the provider does.
+//! Each connection is served by a task. On the runtime of whoever made it that task would stand
+//! still while a handler blocks its worker, and end with that runtime, for all who share the
+//! connection. Here nobody blocks it, and it lives for as long as the provider does.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,8 +1,9 @@
 //! Whether the server ends sessions by itself when its memory is full (`maxmemory-policy`).
 //!
-//! A server that evicts may give up an owner's index and keep the owner's sessions: "log out everywhere" would miss
-//! them. So each connection asks when it is made, and a server that evicts is refused, unless that is allowed. A
-//! server that does not tell, such as one behind a proxy or with an ACL that forbids `INFO`, is taken as it is.
+//! A server that evicts may give up an owner's index and keep the owner's sessions: "log out
+//! everywhere" would miss them. So each connection asks when it is made, and a server that evicts
+//! is refused, unless that is allowed. A server that does not tell, such as one behind a proxy or
+//! with an ACL that forbids `INFO`, is taken as it is.
 
 use super::failure::RedisFailure;
 use redis::aio::MultiplexedConnection;

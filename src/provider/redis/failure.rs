@@ -1,9 +1,9 @@
 //! What can go wrong between here and the server, and whether anything may have been done.
 //!
-//! A server refuses with a word, such as `READONLY`, at the beginning of its error. Up to Redis 6.2, and in
-//! Dragonfly, the word of a refusal inside of a script is somewhere in the text of an `ERR`, and some refusals have
-//! none. Whatever is refused inside of a script is refused before the script has changed anything (see
-//! `scripts/prelude.lua`).
+//! A server refuses with a word, such as `READONLY`, at the beginning of its error. Up to Redis
+//! 6.2, and in Dragonfly, the word of a refusal inside of a script is somewhere in the text of an
+//! `ERR`, and some refusals have none. Whatever is refused inside of a script is refused before the
+//! script has changed anything (see `scripts/prelude.lua`).
 
 use crate::session::SessionError;
 use redis::{ErrorKind, RedisError};
@@ -44,15 +44,15 @@ pub enum RedisFailure {
     /// The connection broke after the server was asked.
     #[error("the connection to the Redis server broke: it may have done what it was asked, or not")]
     Interrupted(#[source] RedisError),
-    /// The server starts, loads its data, waits for its cluster, or says that the session is on another node.
-    /// Nothing was done.
+    /// The server starts, loads its data, waits for its cluster, or says that the session is on
+    /// another node. Nothing was done.
     #[error("the Redis server is not ready, nothing was done")]
     NotReady(#[source] RedisError),
     /// The server is a replica now: another one took over. Nothing was done.
     #[error("the Redis server takes no writes, nothing was done")]
     ReadOnly(#[source] RedisError),
-    /// The server may end sessions by itself when its memory is full, so that a logout everywhere could miss some:
-    /// it is refused when a connection to it is made. Nothing was done.
+    /// The server may end sessions by itself when its memory is full, so that a logout everywhere
+    /// could miss some: it is refused when a connection to it is made. Nothing was done.
     #[error(
         "the Redis server evicts sessions (maxmemory-policy {policy}), nothing was done: set `maxmemory-policy \
          noeviction`, or see `RedisBuilder::allow_eviction`"
@@ -69,22 +69,23 @@ pub enum RedisFailure {
     /// The server cannot write to its disk, or has too few replicas. Nothing was done.
     #[error("the Redis server cannot keep what it is given, nothing was done")]
     CannotKeep(#[source] RedisError),
-    /// The server refuses this user, this password or a command, or a proxy does not know the command.
-    /// Nothing was done. [The providers](crate::book::providers#sessions-in-redis) lists the commands
-    /// that a user needs.
+    /// The server refuses this user, this password or a command, or a proxy does not know the
+    /// command. Nothing was done. [The providers](crate::book::providers#sessions-in-redis) lists
+    /// the commands that a user needs.
     #[error(
         "the Redis server denies access, nothing was done: check the user, its password, and that it may use the \
          commands that dwell needs"
     )]
     Denied(#[source] RedisError),
-    /// The server, or a proxy before it, cannot tell of changes, which a near cache needs. Nothing was done.
+    /// The server, or a proxy before it, cannot tell of changes, which a near cache needs. Nothing
+    /// was done.
     #[error(
         "the Redis server or a proxy before it refuses HELLO 3 or CLIENT TRACKING, which the near cache needs, \
          nothing was done: connect to the server itself, or build without `near_cache`"
     )]
     NoTracking(#[source] RedisError),
-    /// The answer was another request's: something between here and the server repeats, loses or mixes answers. The
-    /// connection was given up.
+    /// The answer was another request's: something between here and the server repeats, loses or
+    /// mixes answers. The connection was given up.
     #[error(
         "the answer that came was another request's, and the connection was given up: the server may have done \
          what it was asked, or not: look for a proxy that mixes answers"
@@ -166,8 +167,8 @@ impl RedisFailure {
         }
     }
 
-    /// Whether asking again may help, and cannot do anything twice. `repeatable`: doing it twice is the same
-    /// as doing it once.
+    /// Whether asking again may help, and cannot do anything twice. `repeatable`: doing it twice is
+    /// the same as doing it once.
     pub(super) fn may_be_repeated(&self, repeatable: bool) -> bool {
         match self {
             Self::Unreachable(_) | Self::NotReady(_) | Self::ReadOnly(_) => true,
@@ -176,8 +177,9 @@ impl RedisFailure {
         }
     }
 
-    /// What an operation that is given up tells, whose attempts before this one failed as well: whatever may have
-    /// been done, and rather the reason for another attempt than that there was no time for it.
+    /// What an operation that is given up tells, whose attempts before this one failed as well:
+    /// whatever may have been done, and rather the reason for another attempt than that there was
+    /// no time for it.
     pub(super) fn after(self, earlier: Option<Self>) -> Self {
         let says_less = |earlier: &Self| {
             !self.may_have_been_done()
@@ -261,8 +263,8 @@ impl Refusal {
         let text = error.detail().unwrap_or_default();
         let small = text.to_lowercase();
         let said = PHRASES.iter().find(|(phrase, _)| small.contains(phrase));
-        // A script that raises it again leaves the word at the beginning. Further inside it has the dash that begins
-        // an error on the wire; without one, it may be a value.
+        // A script that raises it again leaves the word at the beginning. Further inside it has the
+        // dash that begins an error on the wire; without one, it may be a value.
         let mut words = text.split(' ');
         let first = words.next().and_then(means);
         let inside = || {

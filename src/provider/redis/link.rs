@@ -1,11 +1,13 @@
 //! The link: takes a script to the server that has its session, and brings the answer back.
 //!
-//! **Place.** In a cluster a request goes where `nodes` says, or where the node that was asked says.
+//! **Place.** In a cluster a request goes where `nodes` says, or where the node that was asked
+//! says.
 //!
-//! **Time.** An operation ends within the time that it was given, whatever happens: connecting, repeating and
-//! the pauses between included.
+//! **Time.** An operation ends within the time that it was given, whatever happens: connecting,
+//! repeating and the pauses between included.
 //!
-//! **Answers.** Each begins and ends with a number that its request had, so that no request takes another one's.
+//! **Answers.** Each begins and ends with a number that its request had, so that no request takes
+//! another one's.
 
 use super::asking::Asking;
 use super::connection::{Connections, Place, Spot, Watcher};
@@ -180,8 +182,8 @@ async fn ask<T: FromRedisValue>(
     is_asking: bool,
     command: impl Fn(u64) -> Cmd,
 ) -> Result<T, RedisFailure> {
-    // Random: behind a proxy other programs ask over the same connection. Without random bytes there are no new
-    // sessions either.
+    // Random: behind a proxy other programs ask over the same connection. Without random bytes
+    // there are no new sessions either.
     let number = getrandom::u64().unwrap_or_default();
     let command = command(number);
     let answer: Result<Value, _> = match is_asking {

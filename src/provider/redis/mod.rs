@@ -1,11 +1,12 @@
-//! Sessions in a Redis or Valkey server, or a cluster of them, for several machines. Needs the feature `redis`, and a
-//! tokio runtime.
+//! Sessions in a Redis or Valkey server, or a cluster of them, for several machines. Needs the
+//! feature `redis`, and a tokio runtime.
 //!
-//! Each session is one hash in the server, and each operation on it one script: what machines do at the same
-//! time is done one after the other, and nothing is lost. The server removes what has ended. It keeps a hash
-//! of each secret, not the secret, and names sessions by a hash of their keys: nobody logs in with a copy of
-//! its data. It should be Redis 6.2 or newer, or Valkey, with `maxmemory-policy noeviction`: one that evicts is refused
-//! ([`RedisBuilder::allow_eviction`]). `appendonly yes` lets sessions survive its restart.
+//! Each session is one hash in the server, and each operation on it one script: what machines do at
+//! the same time is done one after the other, and nothing is lost. The server removes what has
+//! ended. It keeps a hash of each secret, not the secret, and names sessions by a hash of their
+//! keys: nobody logs in with a copy of its data. It should be Redis 6.2 or newer, or Valkey, with
+//! `maxmemory-policy noeviction`: one that evicts is refused ([`RedisBuilder::allow_eviction`]).
+//! `appendonly yes` lets sessions survive its restart.
 //!
 //! [The providers](crate::book::providers#sessions-in-redis) tells how it is done, and
 //! [the faults](crate::book::faults#redis) what becomes of each fault.
@@ -59,16 +60,17 @@ use remote::{Look, Remote, id_of};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sessions in a Redis or Valkey server or cluster, which any number of machines share. A clone shares the connections.
+/// Sessions in a Redis or Valkey server or cluster, which any number of machines share. A clone
+/// shares the connections.
 ///
-/// Each operation is over within [`RedisBuilder::timeout`], whatever the server does, and fails with a
-/// [`RedisFailure`] that tells whether anything may have been done. A request that was certainly not done is
-/// repeated until then, and so is one that may as well be done twice: a read, a touch, a destruction. So
-/// [`destroy`](Provider::destroy) may return false for a session that it ended itself, if a connection broke
-/// on the way.
+/// Each operation is over within [`RedisBuilder::timeout`], whatever the server does, and fails
+/// with a [`RedisFailure`] that tells whether anything may have been done. A request that was
+/// certainly not done is repeated until then, and so is one that may as well be done twice: a read,
+/// a touch, a destruction. So [`destroy`](Provider::destroy) may return false for a session that it
+/// ended itself, if a connection broke on the way.
 ///
-/// Reading, writing, touching and destroying take one round trip each; what concerns an owner takes several. An
-/// operation on a session is atomic in the server, and linearizable there.
+/// Reading, writing, touching and destroying take one round trip each; what concerns an owner takes
+/// several. An operation on a session is atomic in the server, and linearizable there.
 ///
 /// ```no_run
 /// use dwell::provider::{Access, By, Provider, RedisProvider};
@@ -90,12 +92,14 @@ pub struct RedisProvider {
 }
 
 impl RedisProvider {
-    /// Builds a provider for the server at an address, such as `redis://:password@host:6379/0`, or for the cluster
-    /// that it is a node of. With the feature `redis-tls` also `rediss://host:6379`.
+    /// Builds a provider for the server at an address, such as `redis://:password@host:6379/0`, or
+    /// for the cluster that it is a node of. With the feature `redis-tls` also
+    /// `rediss://host:6379`.
     ///
-    /// The names of everything in the server begin with the prefix. Providers with the same prefix share their
-    /// sessions: a cookie that one of them issued is a session, with its owner, at all of them. So the prefix is
-    /// the application's name, the same on all its machines, and another one for each application.
+    /// The names of everything in the server begin with the prefix. Providers with the same prefix
+    /// share their sessions: a cookie that one of them issued is a session, with its owner, at all
+    /// of them. So the prefix is the application's name, the same on all its machines, and another
+    /// one for each application.
     pub fn builder(
         address: impl Into<String>,
         prefix: impl Into<String>,

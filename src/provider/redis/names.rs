@@ -47,8 +47,9 @@ impl Target {
         Self::Index(slot_of(owner_tag(owner).as_bytes()))
     }
 
-    /// The slot in a cluster. With a prefix that has braces of its own the server places keys by those: it is
-    /// then another number than the server's, but what has the same one here is in one place there.
+    /// The slot in a cluster. With a prefix that has braces of its own the server places keys by
+    /// those: it is then another number than the server's, but what has the same one here is in one
+    /// place there.
     pub(super) fn slot(self) -> u16 {
         match self {
             Self::Session(Name(name)) => {
@@ -70,8 +71,8 @@ fn owner_tag(owner: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest("dwell owner", owner.as_bytes()))
 }
 
-/// The names of what the server keeps. The braces make a cluster place a key by what is between them, whatever
-/// the prefix is.
+/// The names of what the server keeps. The braces make a cluster place a key by what is between
+/// them, whatever the prefix is.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,

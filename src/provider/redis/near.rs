@@ -1,36 +1,38 @@
 //! The near cache: copies of sessions in this process, kept coherent by the server.
 //!
-//! Each connection has the server track what is read over it (`CLIENT TRACKING`, RESP3): when another client
-//! changes a session that was read here, or it ends, the server says so over the same connection, and the copy
-//! goes. A copy is used only
+//! Each connection has the server track what is read over it (`CLIENT TRACKING`, RESP3): when
+//! another client changes a session that was read here, or it ends, the server says so over the
+//! same connection, and the copy goes. A copy is used only
 //!
-//! - over the connection that it was read by, as long as that one was heard of within the staleness bound: what
-//!   a connection delivers comes in order, so an answer to a question that was asked at some time shows that all
-//!   that the server said before has come;
-//! - until a touch is due. The read that fetches the next copy is the touch: so a session in use costs
-//!   the server one command in each resolution.
+//! - over the connection that it was read by, as long as that one was heard of within the staleness
+//!   bound: what a connection delivers comes in order, so an answer to a question that was asked at
+//!   some time shows that all that the server said before has come;
+//! - until a touch is due. The read that fetches the next copy is the touch: so a session in use
+//!   costs the server one command in each resolution.
 //!
-//! **One flight.** The first reader that finds no copy leaves a flight in its place and asks the server; readers that
-//! come meanwhile wait for the same answer. They join a flight no later than the staleness bound after the question:
-//! so they are told nothing older than a copy may be. Nor do they join one that the server has told of more changes
-//! for than its own. If the secret that it was asked with is refused, each asks by itself.
+//! **One flight.** The first reader that finds no copy leaves a flight in its place and asks the
+//! server; readers that come meanwhile wait for the same answer. They join a flight no later than
+//! the staleness bound after the question: so they are told nothing older than a copy may be. Nor
+//! do they join one that the server has told of more changes for than its own. If the secret that
+//! it was asked with is refused, each asks by itself.
 //!
-//! **Writes** leave a copy as reads do. A write puts a flight of its own in the place of what it finds. Readers that
-//! come meanwhile wait for its answer, too: it is newer than what they asked for. What a write does not answer with
-//! the whole session, or fails at, or is dropped at, it removes when it is over, whatever that is by then. So this
-//! process sees its own writes at once.
+//! **Writes** leave a copy as reads do. A write puts a flight of its own in the place of what it
+//! finds. Readers that come meanwhile wait for its answer, too: it is newer than what they asked
+//! for. What a write does not answer with the whole session, or fails at, or is dropped at, it
+//! removes when it is over, whatever that is by then. So this process sees its own writes at once.
 //!
-//! **A copy that comes too late.** A copy is put in the place of its own flight only, and only if the answer came
-//! over the connection that the flight was left for. A write from here, and a server that was emptied, remove what
-//! they find, a flight included; a message about the session is counted at the flight. So a copy that was read
-//! before a change is not kept after it.
+//! **A copy that comes too late.** A copy is put in the place of its own flight only, and only if
+//! the answer came over the connection that the flight was left for. A write from here, and a
+//! server that was emptied, remove what they find, a flight included; a message about the session
+//! is counted at the flight. So a copy that was read before a change is not kept after it.
 //!
-//! **The server tells of our own changes too.** It must (no `NOLOOP`): what it gives up because its table of tracked
-//! keys is full, or its memory, it gives up while it runs anybody's command, and would not tell whose it was. A
-//! script that reads and then writes makes it send exactly one message, before whatever it says of later
-//! changes. So a copy that comes with a write, be it a touch, is owed one message, and outlives that one: the one
-//! that was counted at its flight, or the next; and if the copy is replaced by a flight before that, the flight is
-//! owed it. Were it another one, the owed message removes the copy: that costs a read, not a promise.
+//! **The server tells of our own changes too.** It must (no `NOLOOP`): what it gives up because its
+//! table of tracked keys is full, or its memory, it gives up while it runs anybody's command, and
+//! would not tell whose it was. A script that reads and then writes makes it send exactly one
+//! message, before whatever it says of later changes. So a copy that comes with a write, be it a
+//! touch, is owed one message, and outlives that one: the one that was counted at its flight, or
+//! the next; and if the copy is replaced by a flight before that, the flight is owed it. Were it
+//! another one, the owed message removes the copy: that costs a read, not a promise.
 
 use super::connection::{Place, Spot, Watcher};
 use super::names::{Name, Names};
@@ -65,7 +67,8 @@ pub(super) struct Near {
 
 #[derive(Clone)]
 enum Kept {
-    /// A caller has asked for it. Since then the server has told of so many changes, more than it owed.
+    /// A caller has asked for it. Since then the server has told of so many changes, more than it
+    /// owed.
     Asked(Arc<Flight>, i32),
     /// And whether the server has yet to tell of the write that came with it.
     Copy(Arc<Copied>, bool),
@@ -140,7 +143,8 @@ impl Near {
         }
     }
 
-    /// The session as it is known here, at this moment. Touches the copy, so that it is not evicted first.
+    /// The session as it is known here, at this moment. Touches the copy, so that it is not evicted
+    /// first.
     pub(super) fn find(&self, name: Name, spot: &Spot) -> Option<Record> {
         let kept = self.sessions.get(&name)?;
         match self.counts(&kept, spot)? {
@@ -149,7 +153,8 @@ impl Near {
         }
     }
 
-    /// The session as it is known here, or the flight that will tell: one that is under way, or a new one.
+    /// The session as it is known here, or the flight that will tell: one that is under way, or a
+    /// new one.
     #[allow(clippy::result_large_err)] // the usual case is the error: a copy that is handed out
     pub(super) fn find_or_ask(&self, name: Name, spot: &Spot) -> Found {
         if let Some(record) = self.find(name, spot) {
@@ -220,8 +225,8 @@ impl Near {
         }
     }
 
-    /// Keeps what a flight brought over a connection, if nothing happened since it was left, but for its own write.
-    /// Whether a copy was put in the flight's place.
+    /// Keeps what a flight brought over a connection, if nothing happened since it was left, but
+    /// for its own write. Whether a copy was put in the flight's place.
     pub(super) fn keep(
         &self,
         name: Name,
@@ -229,12 +234,14 @@ impl Near {
         record: &Record,
         place: &Place,
     ) -> bool {
-        // If not, the connection was made meanwhile, or the session was elsewhere: the next read keeps a copy.
+        // If not, the connection was made meanwhile, or the session was elsewhere: the next read
+        // keeps a copy.
         let is_of_flight = flight
             .place
             .as_ref()
             .is_some_and(|own| Arc::ptr_eq(own, place));
-        // A touch is due when the last one that was written down is so old, or when the session ends.
+        // A touch is due when the last one that was written down is so old, or when the session
+        // ends.
         let resolution = self.resolution.min(record.terms.idle.div_ceil(2));
         let due = record.accessed().saturating_add(resolution);
         let left = due.min(record.ends()).saturating_sub(record.now);

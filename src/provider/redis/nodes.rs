@@ -1,8 +1,9 @@
 //! Which node of a cluster has what. One server is a cluster of one.
 //!
-//! Nobody asks for a map of the cluster: a node that is asked for what it does not have says who has it (`MOVED`),
-//! and that is noted for the slot. If a node fails, all notes are given up, and another one is asked where things
-//! are. A node says `ASK` while a slot moves: that counts for one request, and is noted nowhere.
+//! Nobody asks for a map of the cluster: a node that is asked for what it does not have says who
+//! has it (`MOVED`), and that is noted for the slot. If a node fails, all notes are given up, and
+//! another one is asked where things are. A node says `ASK` while a slot moves: that counts for one
+//! request, and is noted nowhere.
 
 use super::failure::RedisFailure;
 use crate::IdleMap;
@@ -48,7 +49,7 @@ impl Nodes {
         }
     }
 
-    /// Who has a slot, or may know who has.
+    /// The node that has a slot, or one that may know which node has.
     pub(super) fn home(&self, slot: u16) -> Node {
         match self.by_slot.peek(&slot) {
             Some(node) => Arc::clone(&node),

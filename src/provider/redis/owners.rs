@@ -1,15 +1,17 @@
 //! The owner index in the server.
 //!
-//! An owner and a session may be on different machines of a cluster, so no script touches both. What keeps the
-//! index exact are the three rules of `session::owner`, and a fourth: the index holds a session until a time,
-//! and an owned session does not live longer than that. So nothing leaks, wherever a program stops: what the
-//! index holds lapses by itself, and no session that lives is missing from it. A session that is in use
-//! has that time put off, about once in each idle timeout.
+//! An owner and a session may be on different machines of a cluster, so no script touches both.
+//! What keeps the index exact are the three rules of `session::owner`, and a fourth: the index
+//! holds a session until a time, and an owned session does not live longer than that. So nothing
+//! leaks, wherever a program stops: what the index holds lapses by itself, and no session that
+//! lives is missing from it. A session that is in use has that time put off, about once in each
+//! idle timeout.
 //!
-//! **An index that was lost.** A server that evicts, or somebody by hand, may remove an index while the sessions
-//! stay. No script can see that, since it sees one key. So each process puts a session that it accesses back into
-//! its owner's index: at the first access, and then once in each touch resolution, at least [`LEAST_PAUSE`] apart.
-//! A logout everywhere ends what was accessed so since the loss.
+//! **An index that was lost.** A server that evicts, or somebody by hand, may remove an index while
+//! the sessions stay. No script can see that, since it sees one key. So each process puts a session
+//! that it accesses back into its owner's index: at the first access, and then once in each touch
+//! resolution, at least [`LEAST_PAUSE`] apart. A logout everywhere ends what was accessed so since
+//! the loss.
 
 use super::failure::RedisFailure;
 use super::link::Repeat;
@@ -29,7 +31,8 @@ use tokio::time::Instant;
 const HELD: u64 = 3;
 /// Sooner than so many idle timeouts before the end of that, it is put off.
 const KEPT: u64 = 2;
-/// Milliseconds: a session is put back into the index no more often, however short the touch resolution is.
+/// Milliseconds: a session is put back into the index no more often, however short the touch
+/// resolution is.
 const LEAST_PAUSE: u64 = 1_000;
 /// How many sessions a process remembers to have put back. Others are put back again.
 const MOST_SEEN: usize = 1 << 16;
@@ -92,9 +95,9 @@ impl Remote {
         Ok(names.iter().filter_map(|name| Name::parse(name)).collect())
     }
 
-    /// After an access: puts off the end of what the index holds, if it comes near, and puts the session back into
-    /// the index if that was not done of late. If that fails, the next access tries again, and the session does not
-    /// outlive what the index holds.
+    /// After an access: puts off the end of what the index holds, if it comes near, and puts the
+    /// session back into the index if that was not done of late. If that fails, the next access
+    /// tries again, and the session does not outlive what the index holds.
     pub(super) async fn hold_longer(&self, name: Name, terms: &Terms, now: u64, end: Instant) {
         let pause = self.resolution().max(LEAST_PAUSE);
         let is_of_late = |seen: u64| now < seen.saturating_add(pause);
@@ -131,8 +134,8 @@ impl Remote {
         Ok(record)
     }
 
-    /// Takes a session out of the index of an owner whom it does not belong to any more. If it belongs to the
-    /// owner again by then, it is put back.
+    /// Takes a session out of the index of an owner whom it does not belong to any more. If it
+    /// belongs to the owner again by then, it is put back.
     async fn disown(&self, owner: &str, name: Name, end: Instant) -> Result<(), SessionError> {
         loop {
             match self.index_remove(owner, name, end).await {
@@ -189,8 +192,9 @@ impl Remote {
         let mut call = self.call_renew(id, &new, Duration::ZERO);
         call.arg(self.session_bound()).arg(owner);
         let record = self.own(name, Some(owner), call, end).await?;
-        // The login is done, and only its caller knows the new id: it is not lost for what comes after. What the
-        // index of another owner holds lapses, and the next login ends what is too much.
+        // The login is done, and only its caller knows the new id: it is not lost for what comes
+        // after. What the index of another owner holds lapses, and the next login ends what is too
+        // much.
         let _ = self.after_owner(name, Some(owner), &record, end).await;
         Ok(IssuedSession {
             id: new,
@@ -198,7 +202,8 @@ impl Remote {
         })
     }
 
-    /// Has a script give a session an owner, or none; its last argument is until when the index holds it.
+    /// Has a script give a session an owner, or none; its last argument is until when the index
+    /// holds it.
     async fn own(
         &self,
         name: Name,
@@ -297,8 +302,8 @@ impl Remote {
         Ok(ended)
     }
 
-    /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays. Of two logins
-    /// at the same time, the first decides who goes.
+    /// Ends an owner's surplus, those first that were idle longest. `newest` counts, and stays. Of
+    /// two logins at the same time, the first decides who goes.
     async fn end_surplus(
         &self,
         owner: &str,
@@ -326,7 +331,8 @@ impl Remote {
         for name in claimed.iter().filter_map(|name| Name::parse(name)) {
             if let Err(error) = self.end_owned(name, owner, end).await {
                 let idle = millis(self.settings.idle_timeout);
-                // If this fails too, the session is held again when it is used for another idle timeout.
+                // If this fails too, the session is held again when it is used for another idle
+                // timeout.
                 let _ = self.index_add(owner, name, idle, None, end).await;
                 return Err(error);
             }

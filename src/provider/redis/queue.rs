@@ -1,13 +1,15 @@
-//! Queues: callers of this process that change one session at the same time come one after the other.
+//! Queues: callers of this process that change one session at the same time come one after the
+//! other.
 //!
-//! They come in the order in which they asked. Each writes if nobody wrote since it read. Without an order most of
-//! them would read for nothing, again and again. A caller leaves what the server told it of the session to the next
-//! one, which then need not read.
+//! They come in the order in which they asked. Each writes if nobody wrote since it read. Without
+//! an order most of them would read for nothing, again and again. A caller leaves what the server
+//! told it of the session to the next one, which then need not read.
 //!
-//! Other processes are not waited for: what they write meanwhile costs another attempt. But a process that always
-//! knows the newest version is always the first to write at it, and the others would meet a conflict each time. So
-//! after a streak of turns the next one begins with a pause of two average turns. In that time a caller of another
-//! process, which tries all the time, is told the newest version and writes at it.
+//! Other processes are not waited for: what they write meanwhile costs another attempt. But a
+//! process that always knows the newest version is always the first to write at it, and the others
+//! would meet a conflict each time. So after a streak of turns the next one begins with a pause of
+//! two average turns. In that time a caller of another process, which tries all the time, is told
+//! the newest version and writes at it.
 
 use super::names::Name;
 use crate::IdleMap;
@@ -21,7 +23,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// So many turns follow each other without a pause.
 const STREAK: u32 = 32;
-/// The pause after that, in average turns: one to be told the newest version, and one to write at it.
+/// The pause after that, in average turns: one to be told the newest version, and one to write at
+/// it.
 const PAUSE: u32 = 2;
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -73,7 +76,8 @@ impl Queues {
         if let Some(pause) = place.queue.next_turn() {
             sleep_until(end.min(Instant::now() + pause)).await;
         }
-        // Under another id it is not this caller's to see: that id may answer where this one does not.
+        // Under another id it is not this caller's to see: that id may answer where this one does
+        // not.
         let left = place.queue.left.load();
         let seen = left.as_ref().filter(|left| left.by == by);
         let seen = seen.map(|left| left.newest.clone());
@@ -134,8 +138,8 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.permit = None;
-        // The map's and this one: nobody else waits. A caller that comes just now makes another queue, and at worst
-        // another attempt.
+        // The map's and this one: nobody else waits. A caller that comes just now makes another
+        // queue, and at worst another attempt.
         let is_idle =
             |queue: &Arc<Queue>| Arc::ptr_eq(queue, &self.queue) && Arc::strong_count(queue) <= 2;
         self.queues.remove_if(&self.name, is_idle);

@@ -9,7 +9,8 @@ use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the scripts answer about a session. Times are in milliseconds, by the clock that the scripts see.
+/// What the scripts answer about a session. Times are in milliseconds, by the clock that the
+/// scripts see.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) now: u64,
@@ -60,7 +61,8 @@ impl<T> Answer<T> {
         self.at_version()?.map_err(none)
     }
 
-    /// What an operation at a version makes of it: the session; or as it is, if it is at another version.
+    /// What an operation at a version makes of it: the session; or as it is, if it is at another
+    /// version.
     pub(super) fn at_version(self) -> Result<Result<T, T>, SessionError> {
         match self {
             Self::Session(session) => Ok(Ok(session)),
@@ -163,7 +165,8 @@ impl Record {
         }
     }
 
-    /// Whether it answers to a secret, by its hash; none if the secret is unknown here, and may be a newer one.
+    /// Whether it answers to a secret, by its hash; none if the secret is unknown here, and may be
+    /// a newer one.
     pub(super) fn admits(&self, secret: &str) -> Option<bool> {
         if self.secret == secret {
             return Some(true);

@@ -23,9 +23,11 @@ use tokio::time::{Instant, timeout_at};
 
 /// Replaced secrets that still answer, at the most: as in memory.
 const MOST_REPLACED: usize = 8;
-/// With a clock that is not the server's, the server may remove a session that much later than it ends.
+/// With a clock that is not the server's, the server may remove a session that much later than it
+/// ends.
 const SLACK: Duration = Duration::from_secs(60 * 60);
-/// How long a reader waits for the answer that another caller asked for. That caller's task may not be running.
+/// How long a reader waits for the answer that another caller asked for. That caller's task may not
+/// be running.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Whether a read counts as an access, and under which secret.
@@ -59,7 +61,8 @@ impl Remote {
         call
     }
 
-    /// A call of a script on a session, by a request that came with an id; none: it names the session by its key.
+    /// A call of a script on a session, by a request that came with an id; none: it names the
+    /// session by its key.
     pub(super) fn call_session<'a>(
         &self,
         script: &'a Script,
@@ -144,8 +147,8 @@ impl Remote {
         Ok(record)
     }
 
-    /// As [`read`](Self::read), and nothing is done about the owner's index. Tells also over which connection the
-    /// answer came.
+    /// As [`read`](Self::read), and nothing is done about the owner's index. Tells also over which
+    /// connection the answer came.
     pub(super) async fn fetch(
         &self,
         name: Name,
@@ -233,7 +236,8 @@ impl Remote {
         Ok(Fetched::Session(record))
     }
 
-    /// Has a script write that answers with the whole session. With a near cache the answer is the next copy.
+    /// Has a script write that answers with the whole session. With a near cache the answer is the
+    /// next copy.
     pub(super) async fn write(
         &self,
         name: Name,
@@ -273,7 +277,8 @@ impl Remote {
         }
     }
 
-    /// Applies changes; if the session is not at the version, the answer is the session as it is, in an error's place.
+    /// Applies changes; if the session is not at the version, the answer is the session as it is,
+    /// in an error's place.
     pub(super) async fn apply(
         &self,
         session: &By,
@@ -423,7 +428,8 @@ pub(super) fn id_of(session: &By) -> Option<&SessionId> {
     }
 }
 
-/// The resolution of a touch: more than half of the idle timeout would let sessions end between two.
+/// The resolution of a touch: more than half of the idle timeout would let sessions end between
+/// two.
 pub(super) fn resolution(settings: &Settings) -> u64 {
     let most = millis(settings.idle_timeout).div_ceil(2);
     millis(settings.touch_resolution).min(most)

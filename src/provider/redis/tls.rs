@@ -18,7 +18,8 @@ impl Tls {
             return Client::open(info);
         }
         if CryptoProvider::get_default().is_none() {
-            // The program has not chosen one, and rustls needs one. If somebody else was faster, theirs is as good.
+            // The program has not chosen one, and rustls needs one. If somebody else was faster,
+            // theirs is as good.
             let _ = ring::default_provider().install_default();
         }
         let identity = self.identity.clone();

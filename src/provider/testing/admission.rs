@@ -224,7 +224,8 @@ fn one_login(bench: &Bench<'_>) {
     }
 }
 
-/// A write under the old id came before the login, so that the login's version counts it, or failed.
+/// A write under the old id came before the login, so that the login's version counts it, or
+/// failed.
 fn login_race(bench: &Bench<'_>) {
     const WRITERS: u64 = 2;
     for _ in 0..20 {

@@ -1,7 +1,7 @@
 //! The conformance suite: what every [`Provider`] must do, ours and others'.
 //!
-//! Implement [`Subject`] for a provider and run the suite in a test. It fails by a panic that names the
-//! check and what was expected. Needs the feature `testing`.
+//! Implement [`Subject`] for a provider and run the suite in a test. It fails by a panic that names
+//! the check and what was expected. Needs the feature `testing`.
 //!
 //! ```
 //! use dwell::ManualClock;
@@ -50,15 +50,15 @@ use std::time::Duration;
 
 /// A provider under test, with its clock.
 pub trait Subject: Sync {
-    /// A new provider without sessions. None if it cannot have these settings, say a capacity: the check is
-    /// skipped then.
+    /// A new provider without sessions. None if it cannot have these settings, say a capacity: the
+    /// check is skipped then.
     fn provider(&self, settings: &Settings) -> Option<Arc<dyn Provider>>;
 
     /// Moves the clock that the providers see. The suite never sleeps.
     fn advance(&self, by: Duration);
 
-    /// Runs a task to its end. Called from several threads at the same time. Override it where the provider
-    /// needs a runtime.
+    /// Runs a task to its end. Called from several threads at the same time. Override it where the
+    /// provider needs a runtime.
     fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + Send + '_>>) {
         pollster::block_on(task);
     }

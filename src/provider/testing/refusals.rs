@@ -17,7 +17,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Whether a step leaves a session as it is: two thirds of its idle time before it, and one after it.
+/// Whether a step leaves a session as it is: two thirds of its idle time before it, and one after
+/// it.
 fn leaves_as_it_is(bench: &Bench<'_>, what: &str, step: impl Fn(&IssuedSession)) {
     let issued = bench.init();
     let key = issued.id.key();

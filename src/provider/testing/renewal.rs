@@ -105,8 +105,8 @@ fn one_winner(bench: &Bench<'_>) {
     }
 }
 
-/// A reader holds the announcement while it reads, so that at most one renewal passes: its id is the
-/// newest, or in its grace.
+/// A reader holds the announcement while it reads, so that at most one renewal passes: its id is
+/// the newest, or in its grace.
 fn readers(bench: &Bench<'_>) {
     const ROUNDS: usize = 50;
     let newest = Mutex::new(bench.init().id);

@@ -1,4 +1,5 @@
-//! Values: each comes back as what it is, and as what its JSON says to whoever asks for another type.
+//! Values: each comes back as what it is, and as what its JSON says to whoever asks for another
+//! type.
 
 use super::{Bench, Case, case, get, set};
 use crate::provider::By;

@@ -59,7 +59,8 @@ impl Changes {
         self
     }
 
-    /// The changes that lead from one state to another. Cost: in proportion to what the two do not share.
+    /// The changes that lead from one state to another. Cost: in proportion to what the two do not
+    /// share.
     pub fn between(old: &Attributes, new: &Attributes) -> Self {
         let (gone, come) = apart(old, new);
         let deleted = pairs(gone).filter(|(key, _)| !new.contains(key));
@@ -112,7 +113,8 @@ impl Attributes {
         Ok(result)
     }
 
-    /// Whether these are the same values under the same keys. Cost: in proportion to what the two do not share.
+    /// Whether these are the same values under the same keys. Cost: in proportion to what the two
+    /// do not share.
     fn are_as(&self, others: &Self) -> bool {
         let (ours, theirs) = apart(self, others);
         let (mut ours, mut theirs) = (pairs(ours), pairs(theirs));

@@ -12,8 +12,8 @@ use node::{Found, Node};
 use std::fmt;
 use std::sync::Arc;
 
-/// Typed values under string keys. A clone costs two reference counts: it shares the values until either is
-/// changed. A change copies a bounded part, however many values there are.
+/// Typed values under string keys. A clone costs two reference counts: it shares the values until
+/// either is changed. A change copies a bounded part, however many values there are.
 ///
 /// ```
 /// use dwell::session::Attributes;
@@ -33,8 +33,9 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// The value under a key; none if there is none. A number, a bool or a short text is read from its JSON;
-    /// anything else is shared, if this process set it as this type, and decoded from JSON otherwise.
+    /// The value under a key; none if there is none. A number, a bool or a short text is read from
+    /// its JSON; anything else is shared, if this process set it as this type, and decoded from
+    /// JSON otherwise.
     ///
     /// # Errors
     /// If its JSON does not decode as this type.
@@ -68,8 +69,8 @@ impl Attributes {
         without.map(|root| self.root = root).is_some()
     }
 
-    /// Puts the value that `change` makes of the old one in its place. An equal one changes nothing. Returns the new
-    /// value.
+    /// Puts the value that `change` makes of the old one in its place. An equal one changes
+    /// nothing. Returns the new value.
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`set`](Self::set); nothing is changed then.
@@ -143,12 +144,14 @@ impl Attributes {
         *self = Self::default();
     }
 
-    /// Whether these are the very attributes that `others` are: nothing was put in or taken out since.
+    /// Whether these are the very attributes that `others` are: nothing was put in or taken out
+    /// since.
     pub(super) fn are(&self, others: &Self) -> bool {
         self.root.is(&others.root)
     }
 
-    /// The values with their keys, whatever their types, in order: for a provider that encodes them.
+    /// The values with their keys, whatever their types, in order: for a provider that encodes
+    /// them.
     pub fn values(&self) -> impl Iterator<Item = (&str, Value)> {
         self.pairs().map(|(key, found)| (key, found.value()))
     }
@@ -162,7 +165,8 @@ impl Attributes {
         self.root = self.root.with(key, value.as_new());
     }
 
-    /// Bytes that they take in memory, at most: keys, values (see [`Value::size`]) and what holds them.
+    /// Bytes that they take in memory, at most: keys, values (see [`Value::size`]) and what holds
+    /// them.
     pub fn size(&self) -> usize {
         self.root.bytes()
     }
@@ -176,7 +180,8 @@ impl Found<'_> {
         }
     }
 
-    /// Whether this is the very value that `other` is; of JSON in the text, one that is written the same.
+    /// Whether this is the very value that `other` is; of JSON in the text, one that is written the
+    /// same.
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Plain(one, here), Self::Plain(other, there)) => {

@@ -1,8 +1,8 @@
 //! Attributes as a persistent tree, whose changed copies share all but one path with it.
 //!
-//! Few attributes are one node: a text (see `text`), and beside it those values that are not kept as JSON. A node
-//! that grows too large splits in two, below a new one that says where which names are. So a write copies a node of
-//! bounded size on each level, however many attributes there are.
+//! Few attributes are one node: a text (see `text`), and beside it those values that are not kept
+//! as JSON. A node that grows too large splits in two, below a new one that says where which names
+//! are. So a write copies a node of bounded size on each level, however many attributes there are.
 //!
 //! ```text
 //!            ["", "m"]                     texts of names without JSON, nodes beside them
@@ -10,8 +10,9 @@
 //!   [a: 1, c: *]    [m: "x", z: 2]         texts of values, those marked * beside them
 //! ```
 //!
-//! **Invariant.** Each entry without JSON in a text has its part beside it, in the same order. Below the node of an
-//! entry are the names from the entry's own to the next one's; the first entry's own counts as the least of all.
+//! **Invariant.** Each entry without JSON in a text has its part beside it, in the same order.
+//! Below the node of an entry are the names from the entry's own to the next one's; the first
+//! entry's own counts as the least of all.
 
 use super::text::{self, Entries, Entry};
 use crate::session::value::{Native, New, block, shared};

@@ -4,9 +4,9 @@
 //!   length of the name | name | length of the JSON | JSON
 //! ```
 //!
-//! What has no JSON in the text, of length zero, is beside it: the first such entry's is the first part beside the
-//! text, and so on. Lengths are digits of six bits, the lowest first, of which all but the last have a seventh bit:
-//! so they are ASCII, and the whole is a `str`.
+//! What has no JSON in the text, of length zero, is beside it: the first such entry's is the first
+//! part beside the text, and so on. Lengths are digits of six bits, the lowest first, of which all
+//! but the last have a seventh bit: so they are ASCII, and the whole is a `str`.
 
 use std::cmp::Ordering;
 use std::ops::Range;

@@ -1,8 +1,9 @@
-//! What a value says of itself to serde, as one number: two values with the same number are the same.
+//! What a value says of itself to serde, as one number: two values with the same number are the
+//! same.
 //!
-//! Unlike JSON it tells `Some(None)` from `None`, NaN from null, and one type of integer from another. The
-//! entries of a map count in any order. So do the elements of a sequence, for a `HashSet` has none, unless the
-//! order is asked for.
+//! Unlike JSON it tells `Some(None)` from `None`, NaN from null, and one type of integer from
+//! another. The entries of a map count in any order. So do the elements of a sequence, for a
+//! `HashSet` has none, unless the order is asked for.
 
 use ahash::RandomState;
 use serde::Serialize;
@@ -13,8 +14,8 @@ use serde::ser::{
 use std::fmt;
 use std::hash::Hash;
 
-/// How many values may be inside of each other. JSON is read to a depth of 127, and each level of it may be an
-/// option or a wrapper as well.
+/// How many values may be inside of each other. JSON is read to a depth of 127, and each level of
+/// it may be an option or a wrapper as well.
 const LEVELS: u16 = 512;
 
 /// Fingerprints of one process are compared with each other only: the keys need not be secret.
@@ -120,8 +121,8 @@ impl Printer {
     }
 }
 
-/// What is made of several values. Their fingerprints are summed, so that their order counts only where they
-/// are hashed together with their place or name.
+/// What is made of several values. Their fingerprints are summed, so that their order counts only
+/// where they are hashed together with their place or name.
 struct Parts {
     printer: Printer,
     variant: Option<u32>,

@@ -1,13 +1,14 @@
 //! How much memory a value takes at most, found while it is decoded.
 //!
-//! JSON does not tell: an empty text takes three bytes of it and 24 of memory. But a value is made of values,
-//! and each comes out of a [`Visitor`] whose type, and so whose size, is known when it is compiled. So decoding
-//! goes through [`Counting`], which passes everything on, and adds up what the allocator gives for it: for each text
-//! its length, for each collection what one of its kind and length takes (see `kinds`).
+//! JSON does not tell: an empty text takes three bytes of it and 24 of memory. But a value is made
+//! of values, and each comes out of a [`Visitor`] whose type, and so whose size, is known when it
+//! is compiled. So decoding goes through [`Counting`], which passes everything on, and adds up what
+//! the allocator gives for it: for each text its length, for each collection what one of its kind
+//! and length takes (see `kinds`).
 //!
-//! What does not show, and is not counted: memory that a type's own `Deserialize` takes beside what it reads;
-//! and what is behind a flattened field, or an enum without tags or with its tag inside, as far as it is larger
-//! than what serde buffers for it.
+//! What does not show, and is not counted: memory that a type's own `Deserialize` takes beside what
+//! it reads; and what is behind a flattened field, or an enum without tags or with its tag inside,
+//! as far as it is larger than what serde buffers for it.
 
 use super::heap::{MEASURED, listening};
 use super::kinds::{Entries, Place, any_collection, block, collection, shared};

@@ -30,16 +30,17 @@ thread_local! {
 /// }
 /// ```
 pub trait HeapSize {
-    /// Bytes that the allocator gives for what the value owns, at most: the value's own place is not one of them. What
-    /// is less than it takes lets sessions take more than [`capacity_bytes`](crate::session::Settings::capacity_bytes).
+    /// Bytes that the allocator gives for what the value owns, at most: the value's own place is
+    /// not one of them. What is less than it takes lets sessions take more than
+    /// [`capacity_bytes`](crate::session::Settings::capacity_bytes).
     fn heap_size(&self) -> usize;
 }
 
-/// A value that tells its own size: an attribute as `Measured<T>` is a `T` to serde and in JSON, and counts as what
-/// [`HeapSize`] says.
+/// A value that tells its own size: an attribute as `Measured<T>` is a `T` to serde and in JSON,
+/// and counts as what [`HeapSize`] says.
 ///
-/// For a type of which more is counted than it takes, because how it keeps what it reads is not known: see
-/// [`Value::size`](super::Value::size).
+/// For a type of which more is counted than it takes, because how it keeps what it reads is not
+/// known: see [`Value::size`](super::Value::size).
 ///
 /// ```
 /// use dwell::session::{Attributes, HeapSize, Measured};
@@ -113,7 +114,7 @@ impl<'de, T: Deserialize<'de> + HeapSize> Deserialize<'de> for Measured<T> {
 
 /// What the value that `read` reads tells of its size, with that value.
 pub(super) fn listening<R>(read: impl FnOnce() -> R) -> (R, usize) {
-    /// Whoever listened before goes on, however the reading ends.
+    /// What listened before goes on, however the reading ends.
     struct Before(Option<usize>);
 
     impl Drop for Before {

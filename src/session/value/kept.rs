@@ -1,7 +1,7 @@
 //! How a value is kept: short JSON as it is, anything else as its type.
 //!
-//! What a value is, is what its JSON says. So what is kept is what was read back from there, and a value that would
-//! not come back is refused.
+//! What a value is, is what its JSON says. So what is kept is what was read back from there, and a
+//! value that would not come back is refused.
 
 use super::Attribute;
 use super::fingerprint::{fingerprint, ordered_fingerprint};
@@ -17,7 +17,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 /// The longest JSON that is kept as it is, in bytes.
 const MOST_PLAIN: usize = 128;
-/// What the decoded forms of values from outside may take in this process, beside what is counted for their sessions.
+/// What the decoded forms of values from outside may take in this process, beside what is counted
+/// for their sessions.
 const DECODED_BYTES: u64 = 16 << 20;
 /// One of them is kept if it takes no more than so many times its JSON, and a little.
 const DECODED_FACTOR: usize = 4;
@@ -221,7 +222,8 @@ fn comes_back<T: Attribute>(value: &T) -> bool {
             .is_some_and(|float: &f32| float.is_finite())
 }
 
-/// Writes a value as JSON and reads it again. `put` gets what is to be kept; what is returned is that, too.
+/// Writes a value as JSON and reads it again. `put` gets what is to be kept; what is returned is
+/// that, too.
 ///
 /// # Errors
 /// If the value cannot be written, or does not come back as what it is. `put` is not called then.

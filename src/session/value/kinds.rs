@@ -1,7 +1,7 @@
 //! What the allocator gives for collections and pointers of the standard library.
 //!
-//! Whether a type is one of them is told by its name. A name that is not known costs no safety: it counts as the
-//! largest of what it may be. `tests/session_bytes.rs` holds both.
+//! Whether a type is one of them is told by its name. A name that is not known costs no safety: it
+//! counts as the largest of what it may be. `tests/session_bytes.rs` holds both.
 
 use std::any::type_name;
 use std::collections::BTreeMap;
@@ -61,8 +61,8 @@ fn vector(entries: usize, size: usize) -> usize {
     }
 }
 
-/// A hash table has eight places for seven entries, and a byte for each place and for 16 more. A small one has no
-/// less than 16 bytes of places.
+/// A hash table has eight places for seven entries, and a byte for each place and for 16 more. A
+/// small one has no less than 16 bytes of places.
 fn table(entries: usize, size: usize) -> usize {
     let least = match size {
         0..=1 => 16,

@@ -35,17 +35,20 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Attribute for T {}
 
 /// An attribute's value, whatever its type. A clone shares it.
 ///
-/// What a value is, is what its JSON says: that is what goes to another process, to Redis or into a file, and
-/// what comes back. So that it makes no difference where a session is kept:
+/// What a value is, is what its JSON says: that is what goes to another process, to Redis or into a
+/// file, and what comes back. So that it makes no difference where a session is kept:
 ///
-/// - A value that is set is written as JSON and read again, once, and what was read is what is kept. A value
-///   that cannot be read again, or that is another one then, is [refused](AttributeError::NotKept). What its type
-///   does not write, such as a field with `#[serde(skip)]`, is not kept.
-/// - A text, a number, a bool or null whose JSON has 128 bytes at the most is kept as that JSON, and read from it
-///   each time. Anything else is kept as what it is, and each read of its type shares it. A read of another type
-///   finds what that type reads from the JSON: an `i32` can be read as a `u64`.
+/// - A value that is set is written as JSON and read again, once, and what was read is what is
+///   kept. A value that cannot be read again, or that is another one then, is
+///   [refused](AttributeError::NotKept). What its type does not write, such as a field with
+///   `#[serde(skip)]`, is not kept.
+/// - A text, a number, a bool or null whose JSON has 128 bytes at the most is kept as that JSON,
+///   and read from it each time. Anything else is kept as what it is, and each read of its type
+///   shares it. A read of another type finds what that type reads from the JSON: an `i32` can be
+///   read as a `u64`.
 ///
-/// One that came from outside ([`from_json`](Self::from_json)) is not looked at before it is asked for.
+/// One that came from outside ([`from_json`](Self::from_json)) is not looked at before it is asked
+/// for.
 ///
 /// ```
 /// use dwell::session::{Attributes, Value};
@@ -118,12 +121,12 @@ impl Value {
 
     /// Bytes that the value takes in memory, at most.
     ///
-    /// That of JSON is its length. What is kept as its type was counted while it was read: the length of each text, and
-    /// for each collection of the standard library and of serde_json what one of its length takes. A collection of
-    /// another kind counts as the largest of those, and so does what may be behind a pointer of a type that is
-    /// not known: [`Measured`] lets a type tell its own size. What a type's `Deserialize` allocates beside what it
-    /// reads does not show; nor what is larger than its JSON and is behind a flattened field or in an enum without
-    /// tags.
+    /// That of JSON is its length. What is kept as its type was counted while it was read: the
+    /// length of each text, and for each collection of the standard library and of serde_json what
+    /// one of its length takes. A collection of another kind counts as the largest of those, and so
+    /// does what may be behind a pointer of a type that is not known: [`Measured`] lets a type tell
+    /// its own size. What a type's `Deserialize` allocates beside what it reads does not show; nor
+    /// what is larger than its JSON and is behind a flattened field or in an enum without tags.
     pub fn size(&self) -> usize {
         match &self.0 {
             Form::Plain(_, json) => json.len(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// An attribute's value as the type that was asked for. Dereferences to it.
 ///
-/// A number, a bool or a short text is a copy; anything else is shared with the session, and was not copied. In
-/// both cases it stays what it was read as, whatever becomes of the session.
+/// A number, a bool or a short text is a copy; anything else is shared with the session, and was
+/// not copied. In both cases it stays what it was read as, whatever becomes of the session.
 ///
 /// ```
 /// use dwell::session::{Attributes, Typed};

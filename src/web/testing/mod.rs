@@ -1,7 +1,7 @@
 //! The conformance suite for stores: what a store of a session layer must do, ours and others'.
 //!
-//! Tell the suite how to make your store, and run it in a test. One of [`stores`] makes of a layer's trait what the
-//! suite asks for. Needs the feature `testing`, and that of the layer.
+//! Tell the suite how to make your store, and run it in a test. One of [`stores`] makes of a
+//! layer's trait what the suite asks for. Needs the feature `testing`, and that of the layer.
 //!
 //! ```
 //! # #[cfg(feature = "tower-sessions-014")]
@@ -52,11 +52,11 @@ pub type Values = HashMap<String, Value>;
 /// What a [`Store`] answers, in its own time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Error>>> + 'a>>;
 
-/// A store as the suite asks for it: records that are loaded and saved as a whole. [`stores`] has one for each
-/// session layer.
+/// A store as the suite asks for it: records that are loaded and saved as a whole. [`stores`] has
+/// one for each session layer.
 ///
-/// Of what is loaded the suite looks at its own keys only: a store may add entries, if it finds them again in what
-/// is saved.
+/// Of what is loaded the suite looks at its own keys only: a store may add entries, if it finds
+/// them again in what is saved.
 ///
 /// ```
 /// use dwell::web::testing::{Answer, Store, Values};
@@ -84,8 +84,8 @@ pub trait Store: Sync {
     /// A new record that lives for so long. Returns its id.
     fn create(&self, values: Values, lifetime: Duration) -> Answer<'_, String>;
 
-    /// The same with an id of the caller's: the store may answer with another one, or refuse. None if the layer
-    /// leaves ids to the store.
+    /// The same with an id of the caller's: the store may answer with another one, or refuse. None
+    /// if the layer leaves ids to the store.
     fn create_as<'a>(&'a self, _: &'a str, _: Values, _: Duration) -> Option<Answer<'a, String>> {
         None
     }
@@ -93,11 +93,12 @@ pub trait Store: Sync {
     /// A record that has not ended.
     fn load<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Values>>;
 
-    /// What a request made of a record that it loaded, which lives for so long from now on. Of one that has ended,
-    /// the store may take it in silence, or refuse.
+    /// What a request made of a record that it loaded, which lives for so long from now on. Of one
+    /// that has ended, the store may take it in silence, or refuse.
     fn save<'a>(&'a self, id: &'a str, values: Values, lifetime: Duration) -> Answer<'a, ()>;
 
-    /// Lets a record live for so long from now on. None if the layer has only [`save`](Self::save) for it.
+    /// Lets a record live for so long from now on. None if the layer has only [`save`](Self::save)
+    /// for it.
     fn touch<'a>(&'a self, _: &'a str, _: Duration) -> Option<Answer<'a, ()>> {
         None
     }
@@ -116,14 +117,14 @@ pub trait Subject: Sync {
     /// A new store without records.
     fn store(&self) -> Box<dyn Store>;
 
-    /// Moves the clock that the stores see. False if it cannot be moved: the checks that need it are skipped then.
-    /// The suite never sleeps.
+    /// Moves the clock that the stores see. False if it cannot be moved: the checks that need it
+    /// are skipped then. The suite never sleeps.
     fn advance(&self, _: Duration) -> bool {
         false
     }
 
-    /// Runs a task to its end. Called from several threads at the same time. Override it where the store needs a
-    /// runtime.
+    /// Runs a task to its end. Called from several threads at the same time. Override it where the
+    /// store needs a runtime.
     fn block_on(&self, task: Pin<Box<dyn Future<Output = ()> + '_>>) {
         pollster::block_on(task);
     }
@@ -169,8 +170,8 @@ enum Miss {
     Skipped,
 }
 
-/// The suite's records live for so long if a check does not say otherwise. Layers go by dates, so that time that
-/// passes in truth counts too: nothing here is close to an end.
+/// The suite's records live for so long if a check does not say otherwise. Layers go by dates, so
+/// that time that passes in truth counts too: nothing here is close to an end.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,4 +1,5 @@
-//! What the suite asks for, made of each session layer's own trait. See [`conformance`](super::conformance).
+//! What the suite asks for, made of each session layer's own trait. See
+//! [`conformance`](super::conformance).
 
 #[cfg(feature = "actix-session")]
 pub use actix::ActixSession;

@@ -114,7 +114,8 @@ fn what_others_fail() {
     fails(&memory, &AS_IT_COMES);
 }
 
-/// A `CachingSessionStore` fills its cache by `save`, and by `create` under an id that is there already.
+/// A `CachingSessionStore` fills its cache by `save`, and by `create` under an id that is there
+/// already.
 #[test]
 fn the_cache_tier_takes_each_save_as_it_comes_because_it_has_to() {
     let report = timed(|clock| {

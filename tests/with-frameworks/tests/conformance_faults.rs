@@ -1,4 +1,5 @@
-//! The conformance suite for stores finds what a store can get wrong: faults are planted into a plain one that passes.
+//! The conformance suite for stores finds what a store can get wrong: faults are planted into a
+//! plain one that passes.
 
 use dwell::web::testing::{Answer, Report, Store, Subject, Values, conformance};
 use dwell::{Clock, ManualClock};

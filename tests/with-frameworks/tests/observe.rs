@@ -63,8 +63,8 @@ fn manager() -> (Manager, SessionStore) {
     )
 }
 
-/// Whether a span is of interest is asked once in a process, and where no subscriber is, it is not: a test without one must
-/// not be the first to come to a span while the other one runs.
+/// Whether a span is of interest is asked once in a process, and where no subscriber is, it is not:
+/// a test without one must not be the first to come to a span while the other one runs.
 static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
 
 #[test]

@@ -1,5 +1,5 @@
-//! The stores for tower-sessions, for both versions of its core: each promise as a test, by the session type
-//! that applications use.
+//! The stores for tower-sessions, for both versions of its core: each promise as a test, by the
+//! session type that applications use.
 
 use dwell::ManualClock;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ macro_rules! tests_of {
                 assert_eq!(later.get::<String>("name").await?, None);
                 later.flush().await?;
                 assert!(store.load(&session.id().unwrap()).await?.is_none());
-                // Whoever deletes what is not there has what they wanted.
+                // Deleting what is not there is no error.
                 store.delete(&Id::default()).await?;
                 Ok(())
             }
@@ -239,8 +239,8 @@ macro_rules! tests_of {
                 Ok(())
             }
 
-            /// Another request renews the id: the trait has only `delete` and `create` for it, so what a
-            /// slow request saves under the old id has nowhere to go.
+            /// Another request renews the id: the trait has only `delete` and `create` for it, so
+            /// what a slow request saves under the old id has nowhere to go.
             #[tokio::test]
             async fn a_save_under_an_id_that_was_cycled_is_refused() -> Result<(), Failure> {
                 let store = Arc::new(RecordStore::new(None));
@@ -321,7 +321,8 @@ macro_rules! tests_of {
 tests_of!(version_014, tower_sessions_core_014, tower_sessions_014);
 tests_of!(version_015, tower_sessions_core_015, tower_sessions_015);
 
-/// What the two stores are measured against: the same requests with stores that take the last save as a whole.
+/// What the two stores are measured against: the same requests with stores that take the last save
+/// as a whole.
 #[tokio::test]
 async fn other_memory_stores_keep_one_key_of_fifty() {
     use tower_sessions::session_store::SessionStore;

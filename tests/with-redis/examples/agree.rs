@@ -1,5 +1,5 @@
-//! Two machines with copies of the same sessions: when a logout on one holds on the other, and what is left of what
-//! both write at the same time.
+//! Two machines with copies of the same sessions: when a logout on one holds on the other, and what
+//! is left of what both write at the same time.
 //!
 //! `cargo run --release -p redis-tests --example agree`. It starts redis-server by itself.
 

@@ -1,6 +1,8 @@
-//! The ways to keep sessions in Redis, in one run: requests a second, and what each request costs the server.
+//! The ways to keep sessions in Redis, in one run: requests a second, and what each request costs
+//! the server.
 //!
-//! `cargo run --release -p redis-tests --example compare`. It starts redis-server by itself, anew for each variant.
+//! `cargo run --release -p redis-tests --example compare`. It starts redis-server by itself, anew
+//! for each variant.
 
 #[path = "../../support/redis_server/mod.rs"]
 mod redis_server;

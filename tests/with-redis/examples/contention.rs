@@ -1,7 +1,8 @@
-//! A page that counts its visits in one session: what a request takes alone, and with many others at once, of one
-//! process and of two.
+//! A page that counts its visits in one session: what a request takes alone, and with many others
+//! at once, of one process and of two.
 //!
-//! `cargo run --release -p redis-tests --example contention`. It starts redis-server by itself, anew for each row.
+//! `cargo run --release -p redis-tests --example contention`. It starts redis-server by itself,
+//! anew for each row.
 
 #[path = "../../support/redis_server/mod.rs"]
 mod redis_server;

@@ -1,8 +1,8 @@
-//! One, two and four processes over one Redis: requests a second, commands and touches a request, and whether each
-//! increment of each process is there in the end.
+//! One, two and four processes over one Redis: requests a second, commands and touches a request,
+//! and whether each increment of each process is there in the end.
 //!
-//! `cargo run --release -p redis-tests --example processes`. It starts redis-server by itself, and itself again as
-//! the processes.
+//! `cargo run --release -p redis-tests --example processes`. It starts redis-server by itself, and
+//! itself again as the processes.
 
 #[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
@@ -196,7 +196,8 @@ async fn work(address: &str, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds one to what was read, if nobody wrote since; otherwise reads again. Returns how often somebody had.
+/// Adds one to what was read, if nobody wrote since; otherwise reads again. Returns how often
+/// somebody had.
 async fn count_up(provider: &RedisProvider, id: &SessionId) -> Result<u64, Failure> {
     let mut conflicts = 0;
     loop {

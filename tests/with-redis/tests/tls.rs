@@ -1,4 +1,5 @@
-//! Sessions in a Redis server over TLS: with certificates of the test's own, which both sides ask for.
+//! Sessions in a Redis server over TLS: with certificates of the test's own, which both sides ask
+//! for.
 
 #[path = "../../support/redis_server/mod.rs"]
 mod redis_server;
@@ -106,7 +107,8 @@ impl Secured {
     }
 }
 
-/// Is refused, and in the end for a reason that says `why`: a machine may stand still until the time is over.
+/// Is refused, and in the end for a reason that says `why`: a machine may stand still until the
+/// time is over.
 async fn refused(builder: RedisBuilder, why: &str) {
     let provider = builder
         .timeout(SHORT)

@@ -1,5 +1,5 @@
-//! The operations of sessions, for callgrind to count as those of the map (see `main.rs`): most over sessions of five
-//! texts and a counter.
+//! The operations of sessions, for callgrind to count as those of the map (see `main.rs`): most
+//! over sessions of five texts and a counter.
 
 use dwell::ManualClock;
 use dwell::session::{AttributeError, Attributes, LiveSession, SessionStore, Settings};
@@ -10,8 +10,8 @@ const CALLS: usize = 1_000;
 /// What each session holds beside its counter.
 const TEXTS: [&str; 5] = ["name", "mail", "language", "theme", "token"];
 
-/// Only what is called from these functions is counted. What they call is defined elsewhere: entering another
-/// function below this module would end the count.
+/// Only what is called from these functions is counted. What they call is defined elsewhere:
+/// entering another function below this module would end the count.
 mod measured {
     use crate::{Rows, count, fill, more};
     use dwell::session::{Attributes, LiveSession, SessionStore};

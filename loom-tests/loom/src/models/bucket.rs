@@ -1,4 +1,5 @@
-//! Buckets: a token has one holder, and a bucket is completed once, after everything in it was dealt with.
+//! Buckets: a token has one holder, and a bucket is completed once, after everything in it was
+//! dealt with.
 
 use crate::explore::{Size, alone, both, explore, three};
 use crate::watched::{Key, Value};
@@ -158,7 +159,7 @@ impl Drop for Owned {
 
 // SAFETY: the threads of a model share the bucket.
 unsafe impl Send for Owned {}
-// SAFETY: as above.
+// SAFETY: all that the bucket's threads change is atomic.
 unsafe impl Sync for Owned {}
 
 fn bucket(quantum: u64) -> Owned {
@@ -233,7 +234,7 @@ fn a_token_that_two_take_back_has_one_holder() {
             |world| world.drain(2),
         );
         let holders = usize::from(one) + usize::from(two) + drained.len();
-        // Who drained it filed it again, where one of the others may have found it.
+        // The thread that drained it filed it again, where one of the others may have found it.
         assert!(holders == 1 || holders == 2 && drained == [0]);
         assert!(alone(world).conclude().is_empty());
     });

@@ -1,8 +1,8 @@
-//! What loom's search covers: the hole in it is closed by the second and the third pass, and stale values
-//! are seen in the first and the third.
+//! What loom's search covers: the hole in it is closed by the second and the third pass, and stale
+//! values are seen in the first and the third.
 //!
-//! loom 0.7 remembers one last access per atomic. A thread that loads an atomic before it writes it hides
-//! another thread's load from the search. Every loop around an exchange has that shape.
+//! loom 0.7 remembers one last access per atomic. A thread that loads an atomic before it writes it
+//! hides another thread's load from the search. Every loop around an exchange has that shape.
 
 use crate::explore::{Size, both, explore};
 use dwell::internals::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -43,7 +43,8 @@ macro_rules! the_search_sees {
                 );
                 read != $zero
             });
-            // Should the first pass see both one day, loom has closed the hole, and the other passes can go.
+            // Should the first pass see both one day, loom has closed the hole, and the other
+            // passes can go.
             let both = cfg!(any(dwell_rmw, dwell_shadow));
             assert_eq!(
                 found,

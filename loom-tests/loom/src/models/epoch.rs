@@ -1,4 +1,5 @@
-//! Epochs, on both kinds of barriers: nothing is freed under a reader, and everything is freed in the end.
+//! Epochs, on both kinds of barriers: nothing is freed under a reader, and everything is freed in
+//! the end.
 
 use crate::explore::{self, Size, alone, both, three};
 use dwell::internals::cpu::membarrier;
@@ -11,8 +12,9 @@ use std::sync::atomic::AtomicUsize;
 /// Advances that an action waits for.
 const GRACE: usize = 3;
 
-/// On two fences, as where the system offers nothing better; and on the barriers' contract alone, where fences would hide
-/// what it does not give. What the contract adds are stale values, which the second pass does not see.
+/// On two fences, as where the system offers nothing better; and on the barriers' contract alone,
+/// where fences would hide what it does not give. What the contract adds are stale values, which
+/// the second pass does not see.
 fn explore(name: &str, size: Size, model: impl Fn() + Send + Sync + 'static) {
     let model = Arc::new(move || {
         membarrier::refuse(false);
@@ -63,7 +65,8 @@ impl World {
     }
 
     fn thing(&self) -> &Thing {
-        // SAFETY: freed by the world's drop; what counts as freeing in the models is a write to `memory`.
+        // SAFETY: freed by the world's drop; what counts as freeing in the models is a write to
+        // `memory`.
         unsafe { &*self.thing }
     }
 
@@ -82,7 +85,8 @@ impl World {
         self.pinned(|_| self.read_pinned());
     }
 
-    /// The same on a slot that the thread keeps, as it does for all but its first and last operations.
+    /// The same on a slot that the thread keeps, as it does for all but its first and last
+    /// operations.
     fn read_on_a_kept_slot(&self) {
         let slot = self.domain.claim(false);
         self.domain.pin(slot);
@@ -144,7 +148,7 @@ impl Drop for World {
 
 // SAFETY: a thing is shared, and all of it is atomic or traced.
 unsafe impl Send for World {}
-// SAFETY: as above.
+// SAFETY: threads read the thing through atomics and traces, which report what races.
 unsafe impl Sync for World {}
 
 #[test]
@@ -255,8 +259,9 @@ fn who_reads_an_epoch_sees_what_was_unlinked_two_epochs_before() {
             World::new(),
             Turns(dwell::internals::sync::AtomicUsize::new(0)),
         ));
-        // Slots that they keep, as above. The first thread only looks on, and who advances first is not who does so later:
-        // loom lets nobody who has waited see once more what he saw before, and much is to be stale here.
+        // Slots that the threads keep. The first thread only looks on, and the one that advances
+        // first is not the one that does so later: loom shows a thread that has waited nothing
+        // older than what it saw before, and much is to be stale here.
         let [reader, writer] = [(); 2].map(|()| Owned(ptr::from_ref(world.0.domain.claim(false))));
         let unlink = move |(world, turns): &(World, Turns)| {
             turns.wait_for(1);
@@ -271,7 +276,7 @@ fn who_reads_an_epoch_sees_what_was_unlinked_two_epochs_before() {
             world.flush(1);
             turns.begin(1);
             turns.wait_for(3);
-            // SAFETY: as above.
+            // SAFETY: slots live as long as the domain, which the world keeps.
             let slot = unsafe { &*reader.slot() };
             world.domain.pin(slot);
             world.read_pinned();

@@ -1,4 +1,5 @@
-//! Look-ups that are decided at first sight: they miss nobody who is there all the time, and find nobody who has gone.
+//! Look-ups that are decided at first sight: they miss nobody who is there all the time, and find
+//! nobody who has gone.
 
 use crate::explore::{Size, both, explore, three};
 use crate::tables::World;

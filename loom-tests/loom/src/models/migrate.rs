@@ -1,7 +1,8 @@
 //! Growing and shrinking: what is in the table all the time is found all the time, whoever helps.
 //!
-//! Odd keys share one line of two, even keys the other. A table of one line grows to two, a table of four
-//! shrinks to two. A table of one line whose chain has become long is replaced by one of one line.
+//! Odd keys share one line of two, even keys the other. A table of one line grows to two, a table
+//! of four shrinks to two. A table of one line whose chain has become long is replaced by one of
+//! one line.
 
 use crate::explore::{Size, alone, both, explore, three};
 use crate::tables::World;
@@ -383,7 +384,8 @@ fn an_inserter_whose_door_is_frozen_goes_on_after_the_door_is_left() {
                 |world| world.insert(1, 1),
                 |world| {
                     world.remove(1);
-                    // And stops there: so that the record may be retired before anybody else comes to the commit word.
+                    // And stops there: so that the record may be retired before anybody else comes
+                    // to the commit word.
                     let context = world.begin();
                     let commit_word = &world.table.lines(&context.guard).line(0).commit_word;
                     world.grow();

@@ -14,7 +14,7 @@ struct Owner(NonNull<Entry>);
 
 // SAFETY: loom runs all threads of a model on one, and reports accesses that race.
 unsafe impl Send for Owner {}
-// SAFETY: as above.
+// SAFETY: no two threads run at once under loom, which reports accesses that would race.
 unsafe impl Sync for Owner {}
 
 impl Owner {

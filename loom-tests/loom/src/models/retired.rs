@@ -1,4 +1,5 @@
-//! Retired: a retired record is freed once, after everybody who might read it has gone, and not later than with its map.
+//! Retired: a retired record is freed once, after everybody who might read it has gone, and not
+//! later than with its map.
 
 use crate::explore::{self, Size, alone, both, three};
 use crate::watched::{Key, Value};
@@ -65,7 +66,7 @@ impl World {
 
     fn remove_under(&self, slot: usize, shard: usize, guard: &Guard) {
         let record = self.slots[slot].swap(ptr::null_mut(), Ordering::Acquire);
-        // SAFETY: as above.
+        // SAFETY: read from its slot under the guard, and not retired before.
         let record = unsafe { at(record, guard) };
         // The table, and the calendar.
         assert!(!record.release_structural());
@@ -88,8 +89,8 @@ impl World {
         self.retired.reap(shard, 2);
     }
 
-    /// When nothing else goes on any more: what was retired has been freed, or is by the next two writers. The first one
-    /// stamps what waits, and is pinned itself then.
+    /// When nothing else goes on any more: what was retired has been freed, or is by the next two
+    /// writers. The first one stamps what waits, and is pinned itself then.
     fn conclude(self) {
         self.tidy(0);
         self.tidy(0);

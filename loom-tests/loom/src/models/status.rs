@@ -51,7 +51,8 @@ impl World {
         false
     }
 
-    /// Ends what was last accessed before `horizon`. Returns the access it saw, if it ended the record.
+    /// Ends what was last accessed before `horizon`. Returns the access it saw, if it ended the
+    /// record.
     fn collect(&self, horizon: u64) -> Option<u64> {
         while let Some(seen) = self.seen() {
             if seen.tick() >= horizon {
@@ -109,7 +110,8 @@ impl World {
         false
     }
 
-    /// Ends what has idled for longer than it may. Returns the idle_and_weight it judged by, if it did.
+    /// Ends what has idled for longer than it may. Returns the idle_and_weight it judged by, if it
+    /// did.
     fn expire(&self, now: u64) -> Option<u64> {
         while let Some(seen) = self.seen() {
             let idle = self.idle_and_weight.load(Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! The table: of the committed records of a key one is live, and what is there all the time is found.
+//! The table: of the committed records of a key one is live, and what is there all the time is
+//! found.
 
 use crate::explore::{Size, alone, both, explore, three};
 use crate::tables::World;

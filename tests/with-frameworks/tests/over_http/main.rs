@@ -14,9 +14,10 @@ use tokio::sync::{Barrier, Notify};
 
 const CROWD: usize = 50;
 
-/// A site with one of the session layers. Its handlers: `/count` counts, `/look` tells the keys, `/crowd/{key}` waits for
-/// the whole crowd between loading and setting the key, `/slow` waits to be let go in the same place, `/leave` ends the
-/// session, `/panics` does so after setting a key, and `/upload` takes a body.
+/// A site with one of the session layers. Its handlers: `/count` counts, `/look` tells the keys,
+/// `/crowd/{key}` waits for the whole crowd between loading and setting the key, `/slow` waits to
+/// be let go in the same place, `/leave` ends the session, `/panics` does so after setting a key,
+/// and `/upload` takes a body.
 trait Site {
     fn client(&self) -> &Client;
     fn gates(&self) -> &Gates;

@@ -57,7 +57,8 @@ fn was_done<T>(result: Result<T, SessionError>) -> bool {
     }
 }
 
-/// The books of a store must balance, and its owner index must name those that say so and nobody else.
+/// The books of a store must balance, and its owner index must name those that say so and nobody
+/// else.
 fn conclude(world: Arc<World>) {
     let World { store, .. } = alone(world);
     let listed: Vec<_> = store.iter().collect();

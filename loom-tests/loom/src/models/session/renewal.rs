@@ -108,7 +108,8 @@ fn a_renewal_keeps_a_session_that_lapses_or_comes_too_late() {
                 world.store.collect()
             },
         );
-        // A look-up that came first kept the session, also where the renewal did not happen any more.
+        // A look-up that came first kept the session, also where the renewal did not happen any
+        // more.
         assert!(new.is_none() || ended == 0);
         at(DUE);
         assert_eq!(
