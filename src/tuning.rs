@@ -2,15 +2,62 @@
 //! under loom and shuttle, why it has that value, where it was measured, and what happens at twice
 //! and at half of it.
 //!
-//! "Instructions" are those of `.ci/instructions` (callgrind, a call on a hot path). "Not measured"
-//! says that no other value was tried. Constants that follow from a layout (bits of a word, sizes
-//! of a field) stay where the layout is.
+//! "Not measured" says that no other value was tried. Constants that follow from a layout (bits of
+//! a word, sizes of a field) stay where the layout is.
 
 /// Whether the crate is built for a model checker: small sizes reach the borders in few steps.
 const IS_MODEL: bool = cfg!(any(dwell_loom, dwell_shuttle));
 
 const fn value(usual: usize, in_models: usize) -> usize {
     if IS_MODEL { in_models } else { usual }
+}
+
+/// Reclamation.
+pub mod reclaim {
+    use std::time::Duration;
+
+    /// Writes of a thread between two attempts to advance the epoch. 4,096; the same in models. An
+    /// attempt costs a system call that interrupts all processors of the process: some
+    /// microseconds, a nanosecond a write. What waits meanwhile is three times as many records a
+    /// thread. Not measured at 8,192 and 2,048.
+    pub const INTERVAL: usize = 4_096;
+
+    /// The same once a thread has failed at this epoch; after each attempt of its own twice as
+    /// many, up to [`INTERVAL`]. 64; the same in models. A thread that was interrupted inside of an
+    /// operation runs again after some milliseconds, and what waits for it is much by then. Not
+    /// measured at 128 and 32.
+    pub const BRIEFEST: usize = 64;
+
+    /// Writes of a thread between two looks at the clock. 16; never in models. A look takes some 25
+    /// nanoseconds, which is 1.5 a write. Not measured at 32 and 8.
+    pub const LOOK: usize = 16;
+
+    /// A thread that has looked tries to advance if no thread has done so for this long. A
+    /// millisecond. Large values make few writes a millisecond, and nothing tells the map how large
+    /// they are. At half the time a process makes up to 2,000 system calls a second for it, and
+    /// what waits is half as much. Neither measured.
+    pub const LATE: Duration = Duration::from_millis(1);
+
+    /// Writes for which a deferred action counts. 8; the same in models. An array of a table that
+    /// was replaced, or a bucket, waits with it. Not measured at 16 and 4.
+    pub const ACTION: usize = 8;
+
+    /// Retired objects of a shard that make up a batch. 32; 1 under loom. All of them are
+    /// prefetched before the first is freed. Not measured at 64 and 16.
+    pub const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
+
+    /// An object of so many bytes is a batch by itself. 32 KiB; the same in models. A batch of such
+    /// objects would keep a MiB. Not measured at twice and half.
+    pub const LARGE: usize = 32 << 10;
+
+    /// Retired bytes that count for as much as one write. 2 KiB; the same in models: with
+    /// [`INTERVAL`], an attempt to advance for each 8 MiB. Twice or half lets twice or half as much
+    /// wait. Not measured.
+    pub const BYTES_OF_A_WRITE: usize = 2 << 10;
+
+    /// Batches that are in a thread's hands at once while it frees. 16; the same in models: what is
+    /// behind them is free for other threads. Not measured at 32 and 8.
+    pub const IN_HAND: usize = 16;
 }
 
 /// The hash table.

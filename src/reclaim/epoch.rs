@@ -36,30 +36,18 @@
 
 use crate::cpu::membarrier::Barrier;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
+use crate::tuning::reclaim::{ACTION, BRIEFEST, INTERVAL, LATE, LOOK};
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const PINNED: usize = 1;
 /// The epoch counts in twos, so that a slot's word has room for the flag.
 const STEP: usize = 2;
 const GRACE: usize = 3 * STEP;
-/// A thread tries to advance after so many writes.
-const INTERVAL: usize = 4096;
-/// And after so many once a thread has failed at this epoch; after an attempt of its own, twice as
-/// many each time, up to [`INTERVAL`].
-const BRIEFEST: usize = 64;
 /// No epoch: they are even.
 const NEVER: usize = 1;
-/// A thread looks at the clock after so many writes, ...
-const LOOK: usize = 16;
-/// ... and tries to advance if no thread has done so for this long: large values make few writes a
-/// millisecond.
-const LATE: Duration = Duration::from_millis(1);
-/// Deferring an action counts for as many writes: much may wait together with it.
-const ACTION: usize = 8;
-
 /// Where the depth begins of a thread that gives its slot back, or lets others run, with its last
 /// guard: so that all others ask for neither.
 const LONG_WAY: usize = 1 << 32;
@@ -313,17 +301,13 @@ impl Domain {
         // Relaxed: it says when to try, and no more.
         let epoch = self.epoch.load(Ordering::Relaxed);
         let now = Instant::now();
-        match slot.looked.get() {
-            Some((known, since)) if known == epoch && now - since < LATE => false,
-            Some((known, _)) if known == epoch => {
-                slot.looked.set(Some((epoch, now)));
-                true
-            }
-            _ => {
-                slot.looked.set(Some((epoch, now)));
-                false
-            }
+        let looked = slot.looked.get();
+        let is_same = |(known, _): (usize, Instant)| known == epoch;
+        let is_late = looked.is_some_and(|(known, since)| known == epoch && now - since >= LATE);
+        if is_late || !looked.is_some_and(is_same) {
+            slot.looked.set(Some((epoch, now)));
         }
+        is_late
     }
 
     /// How many writes of a thread are between two attempts to advance.

@@ -28,18 +28,10 @@
 use crate::cpu::prefetch;
 use crate::reclaim::{Guard, Reclaim};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Trace};
+use crate::tuning::reclaim::{BATCH, BYTES_OF_A_WRITE, IN_HAND, LARGE};
 use crossbeam_utils::CachePadded;
 use std::ptr::{self, NonNull};
 
-/// Retired objects of a shard that make up a batch.
-const BATCH: usize = if cfg!(dwell_loom) { 1 } else { 32 };
-/// An object of so many bytes is a batch by itself.
-const LARGE: usize = 32 << 10;
-/// So many retired bytes bring on the end of their grace period as much as one write does.
-const BYTES_OF_A_WRITE: usize = 2 << 10;
-/// Batches that are in a thread's hands at once while it frees: what is behind them is free for
-/// other threads.
-const IN_HAND: usize = 16;
 /// A stack's word: `height | object`. It is sent away long before the height needs more bits,
 /// unless thousands of threads stop just before they do so; then it begins again at zero, and only
 /// statistics are wrong.
