@@ -35,6 +35,7 @@
 //! nothing any more.
 
 use crate::cpu::membarrier::Barrier;
+use crate::reclaim::deferred::Deferred;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Trace};
 use crate::tuning::reclaim::{ACTION, BRIEFEST, INTERVAL, LATE, LOOK};
 use crossbeam_utils::CachePadded;
@@ -72,9 +73,8 @@ pub struct Slot {
     word: AtomicUsize,
     /// 1 while a thread has the slot.
     claimed: AtomicUsize,
-    actions: AtomicPtr<Action>,
-    /// The epoch at which the actions were last gone through.
-    swept: AtomicUsize,
+    /// What its threads deferred.
+    deferred: Deferred,
     next: *mut Slot,
     /// Guards of the thread, from 0 or [`LONG_WAY`] on. Belongs, as the two below, to the thread
     /// that has the slot.
@@ -92,14 +92,6 @@ pub struct Slot {
     /// The thread lets others run as soon as it is not pinned any more.
     steps_aside: Cell<bool>,
     /// Stands for the cells.
-    trace: Trace,
-}
-
-/// A deferred action.
-struct Action {
-    stamp: usize,
-    run: Box<dyn FnOnce()>,
-    next: *mut Action,
     trace: Trace,
 }
 
@@ -164,8 +156,7 @@ impl Domain {
         let slot = Box::into_raw(Box::new(Slot {
             word: AtomicUsize::new(0),
             claimed: AtomicUsize::new(1),
-            actions: AtomicPtr::new(ptr::null_mut()),
-            swept: AtomicUsize::new(0),
+            deferred: Deferred::new(),
             next: head,
             depth: Cell::new(0),
             is_brief: Cell::new(false),
@@ -261,13 +252,7 @@ impl Domain {
     /// # Safety
     /// The action may run on any thread, at any later time.
     pub unsafe fn defer(&self, slot: &Slot, run: Box<dyn FnOnce()>) {
-        let action = Box::into_raw(Box::new(Action {
-            stamp: self.epoch(),
-            run,
-            next: ptr::null_mut(),
-            trace: Trace::new(),
-        }));
-        slot.push(action, action);
+        slot.deferred.add(self.epoch(), run);
         self.count_writes(slot, ACTION);
     }
 
@@ -350,7 +335,7 @@ impl Domain {
         let has_advanced = self.advance();
         let epoch = self.epoch();
         for slot in self.slots() {
-            slot.run_due(epoch);
+            slot.deferred.run_due(epoch);
         }
         has_advanced
     }
@@ -422,63 +407,6 @@ impl Slot {
         // Release: pairs with `claim`.
         self.claimed.store(0, Ordering::Release);
     }
-
-    /// Pushes a chain of actions.
-    fn push(&self, first: *mut Action, last: *mut Action) {
-        let mut head = self.actions.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: the chain is the caller's until it is pushed.
-            unsafe {
-                (*last).trace.write();
-                (*last).next = head;
-            }
-            // Release: pairs with the swap in `run_due`.
-            match self
-                .actions
-                .compare_exchange(head, first, Ordering::Release, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(newer) => head = newer,
-            }
-        }
-    }
-
-    /// Runs the actions whose grace period is over at this epoch.
-    ///
-    /// An action is gone through once an epoch, however often this is called: what comes meanwhile
-    /// is not due yet.
-    fn run_due(&self, epoch: usize) {
-        // Relaxed, both: it saves work, and decides nothing.
-        if self.swept.load(Ordering::Relaxed) == epoch {
-            return;
-        }
-        self.swept.store(epoch, Ordering::Relaxed);
-        // All at once, so that no foreign head is ever read. Acquire: pairs with `push`.
-        let mut next = self.actions.swap(ptr::null_mut(), Ordering::Acquire);
-        let mut early: Option<(*mut Action, *mut Action)> = None;
-        while !next.is_null() {
-            let action = next;
-            // SAFETY: taken by the swap, so that the chain is this thread's.
-            let stamp = unsafe {
-                (*action).trace.read();
-                next = (*action).next;
-                (*action).stamp
-            };
-            if Domain::is_over(stamp, epoch) {
-                // SAFETY: actions come from boxes, and this one is this thread's since the swap.
-                let action = unsafe { Box::from_raw(action) };
-                (action.run)();
-            } else {
-                let first = early.map_or(ptr::null_mut(), |(first, _)| first);
-                // SAFETY: the action is this thread's since the swap, and on no list.
-                unsafe { (*action).next = first };
-                early = Some((action, early.map_or(action, |(_, last)| last)));
-            }
-        }
-        if let Some((first, last)) = early {
-            self.push(first, last);
-        }
-    }
 }
 
 impl Drop for Domain {
@@ -488,14 +416,6 @@ impl Drop for Domain {
             // SAFETY: no thread uses the domain any more, and slots come from boxes.
             let slot = unsafe { Box::from_raw(next) };
             next = slot.next;
-            // Relaxed: the domain is exclusively ours.
-            let mut action = slot.actions.load(Ordering::Relaxed);
-            while !action.is_null() {
-                // SAFETY: no thread uses the domain any more, and actions come from boxes.
-                let due = unsafe { Box::from_raw(action) };
-                action = due.next;
-                (due.run)();
-            }
         }
     }
 }

@@ -47,6 +47,8 @@ pub trait Reclaim: Sized {
 }
 
 #[cfg(not(dwell_shuttle))]
+mod deferred;
+#[cfg(not(dwell_shuttle))]
 pub mod epoch;
 #[cfg(any(not(any(dwell_loom, dwell_shuttle)), dwell_epoch))]
 mod guard;
