@@ -17,13 +17,17 @@ use std::sync::Arc;
 /// A request's session, from [`Manager::start`](super::Manager::start).
 ///
 /// It is created at the provider when something is first stored in it: until then reads find
-/// nothing. Each method is one step at the provider, sees the newest state and touches the session,
-/// except that the request which creates a session does not touch it by reading; concurrent
-/// requests lose nothing. When the session has ended, methods fail with [`SessionError::Ended`],
-/// and nothing brings it back. To read several values in one step, take a
-/// [`snapshot`](Self::snapshot).
+/// nothing. Concurrent requests lose nothing. When the session has ended, methods fail with
+/// [`SessionError::Ended`], and nothing brings it back.
 ///
-/// Each step asks again whether the id that the request came with still answers. When the id was
+/// **What a read sees.** The newest state, if the sessions are in this process. Over a network,
+/// what the request was told last, if that was less than a second ago and the request has written
+/// nothing since: so the reads of most requests ask for nothing. [`snapshot`](Self::snapshot)
+/// always asks, and reads several values of one state.
+///
+/// Each step that asks the provider touches the session, except that the request which creates a
+/// session does not touch it by reading. It asks again whether the id that the request came with
+/// still answers. When the id was
 /// renewed by another request, this one can go on for the old id's grace; then, and after another
 /// request's [`log_in`](Self::log_in) at once, its methods fail with [`SessionError::Superseded`].
 ///
