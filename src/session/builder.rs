@@ -5,7 +5,9 @@ use super::event::{Event, Events, Listener};
 use super::id::{SessionKey, system_random};
 use super::state::State;
 use super::store::{SessionStore, Shared, Store};
-use crate::{BuildError, Clock, CoarseClock, IdleMap};
+#[cfg(feature = "snapshot")]
+use crate::CoarseClock;
+use crate::{BuildError, Clock, IdleMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,7 +27,8 @@ use std::sync::Arc;
 #[must_use = "it does nothing until `build`"]
 pub struct Builder {
     settings: Settings,
-    clock: Arc<dyn Clock>,
+    /// None for the default, which needs no call through a pointer.
+    clock: Option<Arc<dyn Clock>>,
     listener: Option<Listener>,
 }
 
@@ -41,14 +44,14 @@ impl Builder {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            clock: Arc::new(CoarseClock),
+            clock: None,
             listener: None,
         }
     }
 
     /// What time it is. Default: [`CoarseClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -63,7 +66,8 @@ impl Builder {
                 self.0.now_millis().saturating_add(1 << 40)
             }
         }
-        self.clock = Arc::new(Late(self.clock));
+        let clock = self.clock.unwrap_or_else(|| Arc::new(CoarseClock));
+        self.clock = Some(Arc::new(Late(clock)));
         self
     }
 
@@ -110,8 +114,10 @@ impl Builder {
             .idle_timeout(settings.idle_timeout)
             .touch_resolution(settings.touch_resolution)
             .protect(|_, session| session.owner.is_some())
-            .clock(Arc::clone(&self.clock))
             .on_removal(move |session, cause| told.ended(session, cause));
+        if let Some(clock) = &self.clock {
+            map = map.clock(Arc::clone(clock));
+        }
         if let Some(lifetime) = settings.max_lifetime {
             map = map.max_lifetime(lifetime);
         }

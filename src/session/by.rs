@@ -5,7 +5,7 @@
 //! request that came with it can neither read, write nor end the session, however early it began.
 
 use super::error::{AttributeError, SessionError};
-use super::id::{SessionId, SessionKey};
+use super::id::{Secret, SessionId, SessionKey};
 use super::state::State;
 use super::store::{Entry, SessionStore, Store};
 use super::{Attributes, Changes, IssuedSession, Snapshot};
@@ -49,12 +49,32 @@ impl By {
         }
     }
 
-    /// Whether it names the session that is in this state, at this time.
-    pub(super) fn is_admitted(&self, state: &State, now: u64) -> bool {
+    pub(super) fn named(&self) -> Named<'_> {
         match self {
-            Self::Id(id) => state.secrets.admit(id.secret(), now),
-            Self::Key(_) => true,
+            Self::Id(id) => Named::by_id(id),
+            Self::Key(key) => Named::by_key(key),
         }
+    }
+}
+
+/// The same, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'n> {
+    pub(super) key: &'n SessionKey,
+    /// None for a caller that names it by its key.
+    secret: Option<&'n Secret>,
+}
+
+impl<'n> Named<'n> {
+    pub(super) fn by_id(id: &'n SessionId) -> Self {
+        Self {
+            key: id.key_ref(),
+            secret: Some(id.secret()),
+        }
+    }
+
+    pub(super) fn by_key(key: &'n SessionKey) -> Self {
+        Self { key, secret: None }
     }
 }
 
@@ -83,7 +103,7 @@ pub enum Access {
 /// The judge of one step: whether each state that the step meets is that of the session that is
 /// named, and what to answer if none was.
 pub(super) struct Admission<'s> {
-    by: By,
+    named: Named<'s>,
     store: &'s Store,
     verdict: Verdict,
 }
@@ -104,16 +124,16 @@ impl Admission<'_> {
     /// decides.
     #[inline]
     pub(super) fn admits(&mut self, state: &State) -> bool {
-        self.verdict = match &self.by {
-            By::Id(id) if !state.secrets.is_current(id.secret()) => self.in_grace(state),
-            By::Id(_) | By::Key(_) => Verdict::Newest,
+        self.verdict = match self.named.secret {
+            Some(secret) if !state.secrets.is_current(secret) => self.in_grace(state, secret),
+            _ => Verdict::Newest,
         };
         self.verdict != Verdict::Refused
     }
 
     #[cold]
-    fn in_grace(&self, state: &State) -> Verdict {
-        match self.by.is_admitted(state, self.store.now()) {
+    fn in_grace(&self, state: &State, secret: &Secret) -> Verdict {
+        match state.secrets.is_in_grace(secret, self.store.now()) {
             true => Verdict::InGrace,
             false => Verdict::Refused,
         }
@@ -133,9 +153,9 @@ impl Admission<'_> {
 }
 
 impl Store {
-    pub(super) fn admission(&self, by: By) -> Admission<'_> {
+    pub(super) fn admission<'s>(&'s self, named: Named<'s>) -> Admission<'s> {
         Admission {
-            by,
+            named,
             store: self,
             verdict: Verdict::None,
         }
@@ -144,36 +164,56 @@ impl Store {
     /// The session, if it is admitted.
     #[inline]
     fn look_up(&self, access: Access, admission: &mut Admission<'_>) -> Option<Entry> {
-        let key = admission.by.key();
+        let key = admission.named.key;
         match access {
-            Access::Touch => self.sessions.get_if(&key, |state| admission.admits(state)),
+            Access::Touch => self.sessions.get_if(key, |state| admission.admits(state)),
             Access::Peek => {
-                let entry = self.sessions.peek(&key);
+                let entry = self.sessions.peek(key);
                 entry.filter(|entry| admission.admits(entry))
             }
         }
     }
 
+    /// What `read` finds in the session, which is touched. `read` should do nothing but compute:
+    /// the thread counts as being inside of an operation.
+    #[inline]
+    pub(super) fn look<R>(
+        &self,
+        named: Named<'_>,
+        read: impl Fn(&State) -> R,
+    ) -> Result<R, SessionError> {
+        let mut admission = self.admission(named);
+        let mut found = None;
+        let is_touched = self.sessions.touch_if(named.key, |state| {
+            found = admission.admits(state).then(|| read(state));
+            found.is_some()
+        });
+        match found {
+            Some(found) if is_touched => Ok(found),
+            _ => Err(admission.error()),
+        }
+    }
+
     /// The session, touched.
-    pub(super) fn entry(&self, by: By) -> Result<Entry, SessionError> {
-        let mut admission = self.admission(by);
+    pub(super) fn entry(&self, named: Named<'_>) -> Result<Entry, SessionError> {
+        let mut admission = self.admission(named);
         let entry = self.look_up(Access::Touch, &mut admission);
         entry.ok_or_else(|| admission.error())
     }
 
     /// The session, not touched.
-    pub(super) fn peek(&self, by: By) -> Result<Entry, SessionError> {
-        let mut admission = self.admission(by);
+    pub(super) fn peek(&self, named: Named<'_>) -> Result<Entry, SessionError> {
+        let mut admission = self.admission(named);
         let entry = self.look_up(Access::Peek, &mut admission);
         entry.ok_or_else(|| admission.error())
     }
 
     /// Ends a session. Whether there was one.
-    pub(super) fn destroy(&self, by: By) -> Result<bool, SessionError> {
-        let mut admission = self.admission(by);
+    pub(super) fn destroy(&self, named: Named<'_>) -> Result<bool, SessionError> {
+        let mut admission = self.admission(named);
         let ended = self
             .sessions
-            .remove_if(&by.key(), |state| admission.admits(state));
+            .remove_if(named.key, |state| admission.admits(state));
         match ended {
             Some(_) => Ok(true),
             None if admission.is_refused() => Err(SessionError::Superseded),
@@ -185,7 +225,7 @@ impl Store {
 impl SessionStore {
     pub(crate) fn read(&self, by: By, access: Access) -> Result<Option<Snapshot>, SessionError> {
         let store = self.store();
-        let mut admission = store.admission(by);
+        let mut admission = store.admission(by.named());
         if let Some(entry) = store.look_up(access, &mut admission) {
             let mut snapshot = store.held(entry);
             snapshot.is_superseded = admission.verdict == Verdict::InGrace;
@@ -221,16 +261,16 @@ impl SessionStore {
     ) -> Result<R, SessionError> {
         let written = self
             .store()
-            .change(by, |_, attributes| Ok(change(attributes)?));
+            .change(by.named(), |_, attributes| Ok(change(attributes)?));
         written.map(|(_, result)| result)
     }
 
     pub(crate) fn touch(&self, by: By) -> Result<(), SessionError> {
-        self.store().entry(by).map(drop)
+        self.store().look(by.named(), |_| ())
     }
 
     pub(crate) fn destroy_by(&self, by: By) -> Result<bool, SessionError> {
-        self.store().destroy(by)
+        self.store().destroy(by.named())
     }
 
     /// Applies changes to a session in one step, if it is at a version, or at any.
@@ -241,7 +281,7 @@ impl SessionStore {
         version: Option<u64>,
     ) -> Result<Snapshot, SessionError> {
         let store = self.store();
-        let (entry, ()) = store.change(by, |old, attributes| {
+        let (entry, ()) = store.change(by.named(), |old, attributes| {
             if let Some(expected) = version
                 && old.version != expected
             {
@@ -251,7 +291,7 @@ impl SessionStore {
             changes.apply_to(attributes);
             Ok(())
         })?;
-        let entry = entry.map_or_else(|| store.peek(by), Ok)?;
+        let entry = entry.map_or_else(|| store.peek(by.named()), Ok)?;
         Ok(store.held(entry))
     }
 
@@ -271,7 +311,7 @@ impl SessionStore {
         lifetime: Option<Duration>,
     ) -> Result<(), SessionError> {
         let store = self.store();
-        let mut admission = store.admission(by);
+        let mut admission = store.admission(by.named());
         let judge = |state: &State| admission.admits(state);
         let key = by.key();
         if store

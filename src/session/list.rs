@@ -175,7 +175,7 @@ impl SessionStore {
     pub(crate) fn set_owner(&self, by: By, owner: Option<&str>) -> Result<(), SessionError> {
         let store = self.store();
         store.change_owner(by.key(), owner, |owner| {
-            let written = store.write(by, |old, new| {
+            let written = store.write(by.named(), |old, new| {
                 new.owner.clone_from(owner);
                 Ok(old.owner.clone())
             });

@@ -1,8 +1,9 @@
 //! A session that lives in this process, as a request holds it.
 
-use super::by::By;
+use super::by::{By, Named};
 use super::error::{AttributeError, SessionError};
 use super::id::{SessionId, SessionKey};
+use super::state::State;
 use super::store::{Entry, SessionStore};
 use super::value::{Attribute, Typed};
 use super::{Attributes, Changes, Snapshot};
@@ -56,8 +57,16 @@ impl LiveSession {
         By::Id(self.id)
     }
 
+    fn named(&self) -> Named<'_> {
+        Named::by_id(&self.id)
+    }
+
+    pub(super) fn look<R>(&self, read: impl Fn(&State) -> R) -> Result<R, SessionError> {
+        self.store.store().look(self.named(), read)
+    }
+
     pub(super) fn entry(&self) -> Result<Entry, SessionError> {
-        self.store.store().entry(self.by())
+        self.store.store().entry(self.named())
     }
 
     /// Changes attributes in one step. What puts nothing in and takes nothing out writes nothing.
@@ -85,7 +94,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
-        Ok(self.entry()?.attributes.get(key)?)
+        Ok(self.look(|state| state.attributes.get(key))??)
     }
 
     /// Whether there is a value under a key.
@@ -103,7 +112,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn contains(&self, key: &str) -> Result<bool, SessionError> {
-        Ok(self.entry()?.attributes.contains(key))
+        self.look(|state| state.attributes.contains(key))
     }
 
     /// The keys that have a value, in order.
@@ -309,7 +318,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn version(&self) -> Result<u64, SessionError> {
-        Ok(self.entry()?.version)
+        self.look(|state| state.version)
     }
 
     /// What the session is at this moment.
@@ -346,7 +355,7 @@ impl LiveSession {
     /// ```
     pub fn peek(&self) -> Option<Snapshot> {
         let store = self.store.store();
-        let entry = store.peek(self.by()).ok()?;
+        let entry = store.peek(self.named()).ok()?;
         Some(store.snapshot(&entry))
     }
 
@@ -393,7 +402,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn touch(&self) -> Result<(), SessionError> {
-        self.entry().map(drop)
+        self.look(|_| ())
     }
 
     /// Gives the session a new id, as each login and each change of privileges should. The old id
@@ -494,7 +503,7 @@ impl LiveSession {
     /// ```
     #[doc(alias("logout", "log_out", "invalidate", "flush"))]
     pub fn destroy(self) -> Result<bool, SessionError> {
-        self.store.store().destroy(self.by())
+        self.store.store().destroy(self.named())
     }
 }
 

@@ -242,10 +242,7 @@ impl SessionStore {
         });
         let limit = session.lifetime_left.map(|left| now + millis(left));
         let state = State {
-            secrets: Secrets {
-                current: Known::Digest(facts.secret),
-                replaced: replaced.collect(),
-            },
+            secrets: Secrets::of(Known::Digest(facts.secret), replaced.collect()),
             attributes: session.attributes,
             owner: session.owner,
             version: facts.version,
@@ -310,7 +307,7 @@ fn encode(
     let facts = Facts {
         key: key.to_bytes(),
         secret: state.secrets.current.digest(),
-        replaced: state.secrets.replaced.len(),
+        replaced: state.secrets.replaced().len(),
         owner: state.owner.as_deref(),
         version: state.version,
         created: times.to_wall(state.created),
@@ -324,7 +321,7 @@ fn encode(
         attributes: state.attributes.len(),
     };
     let mut bytes = postcard::to_allocvec(&facts).map_err(io::Error::other)?;
-    for old in &state.secrets.replaced {
+    for old in state.secrets.replaced() {
         let replaced = (old.secret.digest(), times.to_wall(old.until));
         bytes = postcard::to_extend(&replaced, bytes).map_err(io::Error::other)?;
     }

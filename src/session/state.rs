@@ -32,7 +32,7 @@ pub(crate) struct State {
 impl State {
     /// The state after this one: a copy with the next version, in which a write changes what it is
     /// about.
-    pub(crate) fn successor(&self, now: u64) -> Self {
+    pub(crate) fn successor(&self, now: impl FnOnce() -> u64) -> Self {
         Self {
             secrets: self.secrets.without_lapsed(now),
             attributes: self.attributes.clone(),
@@ -44,8 +44,7 @@ impl State {
 
     /// Bytes that it takes in memory, at most.
     pub(crate) fn size(&self) -> u64 {
-        let replaced = block(self.secrets.replaced.capacity() * size_of::<Replaced>());
-        (size_of::<Self>() + RECORD_OVERHEAD + replaced + self.content()) as u64
+        (size_of::<Self>() + RECORD_OVERHEAD + self.secrets.size() + self.content()) as u64
     }
 
     /// What of that the application decides: attributes and owner.
@@ -64,11 +63,16 @@ impl State {
         }
     }
 
-    /// The same for one that is written. What is too large already may still be made smaller, and
-    /// renewed.
-    pub(super) fn check_growth(&self, old: &Self, bound: u64) -> Result<(), SessionError> {
-        match self.content() > old.content() {
-            true => self.check(bound),
+    /// The same for one that is written, and takes so many bytes. What is too large already may
+    /// still be made smaller, and renewed.
+    pub(super) fn check_growth(
+        &self,
+        bytes: u64,
+        old: &Self,
+        bound: u64,
+    ) -> Result<(), SessionError> {
+        match bytes > bound && self.content() > old.content() {
+            true => Err(SessionError::TooLarge { bytes, bound }),
             false => Ok(()),
         }
     }
@@ -78,9 +82,13 @@ impl State {
 #[derive(Clone)]
 pub(crate) struct Secrets {
     pub(super) current: Known,
-    /// Oldest first.
-    pub(super) replaced: Vec<Replaced>,
+    /// None for none, as nearly always.
+    former: Option<Box<Former>>,
 }
+
+/// Secrets that were replaced, oldest first.
+#[derive(Clone)]
+struct Former(Vec<Replaced>);
 
 #[derive(Clone)]
 pub(super) struct Replaced {
@@ -98,6 +106,7 @@ pub(super) enum Known {
 }
 
 impl Known {
+    #[inline]
     fn is(&self, shown: &Secret) -> bool {
         match self {
             Self::Secret(secret) => secret.is(shown),
@@ -117,50 +126,69 @@ impl Known {
 
 impl Secrets {
     pub(crate) fn new(current: Secret) -> Self {
-        Self {
-            current: Known::Secret(current),
-            replaced: Vec::new(),
-        }
+        Self::of(Known::Secret(current), Vec::new())
+    }
+
+    /// Those that were replaced come oldest first.
+    pub(super) fn of(current: Known, replaced: Vec<Replaced>) -> Self {
+        let former = (!replaced.is_empty()).then(|| Box::new(Former(replaced)));
+        Self { current, former }
+    }
+
+    pub(super) fn replaced(&self) -> &[Replaced] {
+        self.former.as_ref().map_or(&[], |former| &former.0)
+    }
+
+    /// Bytes that it takes beside its own place.
+    fn size(&self) -> usize {
+        let size = |former: &Former| {
+            block(size_of::<Former>()) + block(former.0.capacity() * size_of::<Replaced>())
+        };
+        self.former.as_deref().map_or(0, size)
     }
 
     /// Whether a secret is the session's newest.
+    #[inline]
     pub(crate) fn is_current(&self, secret: &Secret) -> bool {
         self.current.is(secret)
     }
 
-    /// Whether the session answers to a secret now: to the newest, or to one in its grace.
-    pub(crate) fn admit(&self, secret: &Secret, now: u64) -> bool {
-        let in_grace = |replaced: &Replaced| replaced.secret.is(secret) && now < replaced.until;
-        self.is_current(secret) || self.replaced.iter().any(in_grace)
+    /// Whether a secret that is not the newest still answers.
+    pub(crate) fn is_in_grace(&self, secret: &Secret, now: u64) -> bool {
+        let answers = |replaced: &Replaced| replaced.secret.is(secret) && now < replaced.until;
+        self.replaced().iter().any(answers)
     }
 
     /// Puts a new secret in the place of the current one, which still answers for `grace`; and so
     /// do those before it, at the most: with zero nothing answers but the new one.
     pub(crate) fn replace(&mut self, secret: Secret, now: u64, grace: u64) {
-        let old = std::mem::replace(&mut self.current, Known::Secret(secret));
-        let until = now.saturating_add(grace);
-        for replaced in &mut self.replaced {
-            replaced.until = replaced.until.min(until);
-        }
+        let secret = std::mem::replace(&mut self.current, Known::Secret(secret));
         if grace == 0 {
-            self.replaced.clear();
+            self.former = None;
             return;
         }
-        if self.replaced.len() == MOST_REPLACED {
-            self.replaced.remove(0);
+        let until = now.saturating_add(grace);
+        let former = self
+            .former
+            .get_or_insert_with(|| Box::new(Former(Vec::new())));
+        for replaced in &mut former.0 {
+            replaced.until = replaced.until.min(until);
         }
-        self.replaced.push(Replaced { secret: old, until });
+        if former.0.len() == MOST_REPLACED {
+            former.0.remove(0);
+        }
+        former.0.push(Replaced { secret, until });
     }
 
-    fn without_lapsed(&self, now: u64) -> Self {
-        Self {
-            current: self.current,
-            replaced: self
-                .replaced
-                .iter()
-                .filter(|replaced| now < replaced.until)
-                .cloned()
-                .collect(),
-        }
+    fn without_lapsed(&self, now: impl FnOnce() -> u64) -> Self {
+        let replaced = match self.replaced() {
+            [] => Vec::new(),
+            replaced => {
+                let now = now();
+                let left = replaced.iter().filter(|replaced| now < replaced.until);
+                left.cloned().collect()
+            }
+        };
+        Self::of(self.current, replaced)
     }
 }

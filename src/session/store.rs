@@ -6,7 +6,7 @@
 //! except for the owner index (see `owner`).
 
 use super::builder::Builder;
-use super::by::By;
+use super::by::Named;
 use super::error::SessionError;
 use super::event::{Event, EventKind, Events};
 use super::id::{Random, Secret, SessionId, SessionKey};
@@ -15,7 +15,7 @@ use super::owner::OwnerIndex;
 use super::state::{Secrets, State};
 use super::{Attributes, IssuedSession, Settings, Snapshot};
 use crate::count::{Balance, Count};
-use crate::{Clock, Collector, Handle, IdleMap, RemovalCause};
+use crate::{Clock, CoarseClock, Collector, Handle, IdleMap, RemovalCause};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,8 @@ pub(super) struct Store {
     pub(super) sessions: Arc<IdleMap<SessionKey, State>>,
     pub(super) shared: Arc<Shared>,
     pub(super) settings: Settings,
-    pub(super) clock: Arc<dyn Clock>,
+    /// None for the default clock.
+    pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) random: Random,
 }
 
@@ -95,6 +96,16 @@ impl Shared {
         self.tell(EventKind::of_end(cause), key, session);
     }
 
+    /// A session takes so many bytes now.
+    fn resized(&self, before: u64, now: u64) {
+        // Mostly it takes as many, and then no other thread is disturbed.
+        if now > before {
+            self.bytes.up(now - before);
+        } else if now < before {
+            self.bytes.down(before - now);
+        }
+    }
+
     pub(super) fn tell(&self, kind: EventKind, key: SessionKey, state: &State) {
         if let Some(events) = &self.events {
             events.send(Event {
@@ -121,7 +132,10 @@ impl<R> From<SessionError> for Declined<R> {
 
 impl Store {
     pub(super) fn now(&self) -> u64 {
-        self.clock.now_millis()
+        match &self.clock {
+            None => CoarseClock.now_millis(),
+            Some(clock) => clock.now_millis(),
+        }
     }
 
     /// Counts an id that answers to nothing.
@@ -168,26 +182,26 @@ impl Store {
     /// nothing is changed, and the session is not touched.
     pub(super) fn write<R, E: From<SessionError>>(
         &self,
-        by: By,
+        named: Named<'_>,
         mut change: impl FnMut(&State, &mut State) -> Result<R, E>,
     ) -> Result<(Entry, R), E> {
-        let now = self.now();
         let bound = self.settings.session_bound();
-        let written = self.sessions.try_update_and_return(&by.key(), |old| {
-            if !by.is_admitted(old, now) {
+        let mut admission = self.admission(named);
+        let written = self.sessions.try_update_and_return(named.key, |old| {
+            if !admission.admits(old) {
                 return Err(E::from(SessionError::Superseded));
             }
-            let mut new = old.successor(now);
+            let mut new = old.successor(|| self.now());
             let result = change(old, &mut new)?;
-            new.check_growth(old, bound)?;
-            Ok((new, (result, old.size())))
+            let (before, now) = (old.size(), new.size());
+            new.check_growth(now, old, bound)?;
+            Ok((new, (result, before, now)))
         })?;
-        let Some((entry, (result, old_size))) = written else {
+        let Some((entry, (result, before, now))) = written else {
             self.shared.refused_writes.one();
             return Err(E::from(SessionError::Ended));
         };
-        self.shared.bytes.up(entry.size());
-        self.shared.bytes.down(old_size);
+        self.shared.resized(before, now);
         Ok((entry, result))
     }
 
@@ -195,10 +209,10 @@ impl Store {
     /// there is no entry, and the session is not touched.
     pub(super) fn change<R>(
         &self,
-        by: By,
+        named: Named<'_>,
         mut change: impl FnMut(&State, &mut Attributes) -> Result<R, SessionError>,
     ) -> Result<(Option<Entry>, R), SessionError> {
-        let written = self.write(by, |old, new| {
+        let written = self.write(named, |old, new| {
             let result = change(old, &mut new.attributes)?;
             match new.attributes.are(&old.attributes) {
                 true => Err(Declined::Unchanged(result)),
@@ -225,7 +239,7 @@ impl Store {
         let secret = Secret::random(self.random).map_err(SessionError::Random)?;
         let now = self.now();
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let (entry, changed) = self.write(By::Key(key), |old, new| {
+        let (entry, changed) = self.write(Named::by_key(&key), |old, new| {
             if !is_current(old) {
                 return Err(SessionError::Superseded);
             }
@@ -373,8 +387,8 @@ impl SessionStore {
     /// assert_eq!((store.len(), store.stats().unknown_ids), (0, 1));
     /// ```
     pub fn find(&self, id: &SessionId) -> Option<LiveSession> {
-        let entry = self.store.entry(By::Id(*id));
-        self.store.note_unknown(entry).ok()?;
+        let found = self.store.look(Named::by_id(id), |_| ());
+        self.store.note_unknown(found).ok()?;
         Some(LiveSession::new(self.clone(), *id))
     }
 
@@ -389,7 +403,7 @@ impl SessionStore {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn peek(&self, id: &SessionId) -> Option<Snapshot> {
-        let entry = self.store.peek(By::Id(*id));
+        let entry = self.store.peek(Named::by_id(id));
         let entry = self.store.note_unknown(entry).ok()?;
         Some(self.store.snapshot(&entry))
     }

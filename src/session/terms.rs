@@ -59,7 +59,7 @@ impl LiveSession {
     /// # Ok::<(), dwell::session::SessionError>(())
     /// ```
     pub fn owner(&self) -> Result<Option<Arc<str>>, SessionError> {
-        Ok(self.entry()?.owner.clone())
+        self.look(|state| state.owner.clone())
     }
 
     /// Gives this session its own idle timeout. Takes effect at once.

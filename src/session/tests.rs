@@ -1,6 +1,7 @@
 //! What can only be shown from inside: failures of the generator, races, one step after the other,
 //! and an owner's set.
 
+use super::by::Named;
 use super::id::system_random;
 use super::owned::{Owned, Times};
 use super::*;
@@ -33,7 +34,7 @@ fn keys_of(store: &SessionStore, owner: &str) -> Vec<SessionKey> {
 fn write_owner(store: &SessionStore, key: &SessionKey, owner: &str) {
     store
         .store
-        .write(By::Key(*key), |_, new| {
+        .write(Named::by_key(key), |_, new| {
             new.owner = Some(owner.into());
             Ok::<_, SessionError>(())
         })

@@ -42,7 +42,7 @@ impl Attributes {
     pub fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, AttributeError> {
         match self.root.get(key) {
             None => Ok(None),
-            Some(Found::Plain(text, entry)) => read_plain(&text[entry.json], key).map(Some),
+            Some(Found::Plain(text, place)) => read_plain(&text[place.json], key).map(Some),
             Some(Found::Shared(native)) => read_shared(native, key).map(Some),
         }
     }
@@ -89,12 +89,13 @@ impl Attributes {
                     false => self.put(key, new),
                 }
             }
-            Some(Found::Plain(text, entry)) => {
-                let json = &text[entry.json];
+            Some(Found::Plain(text, place)) => {
+                let json = &text[place.json.clone()];
                 let old = read_plain(json, key)?;
                 let new = change(Some(&old));
                 let (new, root) = keep(key, new, |new| match new {
                     New::Plain(new) if new == json => None,
+                    New::Plain(new) => Some(self.root.with_json(key, &place, new)),
                     new => Some(self.root.with(key, new)),
                 })?;
                 if let Some(root) = root {
@@ -175,7 +176,7 @@ impl Attributes {
 impl Found<'_> {
     fn value(self) -> Value {
         match self {
-            Self::Plain(text, entry) => Value::part_of(text, entry.json),
+            Self::Plain(text, place) => Value::part_of(text, place.json),
             Self::Shared(native) => Value::shared(Arc::clone(native)),
         }
     }

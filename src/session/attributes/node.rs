@@ -14,7 +14,7 @@
 //! Below the node of an entry are the names from the entry's own to the next one's; the first
 //! entry's own counts as the least of all.
 
-use super::text::{self, Entries, Entry};
+use super::text::{self, Entries, Place};
 use crate::session::value::{Native, New, block, shared};
 use std::slice;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ enum Parts {
 
 /// What is under a name.
 pub(super) enum Found<'n> {
-    /// JSON, at this place of a text.
-    Plain(&'n Arc<str>, Entry<'n>),
+    /// JSON, in an entry of a text.
+    Plain(&'n Arc<str>, Place),
     Shared(&'n Arc<dyn Native>),
 }
 
@@ -77,22 +77,6 @@ fn with_part<P: Clone>(parts: &[P], at: usize, instead_of: usize, part: Option<P
     copy.extend(part);
     copy.extend_from_slice(&parts[at + instead_of..]);
     copy
-}
-
-/// A copy with another entry in the place of what is at `place`.
-fn with_entry(text: &str, place: std::ops::Range<usize>, name: &str, json: &str) -> Arc<str> {
-    let room = text.len() - place.len() + name.len() + json.len() + 4;
-    let mut copy = String::with_capacity(room);
-    copy.push_str(&text[..place.start]);
-    text::push(&mut copy, name, json);
-    copy.push_str(&text[place.end..]);
-    copy.into()
-}
-
-/// A copy without what is at a place; none if nothing is left.
-fn without_entry(text: &str, place: std::ops::Range<usize>) -> Option<Arc<str>> {
-    let left = [&text[..place.start], &text[place.end..]];
-    (place.len() < text.len()).then(|| left.concat().into())
 }
 
 impl Node {
@@ -140,7 +124,7 @@ impl Node {
     /// Where a name belongs, of some nodes.
     fn place_below(&self, name: &str) -> usize {
         let names = text::entries(self.text()).skip(1);
-        names.take_while(|entry| entry.name <= name).count()
+        names.take_while(|(first, _)| *first <= name).count()
     }
 
     #[inline]
@@ -154,22 +138,26 @@ impl Node {
     }
 
     #[inline]
-    fn found<'n>(&'n self, text: &'n Arc<str>, entry: Entry<'n>) -> Found<'n> {
-        match entry.is_part() {
-            true => Found::Shared(&self.values()[entry.part]),
-            false => Found::Plain(text, entry),
+    fn found<'n>(&'n self, text: &'n Arc<str>, place: Place) -> Found<'n> {
+        match place.is_part() {
+            true => Found::Shared(&self.values()[place.part]),
+            false => Found::Plain(text, place),
         }
     }
 
     /// With a value under a name.
     pub(super) fn with(&self, name: &str, value: New<'_>) -> Self {
-        match self.put(name, value) {
-            (node, None) => node,
-            (left, Some(right)) => {
-                let mut text = String::new();
-                text::push(&mut text, "", "");
-                text::push(&mut text, right.first_name(), "");
-                Self::fork(Some(text.into()), vec![left, right])
+        let (node, more) = self.put(name, value);
+        Self::grown(node, more)
+    }
+
+    /// A tree of one node or of two.
+    fn grown(node: Self, more: Option<Self>) -> Self {
+        match more {
+            None => node,
+            Some(right) => {
+                let text = text::of([("", ""), (right.first_name(), "")]);
+                Self::fork(Some(text), vec![node, right])
             }
         }
     }
@@ -194,24 +182,48 @@ impl Node {
 
     fn put_here(&self, name: &str, value: New<'_>) -> Self {
         let text = self.text();
-        let (place, part, was_part) = match text::find(text, name) {
-            Some(entry) => (entry.place.clone(), entry.part, entry.is_part()),
-            None => {
-                let (at, part) = text::place_for(text, name);
-                (at..at, part, false)
-            }
-        };
+        let place = text::find(text, name);
         let (json, value) = match value {
             New::Plain(json) => (json, None),
             New::Shared(value) => ("", Some(value)),
         };
-        let text = Some(with_entry(text, place, name, json));
+        let (text, part, was_part) = match &place {
+            Some(place) => (
+                text::with_json(text, place, json),
+                place.part,
+                place.is_part(),
+            ),
+            None => {
+                let (at, part) = text::place_for(text, name);
+                (text::with_entry(text, at, name, json), part, false)
+            }
+        };
         if value.is_none() && !was_part {
-            let beside = self.beside.clone();
-            return Self { text, beside };
+            return self.with_text(text);
         }
         let values = with_part(self.values(), part, usize::from(was_part), value);
-        Self::leaf(text, values)
+        Self::leaf(Some(text), values)
+    }
+
+    /// With the same parts beside another text.
+    fn with_text(&self, text: Arc<str>) -> Self {
+        Self {
+            text: Some(text),
+            beside: self.beside.clone(),
+        }
+    }
+
+    /// With other JSON under a name that has some, at this place if all are here.
+    pub(super) fn with_json(&self, name: &str, place: &Place, json: &str) -> Self {
+        match self.nodes() {
+            Some(_) => self.with(name, New::Plain(json)),
+            None => {
+                let (node, more) = self
+                    .with_text(text::with_json(self.text(), place, json))
+                    .split();
+                Self::grown(node, more)
+            }
+        }
     }
 
     fn put_below(&self, nodes: &[Self], name: &str, value: New<'_>) -> Self {
@@ -223,9 +235,9 @@ impl Node {
         };
         let behind = text::entries(self.text())
             .nth(at)
-            .map(|entry| entry.place.end);
+            .map(|(_, place)| place.entry.end);
         let behind = behind.expect("each node has its entry");
-        let text = with_entry(self.text(), behind..behind, more.first_name(), "");
+        let text = text::with_entry(self.text(), behind, more.first_name(), "");
         let mut all = with_part(nodes, at, 1, Some(node));
         all.insert(at + 1, more);
         Self::fork(Some(text), all)
@@ -237,7 +249,7 @@ impl Node {
             Some(nodes) => nodes[0].first_name(),
             None => text::entries(self.text())
                 .next()
-                .map_or("", |entry| entry.name),
+                .map_or("", |(name, _)| name),
         }
     }
 
@@ -248,14 +260,14 @@ impl Node {
         if text.len() <= MOST_BYTES && parts <= MOST_PARTS {
             return (self, None);
         }
-        let entries: Vec<_> = text::entries(text).collect();
+        let entries: Vec<_> = text::entries(text).map(|(_, place)| place).collect();
         let least = 1 + usize::from(self.nodes().is_some());
         if entries.len() < 2 * least {
             return (self, None);
         }
-        let half = entries.partition_point(|entry| 2 * entry.place.end <= text.len());
+        let half = entries.partition_point(|place| 2 * place.entry.end <= text.len());
         let half = &entries[half.clamp(least, entries.len() - least)];
-        let (left, right) = text.split_at(half.place.start);
+        let (left, right) = text.split_at(half.entry.start);
         let (left, right) = (Some(Arc::from(left)), Some(Arc::from(right)));
         match self.nodes() {
             Some(nodes) => {
@@ -274,13 +286,13 @@ impl Node {
     /// Without what is under a name; none if nothing is.
     pub(super) fn without(&self, name: &str) -> Option<Self> {
         let Some(nodes) = self.nodes() else {
-            let entry = text::find(self.text(), name)?;
-            let text = without_entry(self.text(), entry.place.clone());
-            if !entry.is_part() {
+            let place = text::find(self.text(), name)?;
+            let text = text::without_entry(self.text(), &place);
+            if !place.is_part() {
                 let beside = self.beside.clone();
                 return Some(Self { text, beside });
             }
-            let values = with_part(self.values(), entry.part, 1, None);
+            let values = with_part(self.values(), place.part, 1, None);
             return Some(Self::leaf(text, values));
         };
         let at = self.place_below(name);
@@ -294,8 +306,8 @@ impl Node {
         if left.len() == 1 {
             return left.pop();
         }
-        let place = text::entries(self.text()).nth(at).map(|entry| entry.place);
-        let text = without_entry(self.text(), place.expect("each node has its entry"));
+        let place = text::entries(self.text()).nth(at).map(|(_, place)| place);
+        let text = text::without_entry(self.text(), &place.expect("each node has its entry"));
         Some(Self::fork(text, left).joined())
     }
 
@@ -360,7 +372,7 @@ impl<'n> Iterator for Here<'n> {
 
     fn next(&mut self) -> Option<(&'n str, Found<'n>)> {
         let text = self.node.text.as_ref()?;
-        let entry = self.entries.next()?;
-        Some((entry.name, self.node.found(text, entry)))
+        let (name, place) = self.entries.next()?;
+        Some((name, self.node.found(text, place)))
     }
 }

@@ -8,41 +8,62 @@
 //! part beside the text, and so on. Lengths are digits of six bits, the lowest first, of which all
 //! but the last have a seventh bit: so they are ASCII, and the whole is a `str`.
 
-use std::cmp::Ordering;
+use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 const DIGIT_BITS: u32 = 6;
 const DIGIT: usize = (1 << DIGIT_BITS) - 1;
 const MORE: usize = 1 << DIGIT_BITS;
 
-/// An entry of a text.
+/// Where an entry of a text is.
 #[derive(Debug, Clone)]
-pub(super) struct Entry<'t> {
-    /// Where it is in the text.
-    pub(super) place: Range<usize>,
-    pub(super) name: &'t str,
-    /// Where its JSON is in the text.
+pub(super) struct Place {
+    /// All of it.
+    pub(super) entry: Range<usize>,
+    pub(super) name: Range<usize>,
+    /// Empty, if its content is beside the text.
     pub(super) json: Range<usize>,
     /// How many entries before it have their content beside the text.
     pub(super) part: usize,
 }
 
-impl Entry<'_> {
-    /// Whether its content is beside the text.
+impl Place {
     pub(super) fn is_part(&self) -> bool {
         self.json.is_empty()
+    }
+
+    #[inline(always)]
+    fn at(text: &[u8], at: usize, part: usize) -> Self {
+        let (name, start) = length(text, at);
+        let end = start + name;
+        let (json, from) = length(text, end);
+        Self {
+            entry: at..from + json,
+            name: start..end,
+            json: from..from + json,
+            part,
+        }
+    }
+
+    /// Where the next one begins, and how many parts come before that one.
+    #[inline(always)]
+    fn next(&self) -> (usize, usize) {
+        (self.entry.end, self.part + usize::from(self.is_part()))
     }
 }
 
 /// Reads the length at a place, and what place is behind it.
-#[inline]
-fn length(text: &[u8], mut at: usize) -> (usize, usize) {
-    let first = usize::from(text[at]);
-    at += 1;
-    if first < MORE {
-        return (first, at);
+#[inline(always)]
+fn length(text: &[u8], at: usize) -> (usize, usize) {
+    match usize::from(text[at]) {
+        digit if digit < MORE => (digit, at + 1),
+        digit => more_digits(text, digit & DIGIT, at + 1),
     }
-    let mut length = first & DIGIT;
+}
+
+#[cold]
+fn more_digits(text: &[u8], mut length: usize, mut at: usize) -> (usize, usize) {
     for shift in (DIGIT_BITS..).step_by(DIGIT_BITS as usize) {
         let digit = usize::from(text[at]);
         at += 1;
@@ -55,6 +76,7 @@ fn length(text: &[u8], mut at: usize) -> (usize, usize) {
 }
 
 /// Writes a length to the end.
+#[inline]
 fn push_length(text: &mut String, mut length: usize) {
     while length > DIGIT {
         text.push(char::from((length & DIGIT | MORE) as u8));
@@ -64,47 +86,92 @@ fn push_length(text: &mut String, mut length: usize) {
 }
 
 /// Writes an entry to the end; one without JSON has its content beside the text.
-pub(super) fn push(text: &mut String, name: &str, json: &str) {
+fn push(text: &mut String, name: &str, json: &str) {
     push_length(text, name.len());
     text.push_str(name);
     push_length(text, json.len());
     text.push_str(json);
 }
 
-/// Where an entry's parts are.
-struct Places {
-    name: Range<usize>,
-    json: Range<usize>,
+thread_local! {
+    /// Where texts are put together: their length is not known before.
+    static DRAFT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-#[inline]
-fn places(text: &[u8], at: usize) -> Places {
-    let (name, start) = length(text, at);
-    let end = start + name;
-    let (json, from) = length(text, end);
-    Places {
-        name: start..end,
-        json: from..from + json,
-    }
+/// A longer draft is not kept.
+const LONGEST_DRAFT: usize = 4_096;
+
+/// A text that `write` puts together.
+fn written(write: impl Fn(&mut String)) -> Arc<str> {
+    let drafted = DRAFT.try_with(|draft| {
+        let mut draft = draft.borrow_mut();
+        draft.clear();
+        write(&mut draft);
+        let text = Arc::from(draft.as_str());
+        if draft.capacity() > LONGEST_DRAFT {
+            *draft = String::new();
+        }
+        text
+    });
+    drafted.unwrap_or_else(|_| {
+        // The thread is exiting.
+        let mut draft = String::new();
+        write(&mut draft);
+        draft.into()
+    })
+}
+
+/// A text of these entries, each a name and its JSON.
+pub(super) fn of<const N: usize>(entries: [(&str, &str); N]) -> Arc<str> {
+    written(|copy| {
+        entries
+            .iter()
+            .for_each(|(name, json)| push(copy, name, json))
+    })
+}
+
+/// A copy with one more entry, at a place in the text.
+pub(super) fn with_entry(text: &str, at: usize, name: &str, json: &str) -> Arc<str> {
+    written(|copy| {
+        copy.push_str(&text[..at]);
+        push(copy, name, json);
+        copy.push_str(&text[at..]);
+    })
+}
+
+/// A copy with other JSON in an entry.
+pub(super) fn with_json(text: &str, place: &Place, json: &str) -> Arc<str> {
+    written(|copy| {
+        copy.push_str(&text[..place.name.end]);
+        push_length(copy, json.len());
+        copy.push_str(json);
+        copy.push_str(&text[place.entry.end..]);
+    })
+}
+
+/// A copy without an entry; none if nothing is left.
+pub(super) fn without_entry(text: &str, place: &Place) -> Option<Arc<str>> {
+    let (before, behind) = (&text[..place.entry.start], &text[place.entry.end..]);
+    let is_left = place.entry.len() < text.len();
+    is_left.then(|| {
+        written(|copy| {
+            copy.push_str(before);
+            copy.push_str(behind);
+        })
+    })
 }
 
 /// Finds what is under a name. Cost: in proportion to the entries before it.
 #[inline]
-pub(super) fn find<'t>(text: &'t str, name: &str) -> Option<Entry<'t>> {
+pub(super) fn find(text: &str, name: &str) -> Option<Place> {
     let bytes = text.as_bytes();
     let (mut at, mut part) = (0, 0);
     while at < bytes.len() {
-        let here = places(bytes, at);
-        if here.name.len() == name.len() && bytes[here.name.clone()] == *name.as_bytes() {
-            return Some(Entry {
-                place: at..here.json.end,
-                name: &text[here.name],
-                json: here.json,
-                part,
-            });
+        let place = Place::at(bytes, at, part);
+        if bytes[place.name.clone()] == *name.as_bytes() {
+            return Some(place);
         }
-        part += usize::from(here.json.is_empty());
-        at = here.json.end;
+        (at, part) = place.next();
     }
     None
 }
@@ -127,31 +194,23 @@ pub(super) struct Entries<'t> {
 }
 
 impl<'t> Iterator for Entries<'t> {
-    type Item = Entry<'t>;
+    type Item = (&'t str, Place);
 
-    fn next(&mut self) -> Option<Entry<'t>> {
+    fn next(&mut self) -> Option<(&'t str, Place)> {
         if self.at == self.text.len() {
             return None;
         }
-        let here = places(self.text.as_bytes(), self.at);
-        let entry = Entry {
-            place: self.at..here.json.end,
-            name: &self.text[here.name],
-            json: here.json,
-            part: self.part,
-        };
-        self.at = entry.place.end;
-        self.part += usize::from(entry.is_part());
-        Some(entry)
+        let place = Place::at(self.text.as_bytes(), self.at, self.part);
+        (self.at, self.part) = place.next();
+        Some((&self.text[place.name.clone()], place))
     }
 }
 
 /// Where a name that is not there belongs: a place in the text, and how many parts come before it.
 pub(super) fn place_for(text: &str, name: &str) -> (usize, usize) {
-    let behind = entries(text).find(|entry| entry.name.cmp(name) == Ordering::Greater);
-    let parts = || entries(text).filter(Entry::is_part).count();
-    behind.map_or_else(
-        || (text.len(), parts()),
-        |entry| (entry.place.start, entry.part),
-    )
+    let (mut at, mut part) = (0, 0);
+    for (_, place) in entries(text).take_while(|(before, _)| *before < name) {
+        (at, part) = place.next();
+    }
+    (at, part)
 }

@@ -7,6 +7,7 @@ use super::Attribute;
 use super::fingerprint::{fingerprint, ordered_fingerprint};
 use super::footprint::heap_bytes;
 use super::kinds::{block, shared};
+use super::plain::{self, kind};
 use super::typed::{Form, Typed};
 use crate::count::Room;
 use crate::session::AttributeError;
@@ -15,8 +16,6 @@ use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-/// The longest JSON that is kept as it is, in bytes.
-const MOST_PLAIN: usize = 128;
 /// What the decoded forms of values from outside may take in this process, beside what is counted
 /// for their sessions.
 const DECODED_BYTES: u64 = 16 << 20;
@@ -25,21 +24,6 @@ const DECODED_FACTOR: usize = 4;
 const A_LITTLE: usize = 256;
 
 static DECODED: LazyLock<Room> = LazyLock::new(|| Room::new(DECODED_BYTES));
-
-/// Whether JSON is kept as it is: that of a text, a number, a bool or null, if it is short.
-pub(in crate::session) fn is_plain(json: &str) -> bool {
-    (1..=MOST_PLAIN).contains(&json.len()) && !json.starts_with(['[', '{'])
-}
-
-/// What JSON that is kept as it is says, for an error.
-pub(super) fn kind(json: &str) -> &'static str {
-    match json.as_bytes() {
-        [b'"', ..] => "a text",
-        [b't' | b'f', ..] => "a bool",
-        [b'n', ..] => "null",
-        _ => "a number",
-    }
-}
 
 /// A value of a type that only its user knows.
 pub(in crate::session) trait Native: Any + Send + Sync {
@@ -162,7 +146,7 @@ pub(in crate::session) fn read_plain<T: Attribute>(
     json: &str,
     key: &str,
 ) -> Result<Typed<T>, AttributeError> {
-    match serde_json::from_str(json) {
+    match plain::read(json) {
         Ok(value) => Ok(Typed(Form::Own(value))),
         Err(error) => Err(not_decoded::<T>(key, kind(json), &error)),
     }
@@ -232,43 +216,36 @@ pub(in crate::session) fn keep<T: Attribute, R>(
     value: T,
     put: impl FnOnce(New<'_>) -> R,
 ) -> Result<(Typed<T>, R), AttributeError> {
-    let is_certain = comes_back(&value);
     // First, for it finds what is nested too deeply to be written.
-    let print = match is_certain {
+    let print = match comes_back(&value) {
         true => None,
-        false => {
-            Some(fingerprint(&value).map_err(|fault| not_written::<T>(key, fault.to_string()))?)
-        }
+        false => Some(fingerprint(&value).map_err(|fault| not_written::<T>(key, &fault))?),
     };
-    let json =
-        serde_json::to_string(&value).map_err(|error| not_written::<T>(key, fault(&error)))?;
-    if is_plain(&json) {
+    let fails = |error: &serde_json::Error| not_written::<T>(key, &fault(error));
+    let mut room = [0; plain::MOST];
+    if let Some(json) = plain::write(&value, &mut room).map_err(|error| fails(&error))? {
         let value = match print {
             None => value,
-            Some(print) => came_back(key, print, serde_json::from_str(&json), |value| value)?,
+            Some(_) => came_back(key, print, plain::read(json), |value| value)?,
         };
-        let put = put(New::Plain(&json));
-        return Ok((Typed(Form::Own(value)), put));
+        return Ok((Typed(Form::Own(value)), put(New::Plain(json))));
     }
-    let kept = decode::<T>(json.as_bytes());
-    let kept = match print {
-        None => kept.map_err(|error| not_kept::<T>(key, no_value(&error)))?,
-        Some(print) => came_back(key, print, kept, |kept| &kept.value)?,
-    };
+    let json = serde_json::to_vec(&value).map_err(|error| fails(&error))?;
+    let kept = came_back(key, print, decode::<T>(&json), |kept| &kept.value)?;
     let kept = Arc::new(kept);
     let put = put(New::Shared(Arc::clone(&kept) as Arc<dyn Native>));
     Ok((Typed(Form::Shared(kept)), put))
 }
 
-/// What was read, if it has the fingerprint of what was written.
+/// What was read, if it has the fingerprint of what was written, or needs none.
 fn came_back<T: Attribute, K>(
     key: &str,
-    print: u64,
+    print: Option<u64>,
     read: serde_json::Result<K>,
     value: impl FnOnce(&K) -> &T,
 ) -> Result<K, AttributeError> {
     let read = read.map_err(|error| not_kept::<T>(key, no_value(&error)))?;
-    match fingerprint(value(&read)) == Ok(print) {
+    match print.is_none_or(|print| fingerprint(value(&read)) == Ok(print)) {
         true => Ok(read),
         false => Err(not_kept::<T>(key, String::from("another value"))),
     }
@@ -279,11 +256,11 @@ fn no_value(error: &serde_json::Error) -> String {
 }
 
 #[cold]
-fn not_written<T>(key: &str, reason: String) -> AttributeError {
+fn not_written<T>(key: &str, reason: &impl ToString) -> AttributeError {
     AttributeError::Encode {
         key: key.into(),
         given: type_name::<T>(),
-        reason,
+        reason: reason.to_string(),
     }
 }
 

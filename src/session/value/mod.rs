@@ -5,11 +5,13 @@ mod footprint;
 mod heap;
 mod kept;
 mod kinds;
+mod plain;
 mod typed;
 
 pub use heap::{HeapSize, Measured};
-pub(super) use kept::{Native, New, is_plain, is_same, keep, read_plain, read_shared};
+pub(super) use kept::{Native, New, is_same, keep, read_plain, read_shared};
 pub(super) use kinds::{block, shared};
+use plain::is_plain;
 pub use typed::Typed;
 
 use super::error::AttributeError;
@@ -139,7 +141,7 @@ impl fmt::Debug for Value {
     /// Shows the type only: a value may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_new() {
-            New::Plain(json) => write!(f, "Value({})", kept::kind(json)),
+            New::Plain(json) => write!(f, "Value({})", plain::kind(json)),
             New::Shared(native) => write!(f, "Value({})", native.holds()),
         }
     }

@@ -5,6 +5,9 @@ use dwell::ManualClock;
 use dwell::session::{AttributeError, Attributes, LiveSession, SessionStore, Settings};
 use std::time::Duration;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Calls in each measured function.
 const CALLS: usize = 1_000;
 /// What each session holds beside its counter.
