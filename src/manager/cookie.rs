@@ -5,7 +5,6 @@ use crate::session::SessionId;
 use http::{HeaderMap, HeaderValue, header};
 use memchr::memchr;
 use std::fmt::Write;
-use std::iter;
 use std::time::Duration;
 
 /// Binds a cookie to the host that set it, over https only: browsers refuse it without `Secure` and
@@ -121,33 +120,48 @@ impl Cookies {
 
     /// What a request presents. Looks nothing up.
     pub(super) fn presented(&self, request: &HeaderMap) -> Presented {
-        let headers = request.get_all(header::COOKIE);
-        let size: usize = headers.iter().map(HeaderValue::len).sum();
-        if size > MOST_BYTES {
-            return Presented::Oversized;
+        let mut size = 0;
+        let mut first: Option<&[u8]> = None;
+        let mut is_duplicate = false;
+        for header in request.get_all(header::COOKIE) {
+            size += header.len();
+            if size > MOST_BYTES {
+                return Presented::Oversized;
+            }
+            let mut rest = Some(header.as_bytes());
+            while let Some(pairs) = rest {
+                let end = memchr(b';', pairs).unwrap_or(pairs.len());
+                if let Some(value) = self.value(&pairs[..end]) {
+                    is_duplicate |= *first.get_or_insert(value) != value;
+                }
+                rest = pairs.get(end + 1..);
+            }
         }
-        let mut values = headers.iter().flat_map(|header| self.values(header));
-        let Some(value) = values.next() else {
-            return Presented::Nothing;
-        };
-        if values.any(|other| other != value) {
-            return Presented::Duplicate;
+        match first {
+            None => Presented::Nothing,
+            Some(_) if is_duplicate => Presented::Duplicate,
+            Some(value) => {
+                SessionId::parse_bytes(value).map_or(Presented::Malformed, Presented::Id)
+            }
         }
-        SessionId::parse_bytes(value).map_or(Presented::Malformed, Presented::Id)
     }
 
-    /// The values of the session cookies in a `Cookie` header, as bytes in their place.
+    /// The value of a pair in a `Cookie` header, if it is the session cookie's.
     ///
     /// The syntax is that of RFC 6265 and nothing else: pairs end at `;`, a name ends at the first
     /// `=`, white space around either is SP or HTAB, names are compared byte by byte, and neither
     /// quotes nor percent signs mean anything. A reader that takes more for our name than a browser
-    /// does opens the prefix to whoever can set a cookie of such a name.
-    fn values<'a>(&'a self, header: &'a HeaderValue) -> impl Iterator<Item = &'a [u8]> {
-        pairs(header.as_bytes()).filter_map(|pair| {
-            let name = trimmed_start(pair).strip_prefix(self.name.as_bytes());
-            let value = trimmed_start(name?).strip_prefix(b"=");
-            value.map(trimmed)
-        })
+    /// does opens the prefix to everybody who can set a cookie of such a name.
+    #[inline]
+    fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
+        let after_name = without_space(pair).strip_prefix(self.name.as_bytes())?;
+        let mut value = without_space(without_space(after_name).strip_prefix(b"=")?);
+        while let Some((last, rest)) = value.split_last()
+            && is_space(*last)
+        {
+            value = rest;
+        }
+        Some(value)
     }
 
     /// Tells the client, and every cache on the way not to keep it.
@@ -175,17 +189,6 @@ impl Cookies {
     }
 }
 
-/// The pairs of a `Cookie` header, as bytes in their place.
-fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(header);
-    iter::from_fn(move || {
-        let bytes = rest?;
-        let end = memchr(b';', bytes);
-        rest = end.map(|end| &bytes[end + 1..]);
-        Some(&bytes[..end.unwrap_or(bytes.len())])
-    })
-}
-
 fn reserved_prefix(name: &str) -> Option<&'static str> {
     let begins = |prefix: &&str| {
         let beginning = name.get(..prefix.len());
@@ -194,18 +197,16 @@ fn reserved_prefix(name: &str) -> Option<&'static str> {
     RESERVED_PREFIXES.into_iter().find(begins)
 }
 
-/// Without the white space of a cookie at its beginning: SP and HTAB.
-fn trimmed_start(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    bytes
+/// Whether a byte is white space in a cookie.
+fn is_space(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
 }
 
-/// The same at either end.
-fn trimmed(bytes: &[u8]) -> &[u8] {
-    let mut bytes = trimmed_start(bytes);
-    while let [rest @ .., b' ' | b'\t'] = bytes {
+/// Without white space at the beginning.
+fn without_space(mut bytes: &[u8]) -> &[u8] {
+    while let Some((first, rest)) = bytes.split_first()
+        && is_space(*first)
+    {
         bytes = rest;
     }
     bytes

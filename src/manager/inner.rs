@@ -7,11 +7,11 @@ use super::session::Session;
 use super::stage::{Link, Seen, Stage};
 use crate::count::Count;
 use crate::provider::{Access, By, MemoryProvider, Provider};
-use crate::session::{SessionError, SessionId, SessionStore, Snapshot};
+use crate::session::{SessionError, SessionId, SessionStore};
 use http::HeaderMap;
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a request reads what it has seen, where only a step over the network can tell more.
 const FRESH: Duration = Duration::from_secs(1);
@@ -91,9 +91,9 @@ impl Inner {
         store: &SessionStore,
         outer: Option<&Session>,
     ) -> Session {
-        match store.read(By::Id(id), Access::Touch) {
-            Ok(Some(seen)) => self.found(id, seen, outer),
-            Ok(None) | Err(_) => self.counted(Outcome::Unknown, outer),
+        match store.look_up(By::Id(id), Access::Touch) {
+            Ok(found) => self.found(id, Seen::Here(found), outer),
+            Err(_) => self.counted(Outcome::Unknown, outer),
         }
     }
 
@@ -127,7 +127,7 @@ impl Inner {
         outer: Option<&Session>,
     ) -> Result<Session, SessionError> {
         match self.provider.read(By::Id(id), Access::Touch).await {
-            Ok(Some(seen)) => Ok(self.found(id, seen, outer)),
+            Ok(Some(snapshot)) => Ok(self.found(id, Seen::told(snapshot), outer)),
             // The cookie is left alone: another request may just have renewed the id, and its
             // response brings the new one.
             Ok(None) | Err(SessionError::Superseded) => Ok(self.counted(Outcome::Unknown, outer)),
@@ -139,10 +139,10 @@ impl Inner {
         }
     }
 
-    fn found(self: &Arc<Self>, id: SessionId, seen: Snapshot, outer: Option<&Session>) -> Session {
+    #[inline]
+    fn found(self: &Arc<Self>, id: SessionId, seen: Seen, outer: Option<&Session>) -> Session {
         observe::looked_up(Outcome::Found);
-        let seen = Some(self.seen(seen));
-        Session::at(self, Stage::new(Link::Live(id), seen), outer)
+        Session::at(self, Stage::new(Link::Live(id), Some(seen)), outer)
     }
 
     fn counted(self: &Arc<Self>, outcome: Outcome, outer: Option<&Session>) -> Session {
@@ -164,14 +164,11 @@ impl Inner {
 
     /// Tells the client what it is to be told, and counts it.
     pub(super) fn answer(&self, notice: Notice, response: &mut HeaderMap) {
+        if matches!(notice, Notice::Nothing) {
+            return;
+        }
         observe::told(&notice);
         self.cookies.answer(notice, response);
-    }
-
-    /// What a step has just found, for the request to read on from.
-    pub(super) fn seen(&self, snapshot: Snapshot) -> Seen {
-        let at = self.memory.is_none().then(Instant::now);
-        Seen { snapshot, at }
     }
 
     /// Whether what the request has seen will do for another read. In memory that is so while
@@ -179,10 +176,10 @@ impl Inner {
     /// so for a moment.
     #[inline]
     pub(super) fn is_fresh(&self, seen: &Seen, access: Access) -> bool {
-        match (&self.memory, seen.at) {
-            (Some(store), _) => store.is_still(&seen.snapshot, access),
-            (None, Some(at)) => at.elapsed() < FRESH,
-            (None, None) => false,
+        match (seen, &self.memory) {
+            (Seen::Here(found), Some(store)) => store.is_still(found, access),
+            (Seen::There(told), _) => told.1.elapsed() < FRESH,
+            (Seen::Here(_), None) => false,
         }
     }
 

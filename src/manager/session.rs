@@ -2,7 +2,7 @@
 
 use super::cookie::Notice;
 use super::inner::Inner;
-use super::stage::{Current, Link, Stage, StageCell};
+use super::stage::{Current, Link, Seen, Stage, StageCell};
 #[cfg(feature = "tower")]
 use super::{Manager, observe};
 use crate::provider::Provider;
@@ -27,9 +27,9 @@ use std::sync::Arc;
 ///
 /// Each step that asks the provider touches the session, except that the request which creates a
 /// session does not touch it by reading. It asks again whether the id that the request came with
-/// still answers. When the id was
-/// renewed by another request, this one can go on for the old id's grace; then, and after another
-/// request's [`log_in`](Self::log_in) at once, its methods fail with [`SessionError::Superseded`].
+/// still answers. When the id was renewed by another request, this one can go on for the old id's
+/// grace; then, and after another request's [`log_in`](Self::log_in) at once, its methods fail with
+/// [`SessionError::Superseded`].
 ///
 /// A clone is the same session of the same request: what one creates, renews or destroys, the
 /// others have. When the request has been [finished](super::Manager::finish), its clones can still
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// What the client is to be told, for the last time.
-    pub(super) fn finish(mut self) -> Notice {
+    fn finish(&mut self) -> Notice {
         match Arc::get_mut(&mut self.shared) {
             Some(shared) => shared.stage.last_notice(),
             None => self.cell().finish(),
@@ -146,14 +146,14 @@ impl Session {
 
     /// Ends a request that gets no response.
     #[cfg(feature = "tower")]
-    pub(crate) fn abandon(self) {
+    pub(crate) fn abandon(mut self) {
         observe::lost(&self.finish());
     }
 
     /// Ends a request: tells the client what it is to be told.
-    pub(crate) fn answer(self, response: &mut HeaderMap) {
-        let inner = Arc::clone(self.inner());
-        inner.answer(self.finish(), response);
+    pub(crate) fn answer(mut self, response: &mut HeaderMap) {
+        let notice = self.finish();
+        self.inner().answer(notice, response);
     }
 
     /// The id; none if there is no session yet, or none any more.
@@ -180,10 +180,10 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, SessionError> {
-        match self.live()? {
-            Some((id, access)) => self.read(id, access).await.map(Some),
-            None => Ok(None),
-        }
+        let Some((id, access)) = self.stage().live()? else {
+            return Ok(None);
+        };
+        self.read(id, access).await.map(Some)
     }
 
     /// The value under a key; none if there is none.
@@ -192,7 +192,7 @@ impl Session {
     /// If the session has ended, if the value's JSON does not decode as this type, or if the
     /// provider fails.
     pub async fn get<T: Attribute>(&self, key: &str) -> Result<Option<Typed<T>>, SessionError> {
-        let value = self.look(|seen| seen.map(|seen| seen.attributes.get(key)));
+        let value = self.look(|seen| seen.map(|seen| seen.attributes().get(key)));
         Ok(value.await?.transpose()?.flatten())
     }
 
@@ -201,7 +201,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn contains(&self, key: &str) -> Result<bool, SessionError> {
-        let contains = |seen: &Snapshot| seen.attributes.contains(key);
+        let contains = |seen: &Seen| seen.attributes().contains(key);
         self.look(|seen| seen.is_some_and(contains)).await
     }
 
@@ -210,7 +210,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn keys(&self) -> Result<Vec<String>, SessionError> {
-        let keys = |seen: &Snapshot| seen.attributes.keys().map(str::to_owned).collect();
+        let keys = |seen: &Seen| seen.attributes().keys().map(str::to_owned).collect();
         self.look(|seen| seen.map_or_else(Vec::new, keys)).await
     }
 
@@ -293,7 +293,7 @@ impl Session {
     ) -> Result<R, SessionError> {
         loop {
             let id = match self.live()? {
-                Some((id, _)) => id,
+                Some(id) => id,
                 None => {
                     let mut attributes = Attributes::default();
                     let result = change(&mut attributes)?;
@@ -304,7 +304,7 @@ impl Session {
                 }
             };
             return match &self.inner().memory {
-                Some(store) => self.change_in(store, id, change),
+                Some(store) => self.step_here(id, |by| store.change(by, &mut change)),
                 None => self.change_by_version(id, change).await,
             };
         }
@@ -336,7 +336,7 @@ impl Session {
     /// ```
     #[doc(alias("compare and set", "optimistic locking"))]
     pub async fn apply_at(&self, version: u64, changes: Changes) -> Result<Snapshot, SessionError> {
-        let (id, _) = self.live()?.ok_or(SessionError::Ended)?;
+        let id = self.live()?.ok_or(SessionError::Ended)?;
         self.apply_by(id, &changes, Some(version)).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::cookie::Notice;
 use crate::provider::Access;
-use crate::session::{SessionId, SessionKey, Snapshot};
+use crate::session::{Attributes, Found, SessionError, SessionId, SessionKey, Snapshot};
 use arc_swap::{ArcSwap, Guard};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -41,10 +41,32 @@ pub(super) enum Link {
 
 /// What a step of the request found under the id that the request has.
 #[derive(Clone)]
-pub(super) struct Seen {
-    pub(super) snapshot: Snapshot,
-    /// When, if only another step can tell more.
-    pub(super) at: Option<Instant>,
+pub(super) enum Seen {
+    /// In this process: the state itself, which tells whether it still is the session's.
+    Here(Found),
+    /// Over a network, and when.
+    There(Arc<(Snapshot, Instant)>),
+}
+
+impl Seen {
+    /// What a step over a network has just found.
+    pub(super) fn told(snapshot: Snapshot) -> Self {
+        Self::There(Arc::new((snapshot, Instant::now())))
+    }
+
+    pub(super) fn attributes(&self) -> &Attributes {
+        match self {
+            Self::Here(found) => found.attributes(),
+            Self::There(told) => &told.0.attributes,
+        }
+    }
+
+    pub(super) fn owner(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Here(found) => found.owner(),
+            Self::There(told) => told.0.owner.as_ref(),
+        }
+    }
 }
 
 impl Link {
@@ -66,11 +88,15 @@ impl Stage {
         }
     }
 
-    /// How the request's reads count.
-    pub(super) fn access(&self) -> Access {
-        match self.is_created {
-            true => Access::Peek,
-            false => Access::Touch,
+    /// The request's id, and how its reads count; none if there is no session yet.
+    #[inline]
+    pub(super) fn live(&self) -> Result<Option<(SessionId, Access)>, SessionError> {
+        match self.link {
+            Link::New => Ok(None),
+            Link::Ended => Err(SessionError::Ended),
+            Link::Unknown => Err(SessionError::Unavailable),
+            Link::Live(id) if self.is_created => Ok(Some((id, Access::Peek))),
+            Link::Live(id) => Ok(Some((id, Access::Touch))),
         }
     }
 }
@@ -174,12 +200,12 @@ impl StageCell {
         id: SessionId,
         notice: Notice,
         writes: u64,
-        seen: &Seen,
+        seen: Option<&Seen>,
         expects: impl Fn(Link) -> bool,
     ) -> bool {
         let next = |stage: &Stage| Stage {
             link: Link::Live(id),
-            seen: (stage.writes == writes).then(|| seen.clone()),
+            seen: seen.filter(|_| stage.writes == writes).cloned(),
             writes: stage.writes + 1,
             notice,
             is_created: stage.is_created || matches!(stage.link, Link::New),
@@ -221,9 +247,9 @@ impl StageCell {
 
     /// Takes note of what a step found, if no write of the request has begun since it had begun so
     /// many.
-    pub(super) fn note(&self, writes: u64, seen: &Seen) {
+    pub(super) fn note(&self, session: SessionKey, writes: u64, seen: &Seen) {
         self.step(|stage| {
-            let is_newest = stage.link.is_at(seen.snapshot.key) && stage.writes == writes;
+            let is_newest = stage.link.is_at(session) && stage.writes == writes;
             let next = || Stage {
                 seen: Some(seen.clone()),
                 ..stage.clone()

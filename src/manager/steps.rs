@@ -3,43 +3,59 @@
 use super::cookie::Notice;
 use super::observe;
 use super::session::Session;
-use super::stage::Link;
+use super::stage::{Link, Seen};
 use crate::provider::{Access, Answer, By, Provider, Turn};
 use crate::session::{
-    AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId, SessionStore,
-    Snapshot,
+    AttributeError, Attributes, Changes, IssuedSession, SessionError, SessionId, Snapshot,
 };
 
 impl Session {
-    /// The request's id, and how its reads count; none if there is no session yet.
-    pub(super) fn live(&self) -> Result<Option<(SessionId, Access)>, SessionError> {
-        let stage = self.stage();
-        match stage.link {
-            Link::New => Ok(None),
-            Link::Ended => Err(SessionError::Ended),
-            Link::Unknown => Err(SessionError::Unavailable),
-            Link::Live(id) => Ok(Some((id, stage.access()))),
-        }
+    /// The request's id; none if there is no session yet.
+    pub(super) fn live(&self) -> Result<Option<SessionId>, SessionError> {
+        let live = self.stage().live()?;
+        Ok(live.map(|(id, _)| id))
     }
 
     /// What `look` makes of the session, or of none if there is none yet: of what the request has
     /// seen if that will do, and of what the provider says otherwise.
+    #[inline]
     pub(super) async fn look<R>(
         &self,
-        look: impl FnOnce(Option<&Snapshot>) -> R,
+        look: impl FnOnce(Option<&Seen>) -> R,
     ) -> Result<R, SessionError> {
-        let Some((id, access)) = self.live()? else {
-            return Ok(look(None));
+        let (id, access) = {
+            let stage = self.stage();
+            let Some((id, access)) = stage.live()? else {
+                return Ok(look(None));
+            };
+            if let Some(seen) = &stage.seen
+                && self.inner().is_fresh(seen, access)
+            {
+                return Ok(look(Some(seen)));
+            }
+            (id, access)
         };
-        if let Some(seen) = &self.stage().seen
-            && self.inner().is_fresh(seen, access)
-        {
-            return Ok(look(Some(&seen.snapshot)));
-        }
-        let snapshot = self.read(id, access).await?;
-        Ok(look(Some(&snapshot)))
+        let seen = self.ask(id, access).await?;
+        Ok(look(Some(&seen)))
     }
 
+    /// What there is of the session now.
+    async fn ask(&self, id: SessionId, access: Access) -> Result<Seen, SessionError> {
+        let Some(store) = &self.inner().memory else {
+            return self.read(id, access).await.map(Seen::told);
+        };
+        let writes = self.stage().writes;
+        let found = self.step_here(id, |by| store.look_up(by, access))?;
+        let is_superseded = found.is_superseded();
+        let seen = Seen::Here(found);
+        // Whether an old id still answers only another look-up can tell.
+        if !is_superseded {
+            self.cell().note(id.key(), writes, &seen);
+        }
+        Ok(seen)
+    }
+
+    /// What the provider says of the session now.
     pub(super) async fn read(
         &self,
         id: SessionId,
@@ -51,9 +67,8 @@ impl Session {
             self.cell().forget(id.key());
             return Err(SessionError::Ended);
         };
-        let seen = self.inner().seen(snapshot);
-        self.cell().note(writes, &seen);
-        Ok(seen.snapshot)
+        self.note(id, writes, &snapshot);
+        Ok(snapshot)
     }
 
     /// Takes a step at the provider, under an id of the request. If a clone of this session renewed
@@ -95,6 +110,14 @@ impl Session {
         Ok(result)
     }
 
+    /// Takes note of what a step over the network found. In memory that costs more than it saves.
+    fn note(&self, id: SessionId, writes: u64, snapshot: &Snapshot) {
+        if self.inner().memory.is_none() {
+            let seen = Seen::told(snapshot.clone());
+            self.cell().note(id.key(), writes, &seen);
+        }
+    }
+
     /// Begins a write over the network. Until it is done, and if nobody learns how it ended, reads
     /// ask the provider.
     pub(super) fn begin_write(&self, id: SessionId) -> u64 {
@@ -105,16 +128,14 @@ impl Session {
         }
     }
 
-    /// Changes attributes in a store of this process, which takes the change as it is.
-    pub(super) fn change_in<R>(
+    /// Takes a step in this process, as [`step_by`](Self::step_by).
+    pub(super) fn step_here<T>(
         &self,
-        store: &SessionStore,
         mut id: SessionId,
-        mut change: impl FnMut(&mut Attributes) -> Result<R, AttributeError>,
-    ) -> Result<R, SessionError> {
+        mut step: impl FnMut(By) -> Result<T, SessionError>,
+    ) -> Result<T, SessionError> {
         loop {
-            let result = store.change(By::Id(id), &mut change);
-            match self.judge(result, id) {
+            match self.judge(step(By::Id(id)), id) {
                 Ok(result) => return result,
                 Err(newer) => id = newer,
             }
@@ -153,8 +174,7 @@ impl Session {
     /// What a change is made of: what this request has seen of the session, or the caller before it
     /// in the queue. If nothing is written, the session is not touched.
     async fn base(&self, id: SessionId, left: Option<&Snapshot>) -> Result<Snapshot, SessionError> {
-        let seen = self.fresh(Access::Peek);
-        match (seen, left) {
+        match (self.fresh(), left) {
             (Some(seen), Some(left)) if left.version > seen.version => Ok(left.clone()),
             (Some(seen), _) => Ok(seen),
             (None, Some(left)) => Ok(left.clone()),
@@ -162,12 +182,14 @@ impl Session {
         }
     }
 
-    /// What the request has seen, if that will do.
-    fn fresh(&self, access: Access) -> Option<Snapshot> {
-        let stage = self.stage();
-        let seen = stage.seen.as_ref()?;
-        let is_fresh = self.inner().is_fresh(seen, access);
-        is_fresh.then(|| seen.snapshot.clone())
+    /// What the request has seen, if that will do for a change.
+    fn fresh(&self) -> Option<Snapshot> {
+        match &self.stage().seen {
+            Some(seen @ Seen::There(told)) if self.inner().is_fresh(seen, Access::Peek) => {
+                Some(told.0.clone())
+            }
+            _ => None,
+        }
     }
 
     /// Applies changes at a version, or reads what there is at another one.
@@ -183,8 +205,7 @@ impl Session {
         });
         let found = apply.await?;
         let (Ok(snapshot) | Err(snapshot)) = &found;
-        self.cell()
-            .note(write, &self.inner().seen(snapshot.clone()));
+        self.note(id, write, snapshot);
         Ok(found)
     }
 
@@ -198,16 +219,14 @@ impl Session {
         let apply = self.step_by(id, |provider, by| {
             provider.apply(by, changes.clone(), version)
         });
-        let seen = self.inner().seen(apply.await?);
-        if self.inner().memory.is_none() {
-            self.cell().note(write, &seen);
-        }
-        Ok(seen.snapshot)
+        let snapshot = apply.await?;
+        self.note(id, write, &snapshot);
+        Ok(snapshot)
     }
 
     pub(super) async fn apply(&self, changes: Changes) -> Result<(), SessionError> {
         loop {
-            let Some((id, _)) = self.live()? else {
+            let Some(id) = self.live()? else {
                 let mut attributes = Attributes::default();
                 changes.apply_to(&mut attributes);
                 if self.create(attributes).await? {
@@ -218,10 +237,11 @@ impl Session {
             let Some(store) = &self.inner().memory else {
                 return self.apply_by(id, &changes, None).await.map(drop);
             };
-            return self.change_in(store, id, |attributes| {
+            let mut change = |attributes: &mut Attributes| {
                 changes.apply_to(attributes);
                 Ok(())
-            });
+            };
+            return self.step_here(id, |by| store.change(by, &mut change));
         }
     }
 
@@ -261,15 +281,17 @@ impl Session {
     ) -> bool {
         let IssuedSession { id, snapshot } = issued;
         let notice = Notice::Issued(id, snapshot.lifetime_left);
-        let seen = self.inner().seen(snapshot);
-        self.cell().issued(id, notice, writes, &seen, expects)
+        let is_remote = self.inner().memory.is_none();
+        let seen = is_remote.then(|| Seen::told(snapshot));
+        self.cell()
+            .issued(id, notice, writes, seen.as_ref(), expects)
     }
 
     /// The id of the session, which is created if there is none yet.
     pub(super) async fn stored(&self) -> Result<SessionId, SessionError> {
         loop {
             match self.live()? {
-                Some((id, _)) => return Ok(id),
+                Some(id) => return Ok(id),
                 None => self.create(Attributes::default()).await?,
             };
         }

@@ -44,7 +44,7 @@ impl Session {
     /// # Errors
     /// If the session has ended, or the provider fails.
     pub async fn owner(&self) -> Result<Option<Arc<str>>, SessionError> {
-        self.look(|seen| seen?.owner.clone()).await
+        self.look(|seen| seen?.owner().cloned()).await
     }
 
     /// Gives this session its own idle timeout. Creates the session if there is none yet.

@@ -9,6 +9,7 @@ use super::id::{Secret, SessionId, SessionKey};
 use super::state::State;
 use super::store::{Entry, SessionStore, Store};
 use super::{Attributes, Changes, IssuedSession, Snapshot};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// By what a caller names a session: a request by the id that it came with, the application itself
@@ -152,6 +153,28 @@ impl Admission<'_> {
     }
 }
 
+/// A session as a look-up found it.
+#[derive(Clone)]
+pub(crate) struct Found {
+    entry: Entry,
+    /// Whether the id that named it is not the newest any more.
+    is_superseded: bool,
+}
+
+impl Found {
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.is_superseded
+    }
+
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.entry.attributes
+    }
+
+    pub(crate) fn owner(&self) -> Option<&Arc<str>> {
+        self.entry.owner.as_ref()
+    }
+}
+
 impl Store {
     pub(super) fn admission<'s>(&'s self, named: Named<'s>) -> Admission<'s> {
         Admission {
@@ -223,32 +246,45 @@ impl Store {
 }
 
 impl SessionStore {
-    pub(crate) fn read(&self, by: By, access: Access) -> Result<Option<Snapshot>, SessionError> {
+    /// The session, for a request that goes on with what it has found.
+    #[inline]
+    pub(crate) fn look_up(&self, by: By, access: Access) -> Result<Found, SessionError> {
         let store = self.store();
         let mut admission = store.admission(by.named());
         if let Some(entry) = store.look_up(access, &mut admission) {
-            let mut snapshot = store.held(entry);
-            snapshot.is_superseded = admission.verdict == Verdict::InGrace;
-            return Ok(Some(snapshot));
+            let is_superseded = admission.verdict == Verdict::InGrace;
+            return Ok(Found {
+                entry,
+                is_superseded,
+            });
         }
         if let By::Id(_) = by {
             store.shared.unknown_ids.one();
         }
-        match admission.error() {
-            SessionError::Ended => Ok(None),
-            error => Err(error),
-        }
+        Err(admission.error())
     }
 
-    /// Whether a session still is what this store said of it to somebody who named it by its newest
-    /// id; an access counts. Costs no look-up. False too if only a look-up can tell.
-    pub(crate) fn is_still(&self, seen: &Snapshot, access: Access) -> bool {
+    /// Whether a session still is what this store found. An access counts. Costs no look-up; false
+    /// too if only a look-up can tell.
+    #[inline]
+    pub(crate) fn is_still(&self, found: &Found, access: Access) -> bool {
         let sessions = &self.store().sessions;
-        match (&seen.entry, access) {
-            _ if seen.is_superseded => false,
-            (Some(entry), Access::Touch) => sessions.touch_again(entry),
-            (Some(entry), Access::Peek) => sessions.is_still(entry),
-            (None, _) => false,
+        // Whether an old id still answers is a question of time.
+        !found.is_superseded
+            && match access {
+                Access::Touch => sessions.touch_again(&found.entry),
+                Access::Peek => sessions.is_still(&found.entry),
+            }
+    }
+
+    pub(crate) fn read(&self, by: By, access: Access) -> Result<Option<Snapshot>, SessionError> {
+        match self.look_up(by, access) {
+            Ok(found) => Ok(Some(Snapshot {
+                is_superseded: found.is_superseded,
+                ..self.store().snapshot(&found.entry)
+            })),
+            Err(SessionError::Ended) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -292,7 +328,7 @@ impl SessionStore {
             Ok(())
         })?;
         let entry = entry.map_or_else(|| store.peek(by.named()), Ok)?;
-        Ok(store.held(entry))
+        Ok(store.snapshot(&entry))
     }
 
     pub(crate) fn renew(

@@ -7,6 +7,7 @@
 //! derived from it for a log tells nothing about the secret.
 
 use super::error::SessionError;
+use super::text;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -74,7 +75,14 @@ impl SessionKey {
 
     /// Reads exactly what [`to_text`](Self::to_text) writes. None for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        decode(text.as_bytes(), Self::TEXT_LENGTH).map(Self)
+        if text.len() != Self::TEXT_LENGTH {
+            return None;
+        }
+        // Text of this length is of as many bytes, or of none: the engine refuses foreign
+        // characters, padding and stray last bits.
+        let mut bytes = [0; KEY_BYTES];
+        URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
     }
 
     pub(crate) fn to_bytes(self) -> [u8; KEY_BYTES] {
@@ -191,7 +199,7 @@ pub struct SessionId {
 
 impl SessionId {
     /// The length of an id's text, in characters.
-    pub const TEXT_LENGTH: usize = 64;
+    pub const TEXT_LENGTH: usize = text::CHARACTERS;
 
     pub(crate) fn new(key: SessionKey, secret: Secret) -> Self {
         Self { key, secret }
@@ -227,7 +235,8 @@ impl SessionId {
         let mut bytes = [0; ID_BYTES];
         bytes[..KEY_BYTES].copy_from_slice(&self.key.0);
         bytes[KEY_BYTES..].copy_from_slice(&self.secret.0);
-        URL_SAFE_NO_PAD.encode(bytes)
+        let text = str::from_utf8(&text::encode(&bytes)).map(String::from);
+        text.expect("base64url is text")
     }
 
     /// Reads exactly what [`to_cookie`](Self::to_cookie) writes. None for anything else: each id
@@ -238,7 +247,7 @@ impl SessionId {
 
     /// The same of bytes that may be no text.
     pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
-        let bytes: [u8; ID_BYTES] = decode(text, Self::TEXT_LENGTH)?;
+        let bytes: [u8; ID_BYTES] = text::decode(text)?;
         let (key, secret) = bytes.split_at(KEY_BYTES);
         Some(Self {
             key: SessionKey(key.try_into().ok()?),
@@ -286,16 +295,4 @@ pub(crate) fn digest(purpose: &str, bytes: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let hash = Sha256::new().chain_update(purpose).chain_update([0]);
     hash.chain_update(bytes).finalize().into()
-}
-
-/// Decodes text of exactly one length. The engine refuses foreign characters, padding and stray
-/// last bits.
-fn decode<const BYTES: usize>(text: &[u8], length: usize) -> Option<[u8; BYTES]> {
-    if text.len() != length {
-        return None;
-    }
-    // Text of this length is of as many bytes, or of none.
-    let mut bytes = [0; BYTES];
-    URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-    Some(bytes)
 }

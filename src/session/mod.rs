@@ -50,10 +50,12 @@ mod store;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod text;
 mod value;
 
 pub use attributes::{Attributes, Change, Changes};
 pub use builder::Builder;
+pub(crate) use by::Found;
 pub use by::{Access, By};
 pub use error::{AttributeError, SessionError};
 pub use event::{Event, EventKind};

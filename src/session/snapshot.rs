@@ -2,7 +2,6 @@
 
 use super::attributes::Attributes;
 use super::id::{SessionId, SessionKey};
-use super::store::Entry;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -40,8 +39,6 @@ pub struct Snapshot {
     /// Whether it was read by an id that is not the newest any more, and still answers in its
     /// grace. To send the client such an id once more would take the newest one away from it.
     pub is_superseded: bool,
-    /// The state that it was read from, if that is in this process.
-    pub(super) entry: Option<Entry>,
 }
 
 impl Snapshot {
@@ -57,7 +54,6 @@ impl Snapshot {
             age: Duration::ZERO,
             lifetime_left: None,
             is_superseded: false,
-            entry: None,
         }
     }
 }

@@ -264,13 +264,6 @@ impl Store {
         Ok(issued)
     }
 
-    /// The same with the state itself, for a request that goes on with it.
-    pub(super) fn held(&self, entry: Entry) -> Snapshot {
-        let mut snapshot = self.snapshot(&entry);
-        snapshot.entry = Some(entry);
-        snapshot
-    }
-
     pub(super) fn snapshot(&self, entry: &Entry) -> Snapshot {
         let now = self.now();
         Snapshot {
@@ -283,7 +276,6 @@ impl Store {
                 .absolute_deadline()
                 .map(|deadline| Duration::from_millis(deadline.saturating_sub(now))),
             is_superseded: false,
-            entry: None,
         }
     }
 }
@@ -366,7 +358,7 @@ impl SessionStore {
         match store.sessions.is_still(&entry) {
             true => Ok(IssuedSession {
                 id,
-                snapshot: store.held(entry),
+                snapshot: store.snapshot(&entry),
             }),
             false => Err(SessionError::Ended),
         }
