@@ -49,7 +49,7 @@ impl Builder {
         }
     }
 
-    /// What time it is. Default: [`CoarseClock`].
+    /// What time it is. Default: [`CoarseClock`](crate::CoarseClock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
