@@ -434,25 +434,32 @@ fn an_iteration_of_a_shrinking_table_visits_what_is_there_all_the_time_once() {
 
 #[test]
 fn a_key_is_found_while_two_take_over_in_parts() {
-    explore(
-        "resize: shrink, by two in parts, and find",
-        Size::LongLayered,
-        || {
-            let world = large(&[1, 2]);
-            world.shrink();
-            let in_parts = |world: &World| {
-                world.take_part();
-                world.take_part();
-            };
-            let ((), (), found) = three(&world, in_parts, in_parts, |world| {
-                [world.get(1), world.get(2)]
-            });
-            assert_eq!(found, [Some(1), Some(2)]);
-            let world = alone(world);
-            assert!(!world.take_part(), "not all was migrated");
-            assert_eq!(world.contents(), [(1, 1), (2, 2)]);
-        },
-    );
+    // What is stale to the reader multiplies the steps of two: in the first pass there is one.
+    let size = if cfg!(dwell_rmw) {
+        Size::LongLayered
+    } else {
+        Size::LongPair
+    };
+    explore("resize: shrink, by two in parts, and find", size, || {
+        let world = large(&[1, 2]);
+        world.shrink();
+        let in_parts = |world: &World| {
+            world.take_part();
+            world.take_part();
+        };
+        let find = |world: &World| [world.get(1), world.get(2)];
+        let found = if cfg!(dwell_rmw) {
+            let ((), (), found) = three(&world, in_parts, in_parts, find);
+            found
+        } else {
+            let ((), found) = both(&world, in_parts, find);
+            found
+        };
+        assert_eq!(found, [Some(1), Some(2)]);
+        let world = alone(world);
+        assert!(!world.take_part(), "not all was migrated");
+        assert_eq!(world.contents(), [(1, 1), (2, 2)]);
+    });
 }
 
 /// A table of one line that is not ready yet.
