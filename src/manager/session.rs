@@ -32,9 +32,11 @@ use std::sync::Arc;
 /// [`SessionError::Superseded`].
 ///
 /// A clone is the same session of the same request: what one creates, renews or destroys, the
-/// others have. When the request has been [finished](super::Manager::finish), its clones can still
-/// read and write; but no id can reach the client any more, so that what would issue one fails with
-/// [`SessionError::Finished`].
+/// others have. While one renews without a grace, a step of another one may fail with
+/// [`SessionError::Superseded`]: the old id answers no more, and the request does not have the new
+/// one yet. It can be tried again. When the request has been [finished](super::Manager::finish),
+/// its clones can still read and write; but no id can reach the client any more, so that what would
+/// issue one fails with [`SessionError::Finished`].
 ///
 /// Closures given to its methods may run more than once, and should do nothing but compute.
 /// Dropping a method's future may leave its step done or not done; an id that it would have issued
