@@ -100,8 +100,7 @@ impl LiveSession {
     /// Whether there is a value under a key.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -118,8 +117,7 @@ impl LiveSession {
     /// The keys that have a value, in order.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -156,8 +154,7 @@ impl LiveSession {
     /// Removes a value. Whether there was one.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -219,8 +216,7 @@ impl LiveSession {
     /// Removes all values.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -266,8 +262,7 @@ impl LiveSession {
     /// Applies changes in one step. Returns the session as it is then.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::{Changes, SessionStore};
@@ -306,8 +301,7 @@ impl LiveSession {
     /// How many writes made the session what it is, its creation included.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -324,8 +318,7 @@ impl LiveSession {
     /// What the session is at this moment.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;
@@ -359,38 +352,10 @@ impl LiveSession {
         Some(store.snapshot(&entry))
     }
 
-    /// How long nobody has accessed the session; none if it has ended. Does not touch it.
-    ///
-    /// ```
-    /// use dwell::session::SessionStore;
-    /// use std::time::Duration;
-    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
-    /// assert!(session.idle_for().unwrap() < Duration::from_secs(60));
-    /// # Ok::<(), dwell::session::SessionError>(())
-    /// ```
-    pub fn idle_for(&self) -> Option<Duration> {
-        self.store.idle_for(&self.key())
-    }
-
-    /// How long the session still lives if nobody accesses it; none if it has ended. Does not touch
-    /// it.
-    ///
-    /// ```
-    /// use dwell::session::SessionStore;
-    /// use std::time::Duration;
-    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
-    /// assert!(session.time_left().unwrap() <= Duration::from_secs(60));
-    /// # Ok::<(), dwell::session::SessionError>(())
-    /// ```
-    pub fn time_left(&self) -> Option<Duration> {
-        self.store.time_left(&self.key())
-    }
-
     /// Touches the session: its idle time starts anew.
     ///
     /// # Errors
-    /// If the session has ended, if the id does not answer any more, or the id does not answer any
-    /// more.
+    /// if the session has ended, or the id does not answer any more.
     ///
     /// ```
     /// use dwell::session::SessionStore;

@@ -98,4 +98,31 @@ impl LiveSession {
     pub fn set_lifetime(&self, lifetime: Duration) -> Result<(), SessionError> {
         self.store.set_terms(self.by(), None, Some(lifetime))
     }
+
+    /// How long no caller has accessed the session; none if it has ended. Does not touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// assert!(session.idle_for().unwrap() < Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn idle_for(&self) -> Option<Duration> {
+        self.store.idle_for(&self.key())
+    }
+
+    /// How long the session still lives if no caller accesses it; none if it has ended. Does not
+    /// touch it.
+    ///
+    /// ```
+    /// use dwell::session::SessionStore;
+    /// use std::time::Duration;
+    /// let session = SessionStore::new(Duration::from_secs(60)).create()?;
+    /// assert!(session.time_left().unwrap() <= Duration::from_secs(60));
+    /// # Ok::<(), dwell::session::SessionError>(())
+    /// ```
+    pub fn time_left(&self) -> Option<Duration> {
+        self.store.time_left(&self.key())
+    }
 }
